@@ -11,14 +11,15 @@ that is made once all of it is known, and answers that go out in one piece (``re
 import asyncio
 import contextvars
 import functools
+import inspect
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from enum import Enum, auto
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import httptools
-from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from billfold_server.http.receiving import Exchange
@@ -96,7 +97,7 @@ class _Cycle(RequestResponseCycle, Exchange):
         """Send a whole answer, and tell whether it was sent; if not, it goes by ASGI."""
         if self.response_started or self.flow.write_paused:
             return False
-        if self.disconnected:
+        if self.disconnected or self.transport.is_closing():
             # It is over all the same, and gives its place back.
             self.on_response()
             return True
@@ -128,6 +129,16 @@ class _Cycle(RequestResponseCycle, Exchange):
         return True
 
 
+class _TurnedDownError(Exception):
+    """A request must go no further; it ends the parser's work."""
+
+
+def _coroutine_of(task: asyncio.Task[None]) -> Coroutine[Any, Any, None]:
+    coroutine = task.get_coro()
+    assert inspect.iscoroutine(coroutine)
+    return coroutine
+
+
 class _Awaited(Enum):
     """For what the connection's timer runs."""
 
@@ -147,9 +158,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
         self._shares: Shares | None = getattr(self.config, "shares", None)
         self._place: Place | None = None
+        self._running: _Cycle | None = None
+        self._task: asyncio.Task[None] | None = None
         self._in_body = False
         self._heads = self._head_bytes = self._come_bytes = 0
-        self._too_large = self._refused = False
+        self._turned_down: HTTPStatus | None = None
+        self._refused = False
+        self._last_words = b""
         self._awaited = _Awaited.NOTHING
         self._until = 0.0
         self._alarm: asyncio.TimerHandle | None = None
@@ -167,6 +182,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self._alarm.cancel()
             self._alarm = None
         super().connection_lost(exc)
+        for cycle in (self._running, *(cycle for cycle, _ in self.pipeline)):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
         # What is under way goes on, and keeps its place for as long as anything does.
         if self._place is not None and self._place.waits:
             self._leave()
@@ -181,12 +200,20 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         in_head, heads = not self._in_body, self._heads
         self._come_bytes = self._head_bytes + len(data)
-        super().data_received(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            if self._turned_down is None:
+                self.logger.warning("Invalid HTTP request received.")
+            self._refuse(self._turned_down or HTTPStatus.BAD_REQUEST)
+            return
+        except httptools.HttpParserUpgrade:
+            self._unsupported_upgrade_warning()
         if in_head and heads == self._heads:
             self._head_bytes = self._come_bytes
             if self._awaited is not _Awaited.HEAD:
                 self._await(_Awaited.HEAD, self.patience_s)
-        if self._too_large or self._head_bytes > HEAD_LIMIT_BYTES:
+        if self._head_bytes > HEAD_LIMIT_BYTES:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     def on_message_begin(self) -> None:
@@ -198,11 +225,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Take the request, if its head is within bounds."""
         self._awaited = _Awaited.NOTHING
-        self._in_body, self._head_bytes, self._heads = True, 0, self._heads + 1
         headers = self.headers
         if len(headers) > HEADERS_LIMIT or (self._come_bytes > HEAD_LIMIT_BYTES and self._is_long()):
-            self._too_large = True
-            return
+            self._turn_down(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        self._in_body, self._head_bytes, self._heads = True, 0, self._heads + 1
         version = self.parser.get_http_version()
         scope = self._scope(version)
         before: RequestResponseCycle | None = self.cycle
@@ -215,8 +241,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))
 
+    def _turn_down(self, status: HTTPStatus) -> NoReturn:
+        """Take no request of what the parser is at, nor of anything behind it."""
+        self._turned_down = status
+        raise _TurnedDownError
+
     def _begin(self, cycle: _Cycle) -> None:
         """Begin a request, now or when its tenant has a place for it."""
+        self._running = cycle
         if self._shares is not None:
             self._place = place = self._shares.ask(cycle.scope)
             if place is not None:
@@ -227,6 +259,11 @@ class BoundedProtocol(HttpToolsProtocol):
                     place.begin = functools.partial(start, self._start_asgi_task, cycle, self.app)
                     return
         self._start_asgi_task(cycle, self.app)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._task = task = self.loop.create_task(cycle.run_asgi(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
     def _leave(self) -> None:
         """Give the place back of the request that is over."""
@@ -263,14 +300,20 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
-        if not self._too_large:
-            super().on_body(body)
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """Note that what comes next is another request's head."""
         self._in_body = False
-        if not self._too_large:
-            super().on_message_complete()
+        cycle = self.cycle
+        cycle.more_body = False
+        cycle.message_event.set()
 
     def on_response_complete(self) -> None:
         """Go on with the next request, or wait for it."""
@@ -282,6 +325,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.pipeline:
             following: Any = self.pipeline.pop()[0]
             self._begin(following)
+        elif self._refused:
+            self._close(self._last_words)
         elif self._awaited is _Awaited.NOTHING:
             self._await(_Awaited.NEXT, self.timeout_keep_alive)
 
@@ -316,23 +361,51 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(HTTPStatus.REQUEST_TIMEOUT)
 
     def _answering(self) -> bool:
-        cycle: RequestResponseCycle | None = self.cycle
-        return cycle is not None and not cycle.response_complete
+        return self._running is not None and not self._running.response_complete
 
     def _refuse(self, status: HTTPStatus) -> None:
-        """Say why, unless that would end up in the middle of another answer, and close."""
+        """Say why, once all that came before is answered, and close."""
+        head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-length: 0\r\nconnection: close\r\n"
+        self._end(f"{head}{self._interaction()}\r\n".encode())
+
+    def _end(self, last_words: bytes) -> None:
+        """Take nothing more, and close with some last words once all that has come whole is answered."""
         self._refused = True
         self._awaited = _Awaited.NOTHING
         if self.transport.is_closing():
             return
-        if not self._answering():
-            head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-length: 0\r\nconnection: close\r\n"
-            self.transport.write(f"{head}{self._interaction()}\r\n".encode())
-        self.transport.close()
+        if self._in_body and not self._drop():
+            last_words = b""
+        if self._answering():
+            self._last_words = last_words
+        else:
+            self._close(last_words)
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - what the parser says helps nobody
-        """Refuse what isn't HTTP."""
-        self._refuse(HTTPStatus.BAD_REQUEST)
+    def _drop(self) -> bool:
+        """Let go of the request whose body was coming in, and tell whether it may still be answered.
+
+        Where it came in one read with what is wrong with it, nothing of it has been carried out yet, and nothing is.
+        """
+        if self.pipeline:
+            self.pipeline.popleft()
+            return True
+        cycle, place, task = self._running, self._place, self._task
+        assert cycle is not None, "a body belongs to a request"
+        self._running = None
+        cycle.disconnected = True
+        cycle.message_event.set()
+        if place is not None and place.begin is not None:
+            place.begin = None
+            self._leave()
+        elif task is not None and inspect.getcoroutinestate(_coroutine_of(task)) == inspect.CORO_CREATED:
+            task.cancel()
+            self._leave()
+        return not cycle.response_started
+
+    def _close(self, last_words: bytes) -> None:
+        if last_words:
+            self.transport.write(last_words)
+        self.transport.close()
 
     def _interaction(self) -> str:
         """Return the header that every answer of open banking has, where that was asked, or may have been."""

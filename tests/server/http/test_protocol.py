@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import re
 import socket
+import struct
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -143,22 +144,119 @@ async def serving(app: Any, **options: Any) -> AsyncIterator[tuple[asyncio.Strea
 
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+REFUSAL = rb"HTTP/1\.1 400 Bad Request\r\n(?:[^\r]+\r\n)*connection: close\r\n(?:[^\r]+\r\n)*\r\n"
+POST = b"POST /t/alpha/v1/parties HTTP/1.1\r\nHost: here\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+class Keeping:
+    """An application that takes in what it is sent, and answers once it may.
+
+    Attributes:
+        asked: Which messages each request received, in the order of the requests.
+        begun: Set when the first request begins.
+        may_answer: Set by who lets it answer.
+        answered: Set when a request is over.
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[list[str]] = []
+        self.begun, self.may_answer, self.answered = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, _scope: Any, receive: Any, send: Any) -> None:
+        """Receive a request, and answer it."""
+        messages: list[str] = []
+        self.asked.append(messages)
+        self.begun.set()
+        more = True
+        while more:
+            message = await receive()
+            messages.append(message["type"])
+            more = message.get("more_body", False)
+        await self.may_answer.wait()
+        exchange = exchange_of(receive, send)
+        assert exchange is not None
+        assert exchange.answer(200, [(b"content-length", b"2")], b"ok")
+        self.answered.set()
+
+
+def abort(writer: asyncio.StreamWriter) -> None:
+    """End a connection as a client does that is gone: by a reset."""
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 class TestAConnection:
     async def test_answers_no_request_by_the_refusal_of_what_comes_behind_it(self) -> None:
-        """What isn't HTTP ends the connection; whoever waits for an answer then doesn't take the refusal for it."""
-        begun = asyncio.Event()
-
-        async def app(_scope: Any, _receive: Any, _send: Any) -> None:
-            begun.set()
-            await asyncio.Event().wait()
-
+        """What isn't HTTP ends the connection, but only after the answers to all that came whole before."""
+        app = Keeping()
         async with serving(app) as (reader, writer):
             writer.write(START + b"\r\n")
+            await asyncio.wait_for(app.begun.wait(), 10)
+            writer.write(START + b"\r\n\0\r\n\r\n")
+            await asyncio.sleep(0.1)
+            app.may_answer.set()
+            assert re.fullmatch(ANSWER * 2 + REFUSAL, await asyncio.wait_for(reader.read(), 10), re.DOTALL)
+        assert len(app.asked) == 2
+
+    async def test_answers_what_came_in_one_piece_with_what_is_none(self) -> None:
+        """Requests that came whole are carried out, so they are answered; the connection ends after the last."""
+        app = Keeping()
+        app.may_answer.set()
+        async with serving(app) as (reader, writer):
+            writer.write(POST + b"Content-Length: 2\r\n\r\nok" + START + b"\r\nGARBAGE\r\n\r\n")
+            assert re.fullmatch(ANSWER * 2 + REFUSAL, await asyncio.wait_for(reader.read(), 10), re.DOTALL)
+        assert len(app.asked) == 2
+
+    @pytest.mark.parametrize("before", [0, 1, 2])
+    async def test_carries_nothing_out_whose_body_comes_broken_in_one_piece_with_its_head(self, before: int) -> None:
+        """It is refused, behind the answers to what came before."""
+        app = Keeping()
+        app.may_answer.set()
+        async with serving(app) as (reader, writer):
+            writer.write((START + b"\r\n") * before + CHUNKED + b"2\r\nokay, and what now?\r\n")
+            assert re.fullmatch(ANSWER * before + REFUSAL, await asyncio.wait_for(reader.read(), 10), re.DOTALL)
+        assert len(app.asked) == before
+
+    async def test_refuses_the_request_whose_body_turns_out_to_be_broken(self) -> None:
+        """It gets an answer, and who reads its body learns that no more comes; what that answers goes nowhere."""
+        app = Keeping()
+        async with serving(app) as (reader, writer):
+            writer.write(CHUNKED + b"2\r\nok\r\n")
+            await asyncio.wait_for(app.begun.wait(), 10)
+            writer.write(b"no size\r\n")
+            assert re.fullmatch(REFUSAL, await asyncio.wait_for(reader.read(), 10), re.DOTALL)
+            app.may_answer.set()
+            await asyncio.wait_for(app.answered.wait(), 10)
+        assert app.asked == [["http.request", "http.disconnect"]]
+
+    async def test_takes_no_request_behind_one_that_is_too_large(self) -> None:
+        """The parser has it in the same piece, but the connection ends with what was refused."""
+        app = Keeping()
+        app.may_answer.set()
+        async with serving(app) as (reader, writer):
+            writer.write(START + b"X: a\r\n" * HEADERS_LIMIT + b"\r\n" + START + b"\r\n")
+            assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"HTTP/1.1 431 ")
+        assert app.asked == []
+
+    async def test_tells_the_request_that_is_carried_out_that_the_client_is_gone(self) -> None:
+        """Also while others wait behind it; or its answer would be written to a connection that isn't there."""
+        begun = asyncio.Event()
+        told: asyncio.Queue[str] = asyncio.Queue()
+
+        async def app(_scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            begun.set()
+            await told.put((await receive())["type"])
+            exchange = exchange_of(receive, send)
+            assert exchange is not None
+            assert exchange.answer(200, [(b"content-length", b"2")], b"ok")
+
+        async with serving(app) as (_, writer):
+            writer.write((START + b"\r\n") * 2)
             await asyncio.wait_for(begun.wait(), 10)
-            writer.write(b"\0\r\n\r\n")
-            assert await asyncio.wait_for(reader.read(), 10) == b""
+            abort(writer)
+            assert await asyncio.wait_for(told.get(), 10) == "http.disconnect"
 
     async def test_is_kept_for_a_time_from_its_last_answer_on(self) -> None:
         """Its timer isn't set anew for each request, and still counts from the last one."""

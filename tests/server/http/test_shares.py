@@ -169,6 +169,8 @@ class Worker:
             await server.wait_closed()
 
 
+BROKEN = b"POST /t/alpha/broken HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n"
+
 STRICT = Rules(most=1, least=1, company_s=60.0, lease_s=60.0, patience_s=60.0)
 """One at a time, so that it can be told who waits for whom."""
 
@@ -245,6 +247,29 @@ class TestAWorker:
             await worker.waits(1)
             worker.let("alpha/1")
             await worker.answer(second)
+
+    @pytest.mark.parametrize("waits", [False, True])
+    async def test_gives_a_place_back_of_what_is_refused_before_it_begins(self, *, waits: bool) -> None:
+        """Its body came broken in one piece with its head, so nothing of it is ever carried out."""
+        worker = Worker(STRICT)
+        worker.hold("alpha/1")
+        async with worker.serving():
+            await worker.answer(await worker.send("beta/1"))
+            if waits:
+                first = await worker.send("alpha/1")
+                await worker.until(lambda: "/t/alpha/1" in worker.begun)
+            broken = await worker.send()
+            worker._connections[-1].write(BROKEN)
+            async with asyncio.timeout(20):
+                assert (await broken.read()).startswith(b"HTTP/1.1 400 ")
+            if not waits:
+                first = await worker.send("alpha/1")
+            second = await worker.send("alpha/2")
+            await worker.waits(1)
+            worker.let("alpha/1")
+            await worker.answer(first)
+            await worker.answer(second)
+        assert worker.begun == ["/t/beta/1", "/t/alpha/1", "/t/alpha/2"]
 
     async def test_takes_the_place_back_of_who_waits_for_its_body(self) -> None:
         """Others of its tenant begin meanwhile; when it has come it is one too many, and the next wait for it, too."""
