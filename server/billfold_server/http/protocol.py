@@ -161,7 +161,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._running: _Cycle | None = None
         self._task: asyncio.Task[None] | None = None
         self._in_body = False
-        self._heads = self._head_bytes = self._come_bytes = 0
+        self._trailers: list[tuple[bytes, bytes]] = []
+        self._steps = self._held_bytes = self._come_bytes = 0
         self._turned_down: HTTPStatus | None = None
         self._refused = False
         self._last_words = b""
@@ -191,15 +192,15 @@ class BoundedProtocol(HttpToolsProtocol):
             self._leave()
 
     def data_received(self, data: bytes) -> None:
-        """Read what has come, and refuse a head that is too long.
+        """Read what has come, and refuse a head, or trailers, that are too long.
 
-        What comes in one read with the end of a head or a body before isn't counted, so the bound is kept to within
-        that one read.
+        What comes in one read with the end of what was before isn't counted, so the bound is kept to within that one
+        read. The parser keeps what isn't complete, so it is bound here what it has been given since something was.
         """
         if self._refused:
             return
-        in_head, heads = not self._in_body, self._heads
-        self._come_bytes = self._head_bytes + len(data)
+        in_body, steps = self._in_body, self._steps
+        self._come_bytes = self._held_bytes + len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError:
@@ -209,12 +210,14 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         except httptools.HttpParserUpgrade:
             self._unsupported_upgrade_warning()
-        if in_head and heads == self._heads:
-            self._head_bytes = self._come_bytes
-            if self._awaited is not _Awaited.HEAD:
-                self._await(_Awaited.HEAD, self.patience_s)
-        if self._head_bytes > HEAD_LIMIT_BYTES:
+        if steps != self._steps or in_body != self._in_body:
+            self._held_bytes = 0
+            return
+        self._held_bytes = self._come_bytes
+        if self._held_bytes > HEAD_LIMIT_BYTES:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        elif not in_body and self._awaited is not _Awaited.HEAD:
+            self._await(_Awaited.HEAD, self.patience_s)
 
     def on_message_begin(self) -> None:
         """Begin a request."""
@@ -226,14 +229,17 @@ class BoundedProtocol(HttpToolsProtocol):
         """Take the request, if its head is within bounds."""
         self._awaited = _Awaited.NOTHING
         headers = self.headers
-        if len(headers) > HEADERS_LIMIT or (self._come_bytes > HEAD_LIMIT_BYTES and self._is_long()):
+        if len(headers) > HEADERS_LIMIT or (self._come_bytes > HEAD_LIMIT_BYTES and self._is_long(headers)):
             self._turn_down(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-        self._in_body, self._head_bytes, self._heads = True, 0, self._heads + 1
         version = self.parser.get_http_version()
         scope = self._scope(version)
         before: RequestResponseCycle | None = self.cycle
         cycle = _Cycle(self, scope, keep_alive=version != "1.0" and self.parser.should_keep_alive())
         self.scope, self.cycle = scope, cycle
+        self._in_body = True
+        self._steps += 1
+        # What comes behind the body is no header of the request (RFC 9110, section 6.5.1), whatever it says.
+        self.headers = self._trailers
         if before is None or before.response_complete:
             self._begin(cycle)
         else:
@@ -271,8 +277,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if place is not None and self._shares is not None:
             self._shares.leave(place)
 
-    def _is_long(self) -> bool:
-        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD_LIMIT_BYTES
+    def _is_long(self, headers: Sequence[tuple[bytes, bytes]]) -> bool:
+        return len(self.url) + sum(len(name) + len(value) for name, value in headers) > HEAD_LIMIT_BYTES
 
     def _scope(self, version: str) -> Any:
         url = self.url
@@ -300,6 +306,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
+        self._steps += 1
         cycle = self.cycle
         if cycle.response_complete:
             return
@@ -309,7 +316,11 @@ class BoundedProtocol(HttpToolsProtocol):
         cycle.message_event.set()
 
     def on_message_complete(self) -> None:
-        """Note that what comes next is another request's head."""
+        """Note that what comes next is another request's head, and forget what came behind the body."""
+        if self._trailers:
+            if len(self._trailers) > HEADERS_LIMIT or self._is_long(self._trailers):
+                self._turn_down(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            self._trailers.clear()
         self._in_body = False
         cycle = self.cycle
         cycle.more_body = False
@@ -411,5 +422,6 @@ class BoundedProtocol(HttpToolsProtocol):
         """Return the header that every answer of open banking has, where that was asked, or may have been."""
         if self.url and surface_at(_path_of(self.url)) != "open_banking":
             return ""
-        said = {name.decode("latin-1"): value.decode("latin-1") for name, value in self.headers or ()}
+        headers = self.scope["headers"] if self._in_body else self.headers or ()
+        said = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
         return f"{INTERACTION_ID}: {interaction_id(said)}\r\n"

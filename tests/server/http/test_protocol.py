@@ -154,6 +154,7 @@ class Keeping:
 
     Attributes:
         asked: Which messages each request received, in the order of the requests.
+        headers: Their headers.
         begun: Set when the first request begins.
         may_answer: Set by who lets it answer.
         answered: Set when a request is over.
@@ -161,12 +162,14 @@ class Keeping:
 
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
+        self.headers: list[list[tuple[bytes, bytes]]] = []
         self.begun, self.may_answer, self.answered = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-    async def __call__(self, _scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Receive a request, and answer it."""
         messages: list[str] = []
         self.asked.append(messages)
+        self.headers.append(scope["headers"])
         self.begun.set()
         more = True
         while more:
@@ -313,6 +316,70 @@ class TestAConnection:
         async with serving(app) as (reader, writer):
             writer.write(START + b"\r\n")
             assert await reader.readexactly(len(ANSWER)) == ANSWER
+
+
+class TestTrailers:
+    @pytest.mark.parametrize("pieces", [1, 2, 3])
+    async def test_are_no_headers_of_the_request(self, pieces: int) -> None:
+        """Who could add one behind the body would say as whom it comes, past the proxy that takes care of the head."""
+        app = Keeping()
+        async with serving(app) as (reader, writer):
+            came = CHUNKED + b"2\r\nok\r\n0\r\nX-Forwarded-For: 10.0.0.1\r\nAuthorization: Bearer x\r\n\r\n"
+            for each in (came, came[: -len(b"ok\r\n\r\n")]):
+                for place in range(0, len(each), -(-len(each) // pieces)):
+                    writer.write(each[place : place + -(-len(each) // pieces)])
+                    await asyncio.sleep(0.05)
+            app.may_answer.set()
+            assert await reader.readexactly(len(ANSWER)) == ANSWER
+        assert app.headers[0] == [(b"host", b"here"), (b"transfer-encoding", b"chunked")]
+
+    def test_say_nothing_of_who_asks(self, live: LiveServer) -> None:
+        """A token has its place before the body."""
+        with live.client("alpha") as client:
+            token = client.headers["Authorization"].encode()
+        head = b"GET /t/alpha/v1/tenant HTTP/1.1\r\nHost: here\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n"
+        for header, trailer, status in ((token, b"", 200), (b"", token, 401)):
+            with connected(live) as connection:
+                first, last = (b"Authorization: " + each + b"\r\n" if each else b"" for each in (header, trailer))
+                connection.sendall(head + first + b"\r\n0\r\n" + last + b"\r\n")
+                assert statuses(connection) == [status]
+
+    @pytest.mark.parametrize(
+        "trailers",
+        [
+            b"X: a\r\n" * (HEADERS_LIMIT + 1),
+            b"X: " + b"a" * HEAD_LIMIT_BYTES + b"\r\n",
+            b"X: " + b"a" * 300_000 + b"\r\n",
+        ],
+        ids=["many", "long", "longer than what is read at once"],
+    )
+    @pytest.mark.parametrize("at_once", [True, False])
+    async def test_are_bounded_as_a_head_is(self, trailers: bytes, *, at_once: bool) -> None:
+        """The request is refused, and who has begun to read it learns that it has come to nothing."""
+        app = Keeping()
+        app.may_answer.set()
+        pieces = [CHUNKED, b"0\r\n", trailers + b"\r\n"]
+        async with serving(app) as (reader, writer):
+            for piece in [b"".join(pieces)] if at_once else pieces:
+                writer.write(piece)
+                await asyncio.sleep(0.05)
+            with contextlib.suppress(ConnectionError):
+                assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"HTTP/1.1 431 ")
+        assert {each[-1] for each in app.asked} <= {"http.disconnect"}
+
+    @pytest.mark.parametrize("endless", [b"0\r\nX: ", b"0\r\n", b"2;x="], ids=["value", "many", "extension"])
+    async def test_that_never_end_are_refused(self, endless: bytes) -> None:
+        """What the parser holds back, or drops, is counted as well: nobody waits for its end."""
+        app = Keeping()
+        piece = b"X: a\r\n" * 1000 if endless == b"0\r\n" else b"a" * 6000
+        async with serving(app) as (reader, writer):
+            writer.write(CHUNKED + endless)
+            with contextlib.suppress(ConnectionError):
+                for _ in range(20):
+                    await asyncio.sleep(0.01)
+                    writer.write(piece)
+                assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"HTTP/1.1 431 ")
+        assert [each[-1] for each in app.asked] == ["http.disconnect"]
 
 
 class TestABody:
