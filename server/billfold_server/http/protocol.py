@@ -39,12 +39,25 @@ HEAD_PATIENCE_S: Final = 20.0
 """How long a request's head may take, from the connection or from its first byte on."""
 
 _NO_CONTENT: Final = 204
+_VERSIONS: Final = ("1.1", "1.0")
 
 
 def _path_of(url: bytes) -> str:
     """Return what the router sees of a target, as far as it has come: its path, decoded."""
     path = url.partition(b"?")[0].partition(b"#")[0]
     return urllib.parse.unquote(path.decode("latin-1"))
+
+
+def _coding_refused(headers: Sequence[tuple[bytes, bytes]], version: str) -> HTTPStatus | None:
+    """Return by what a body is refused that isn't just chunked, or None; its end is where others may not see it.
+
+    Source: RFC 9112, sections 6.1 and 6.3. The parser refuses what has a length beside, and a second ``chunked``.
+    """
+    said = b",".join(value for name, value in headers if name == b"transfer-encoding").lower()
+    codings = [each.strip() for each in said.split(b",")]
+    if version == "1.0" or codings[-1] != b"chunked":
+        return HTTPStatus.BAD_REQUEST
+    return None if len(codings) == 1 else HTTPStatus.NOT_IMPLEMENTED
 
 
 class _Cycle(RequestResponseCycle, Exchange):
@@ -163,6 +176,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_body = False
         self._trailers: list[tuple[bytes, bytes]] = []
         self._steps = self._held_bytes = self._come_bytes = 0
+        self._is_coded = False
         self._turned_down: HTTPStatus | None = None
         self._refused = False
         self._last_words = b""
@@ -222,8 +236,17 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin a request."""
         self.url = b""
-        self.expect_100_continue = False
+        self.expect_100_continue = self._is_coded = False
         self.headers = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header, or a trailer."""
+        name = name.lower()
+        if name == b"transfer-encoding":
+            self._is_coded = True
+        elif name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Take the request, if its head is within bounds."""
@@ -232,6 +255,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if len(headers) > HEADERS_LIMIT or (self._come_bytes > HEAD_LIMIT_BYTES and self._is_long(headers)):
             self._turn_down(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         version = self.parser.get_http_version()
+        if version not in _VERSIONS:
+            self._turn_down(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
+        if self._is_coded and (refused := _coding_refused(headers, version)) is not None:
+            self._turn_down(refused)
         scope = self._scope(version)
         before: RequestResponseCycle | None = self.cycle
         cycle = _Cycle(self, scope, keep_alive=version != "1.0" and self.parser.should_keep_alive())

@@ -119,6 +119,13 @@ class TestAHead:
         assert refused.startswith(b"HTTP/1.1 %d " % status)
         assert (named in refused) is (named in routed) is is_open_banking
 
+    @pytest.mark.parametrize("version", [b"2.0", b"0.9", b"3.0", b"1.2"])
+    def test_of_another_version_is_refused(self, live: LiveServer, version: bytes) -> None:
+        """What it means isn't what this one's mean."""
+        with connected(live) as connection:
+            connection.sendall(START.replace(b"1.1", version) + b"\r\n")
+            assert statuses(connection) == [505 if version in {b"2.0", b"0.9"} else 400]
+
     def test_that_says_nothing_of_where_it_goes_is_refused_under_a_new_id(self, live: LiveServer) -> None:
         """It may have been meant for open banking."""
         with connected(live) as connection:
@@ -147,6 +154,8 @@ ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 REFUSAL = rb"HTTP/1\.1 400 Bad Request\r\n(?:[^\r]+\r\n)*connection: close\r\n(?:[^\r]+\r\n)*\r\n"
 POST = b"POST /t/alpha/v1/parties HTTP/1.1\r\nHost: here\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+
+CODED = POST + b"Transfer-Encoding: %b\r\nConnection: close\r\n\r\n0\r\n\r\n"
 
 
 class Keeping:
@@ -383,6 +392,42 @@ class TestTrailers:
 
 
 class TestABody:
+    @pytest.mark.parametrize(
+        ("coding", "status"),
+        [
+            (b"identity", 400),
+            (b"x", 400),
+            (b"deflate", 400),
+            (b"chunked;a=b", 400),
+            (b"chunked, identity", 400),
+            (b"chunked, chunked", 400),
+            (b"", 400),
+            (b"chunked\r\nContent-Length: 5", 400),
+            (b"gzip, chunked", 501),
+            (b"identity, chunked", 501),
+            (b"gzip\r\nTransfer-Encoding: chunked", 501),
+            (b"Chunked", 200),
+        ],
+    )
+    @pytest.mark.parametrize("before", [0, 1])
+    async def test_is_chunked_or_has_a_length(self, coding: bytes, status: int, before: int) -> None:
+        """What another would read as another request is carried out by nobody here (RFC 9112, section 6.1)."""
+        app = Keeping()
+        app.may_answer.set()
+        async with serving(app) as (reader, writer):
+            writer.write((START + b"\r\n") * before + CODED % coding)
+            answers = await asyncio.wait_for(reader.read(), 10)
+        assert re.findall(rb"HTTP/1\.1 (\d+)", answers) == [b"200"] * before + [b"%d" % status]
+        assert len(app.asked) == before + (status == 200)
+
+    async def test_of_the_first_version_is_never_chunked(self) -> None:
+        """It knows no codings (RFC 9112, section 6.1)."""
+        app = Keeping()
+        async with serving(app) as (reader, writer):
+            writer.write(CHUNKED.replace(b"HTTP/1.1", b"HTTP/1.0") + b"0\r\n\r\n")
+            assert re.fullmatch(REFUSAL, await asyncio.wait_for(reader.read(), 10), re.DOTALL)
+        assert app.asked == []
+
     @pytest.mark.parametrize(
         ("path", "content_type"),
         [
