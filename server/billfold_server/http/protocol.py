@@ -216,14 +216,15 @@ class BoundedProtocol(HttpToolsProtocol):
         in_body, steps = self._in_body, self._steps
         self._come_bytes = self._held_bytes + len(data)
         try:
-            self.parser.feed_data(data)
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                self._go_on(memoryview(data)[upgrade.args[0] :])
         except httptools.HttpParserError:
             if self._turned_down is None:
                 self.logger.warning("Invalid HTTP request received.")
             self._refuse(self._turned_down or HTTPStatus.BAD_REQUEST)
             return
-        except httptools.HttpParserUpgrade:
-            self._unsupported_upgrade_warning()
         if steps != self._steps or in_body != self._in_body:
             self._held_bytes = 0
             return
@@ -232,6 +233,30 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         elif not in_body and self._awaited is not _Awaited.HEAD:
             self._await(_Awaited.HEAD, self.patience_s)
+
+    def _go_on(self, data: memoryview) -> None:
+        """Read on behind the head of a request that asks for another protocol, as if it didn't.
+
+        Nobody need follow it there (RFC 9110, section 7.8), but the parser has no eye for its body any more. So another
+        is told the head without the wish.
+        """
+        while True:
+            head = self._head_without_upgrade()
+            self.parser = httptools.HttpRequestParser(self)
+            # As uvicorn has it of the first one.
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            self.parser.feed_data(head)
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = data[upgrade.args[0] :]
+            else:
+                return
+
+    def _head_without_upgrade(self) -> bytes:
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
+        lines += [b"%b: %b" % each for each in self.headers if each[0] != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
 
     def on_message_begin(self) -> None:
         """Begin a request."""
@@ -255,6 +280,11 @@ class BoundedProtocol(HttpToolsProtocol):
         if len(headers) > HEADERS_LIMIT or (self._come_bytes > HEAD_LIMIT_BYTES and self._is_long(headers)):
             self._turn_down(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         version = self.parser.get_http_version()
+        if self.parser.should_upgrade():
+            # It comes again, without that wish; a tunnel (CONNECT) is all that some wish for.
+            if self.parser.get_method() == b"CONNECT":
+                self._turn_down(HTTPStatus.NOT_IMPLEMENTED)
+            return
         if version not in _VERSIONS:
             self._turn_down(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
         if self._is_coded and (refused := _coding_refused(headers, version)) is not None:
@@ -344,6 +374,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Note that what comes next is another request's head, and forget what came behind the body."""
+        if not self._in_body:
+            return
         if self._trailers:
             if len(self._trailers) > HEADERS_LIMIT or self._is_long(self._trailers):
                 self._turn_down(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)

@@ -164,6 +164,7 @@ class Keeping:
     Attributes:
         asked: Which messages each request received, in the order of the requests.
         headers: Their headers.
+        bodies: Their bodies, as far as they have come.
         begun: Set when the first request begins.
         may_answer: Set by who lets it answer.
         answered: Set when a request is over.
@@ -172,6 +173,7 @@ class Keeping:
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
         self.headers: list[list[tuple[bytes, bytes]]] = []
+        self.bodies: list[bytes] = []
         self.begun, self.may_answer, self.answered = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -179,11 +181,13 @@ class Keeping:
         messages: list[str] = []
         self.asked.append(messages)
         self.headers.append(scope["headers"])
+        self.bodies.append(b"")
         self.begun.set()
         more = True
         while more:
             message = await receive()
             messages.append(message["type"])
+            self.bodies[-1] += message.get("body", b"")
             more = message.get("more_body", False)
         await self.may_answer.wait()
         exchange = exchange_of(receive, send)
@@ -325,6 +329,61 @@ class TestAConnection:
         async with serving(app) as (reader, writer):
             writer.write(START + b"\r\n")
             assert await reader.readexactly(len(ANSWER)) == ANSWER
+
+
+UPGRADE = b"Connection: upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
+HIDDEN = START + b"X-Hidden: yes\r\n\r\n"
+
+
+class TestAnUpgrade:
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"Content-Length: %d\r\n\r\n" % len(HIDDEN) + HIDDEN,
+            b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(HIDDEN) + HIDDEN + b"\r\n0\r\nUpgrade: h2c\r\n\r\n",
+            b"\r\n",
+        ],
+        ids=["measured", "chunked", "none"],
+    )
+    @pytest.mark.parametrize("pieces", [1, 2, 3, 7, 1000])
+    async def test_is_not_followed(self, body: bytes, pieces: int, caplog: pytest.LogCaptureFixture) -> None:
+        """A request that asks for one is as any other: its body is its own, and what comes behind it is answered."""
+        app = Keeping()
+        app.may_answer.set()
+        came = (POST + UPGRADE + body) * 2 + START + b"\r\n"
+        size = -(-len(came) // pieces)
+        async with serving(app) as (reader, writer):
+            for place in range(0, len(came), size):
+                writer.write(came[place : place + size])
+                await writer.drain()
+                await asyncio.sleep(0.001)
+            assert await asyncio.wait_for(reader.readexactly(len(ANSWER) * 3), 10) == ANSWER * 3
+        expected = HIDDEN if len(body) > 2 else b""
+        assert app.bodies == [expected, expected, b""]
+        assert not any(name in {b"upgrade", b"x-hidden"} for each in app.headers for name, _ in each)
+        assert not caplog.records
+
+    @pytest.mark.parametrize("coding", [b"identity", b"gzip, chunked"])
+    async def test_makes_no_other_framing_good(self, coding: bytes) -> None:
+        """What is refused without it is refused with it."""
+        app = Keeping()
+        async with serving(app) as (reader, writer):
+            writer.write(POST + UPGRADE + b"Transfer-Encoding: " + coding + b"\r\n\r\n0\r\n\r\n")
+            assert re.match(rb"HTTP/1.1 (400|501) ", await asyncio.wait_for(reader.read(), 10))
+        assert app.asked == []
+
+    def test_to_a_tunnel_is_refused(self, live: LiveServer) -> None:
+        """There is none here, so what comes behind is nobody's."""
+        with connected(live) as connection:
+            connection.sendall(b"CONNECT here:443 HTTP/1.1\r\nHost: here\r\n\r\n" + HIDDEN)
+            assert statuses(connection) == [501]
+
+    def test_keeps_no_order_from_being_carried_out(self, live: LiveServer) -> None:
+        """Libraries ask for HTTP/2 by the way, with whatever they send."""
+        with live.client("alpha") as client:
+            asked = {"Upgrade": "h2c", "Connection": "Upgrade, HTTP2-Settings", "HTTP2-Settings": "AAMAAABkAAQAAP__"}
+            made = client.post("/v1/parties", headers=asked, json={"kind": "person", "name": "Ada"})
+            assert made.status_code == 201, made.text
 
 
 class TestTrailers:
