@@ -265,8 +265,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self.headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header, or a trailer."""
-        name = name.lower()
+        """Take a header, or a trailer; blanks behind a value are none of it (RFC 9112, section 5.1)."""
+        name, value = name.lower(), value.rstrip()
         if name == b"transfer-encoding":
             self._is_coded = True
         elif name == b"expect" and value.lower() == b"100-continue":

@@ -119,6 +119,16 @@ class TestAHead:
         assert refused.startswith(b"HTTP/1.1 %d " % status)
         assert (named in refused) is (named in routed) is is_open_banking
 
+    @pytest.mark.parametrize("blanks", [b"", b" ", b" \t "])
+    def test_has_values_without_the_blanks_around_them(self, live: LiveServer, blanks: bytes) -> None:
+        """A token is good whatever whitespace a proxy has left beside it (RFC 9112, section 5.1)."""
+        with live.client("alpha") as client:
+            token = client.headers["Authorization"].encode()
+        with connected(live) as connection:
+            head = START.replace(b"/health/live", b"/t/alpha/v1/tenant") + b"Connection: close\r\nAuthorization:"
+            connection.sendall(head + blanks + token + blanks + b"\r\n\r\n")
+            assert statuses(connection) == [200]
+
     @pytest.mark.parametrize("version", [b"2.0", b"0.9", b"3.0", b"1.2"])
     def test_of_another_version_is_refused(self, live: LiveServer, version: bytes) -> None:
         """What it means isn't what this one's mean."""
