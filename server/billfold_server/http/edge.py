@@ -177,10 +177,13 @@ class Edge:
         ends TLS, whoever comes past it comes in clear text, with tokens that everybody in between can read.
 
         Raises:
-            errors.InvalidRequest: It names several hosts, or one that can't be; its client certificate can't be read.
+            errors.InvalidRequest: It names no host, several, or an impossible one; or its certificate can't be read.
             errors.ProxyRequired: It didn't come through the proxy.
         """
         host = context.headers.get("host", "")
+        # Only HTTP/1.0 needs none, and there is no address without an authority here (RFC 9110, section 4.2.1).
+        if not host and scope["http_version"] == "1.1" and origin_in(scope) is None:
+            raise errors.InvalidRequest("a request names the host that it is for", param="Host")
         if "," in host and sum(name == b"host" for name, _ in scope["headers"]) > 1:
             raise errors.InvalidRequest("a request has one Host header", param="Host")
         if not _HOST_CHARACTERS.fullmatch(host):

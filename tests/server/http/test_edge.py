@@ -3,6 +3,8 @@
 import http.client
 import json
 import re
+import socket
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -147,6 +149,27 @@ class TestAHost:
         problem = json.loads(answer.read())
         connection.close()
         assert (answer.status, problem["code"], problem["param"]) == (400, "invalid_request", "Host")
+
+    @pytest.mark.parametrize(
+        ("line", "header", "status"),
+        [
+            (b"GET /health/live HTTP/1.1", b"", 400),
+            (b"GET /health/live HTTP/1.1", b"Host:\r\n", 400),
+            (b"GET http://a.example/health/live HTTP/1.1", b"Host: \r\n", 400),
+            (b"GET http://a.example/health/live HTTP/1.1", b"Host: a.example\r\n", 200),
+            (b"GET /health/live HTTP/1.0", b"", 200),
+        ],
+    )
+    def test_is_named(self, live: LiveServer, line: bytes, header: bytes, status: int) -> None:
+        """Only HTTP/1.0 knew none (RFC 9112, section 3.2)."""
+        parts = urlsplit(live.url)
+        with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:
+            connection.sendall(line + b"\r\n" + header + b"Connection: close\r\n\r\n")
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            told = json.loads(answer.read())
+        assert answer.status == status
+        assert status == 200 or (told["code"], told["param"]) == ("invalid_request", "Host")
 
 
 class TestARequestId:

@@ -176,7 +176,7 @@ CASES: dict[str, tuple[int | tuple[int, ...], Sent]] = {
     ),
     "two hosts": (400, request(more=["Host: there"])),
     "bad host": (400, request(headers={"Host": "a b"})),
-    "no host": (201, request(headers={"Host": None})),
+    "no host": (400, request(headers={"Host": None})),
     "HTTP/1.0": (201, lambda way: [request(headers={"Connection": None})(way)[0].replace(b"HTTP/1.1", b"HTTP/1.0")]),
     "request id": (201, request(more=["X-Request-Id: my-own-request-1"])),
     "HEAD": (401, request(b"", method="HEAD", headers={"Authorization": None})),
