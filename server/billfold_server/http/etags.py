@@ -8,9 +8,10 @@ from billfold import errors
 __all__ = ["IF_MATCH_PATTERN", "check_if_match", "etag"]
 
 IF_MATCH_PATTERN: Final = r'^(\*|(W/)?"[!#-~]*"([ \t]*,[ \t]*(W/)?"[!#-~]*")*)$'
-"""The form of ``If-Match`` (RFC 9110, section 13.1.1), in ASCII."""
+"""The form of ``If-Match`` (RFC 9110, section 13.1.1), in ASCII, as it has to be sent."""
 
-_IF_MATCH = re.compile(IF_MATCH_PATTERN)
+_IF_MATCH = re.compile(r'\*|(?:[ \t]*,)*[ \t]*(?:W/)?"[!#-~]*"(?:[ \t]*,(?:[ \t]*(?:W/)?"[!#-~]*")?)*[ \t]*')
+"""As it is taken: empty elements of a list don't count (RFC 9110, section 5.6.1.2)."""
 _TAG = re.compile(r'(W/)?"([!#-~]*)"')
 
 
