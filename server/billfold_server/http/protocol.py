@@ -92,6 +92,17 @@ class _Cycle(RequestResponseCycle, Exchange):
             return None
         return bytes(self.body)
 
+    def declines(self) -> bool:
+        """Ask for no body any more, and tell whether that is why none comes; the connection then ends with the answer.
+
+        Who waits to be asked may send it all the same, or another request in its place (RFC 9110, section 10.1.1).
+        """
+        waits, self.waiting_for_100_continue = self.waiting_for_100_continue, False
+        if not waits or self.body:
+            return False
+        self.keep_alive = False
+        return True
+
     async def receive(self) -> Any:
         """Receive a message; who waits for it has no place meanwhile.
 

@@ -27,6 +27,10 @@ class Exchange:
         """Return what is left of the body, if all of it has come in; then there is nothing to receive."""
         raise NotImplementedError
 
+    def declines(self) -> bool:
+        """Ask for no body any more, and tell whether none comes because the client waits to be asked for it."""
+        raise NotImplementedError
+
     def answer(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
         """Send a whole answer, and tell whether it was sent; if not, it goes by ASGI."""
         raise NotImplementedError
@@ -78,6 +82,8 @@ class Receiving:
         Whoever is still sending when the connection shuts loses the answer that says why (RFC 9112, section 9.6).
         """
         if self._complete or self.at_hand() is not None:
+            return
+        if self._exchange is not None and self._exchange.declines():
             return
         size = 0
         try:

@@ -461,6 +461,15 @@ class TestTrailers:
 
 
 class TestABody:
+    @pytest.mark.parametrize("sent", [b"", b"{"])
+    def test_of_what_is_refused_is_not_asked_for(self, live: LiveServer, sent: bytes) -> None:
+        """Who waits to be asked for it hears why it isn't wanted, and that the connection ends."""
+        with connected(live) as connection:
+            connection.sendall(POST + b"Content-Length: 100\r\nExpect: 100-continue\r\n\r\n" + sent)
+            answer = heard(connection) if not sent else connection.recv(65_536)
+        assert answer.startswith(b"HTTP/1.1 401 ")
+        assert (b"connection: close\r\n" in answer) is (not sent)
+
     @pytest.mark.parametrize(
         ("coding", "status"),
         [
