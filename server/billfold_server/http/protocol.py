@@ -216,6 +216,17 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._place is not None and self._place.waits:
             self._leave()
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Answer what has come whole, where the client says that it sends nothing more; tell whether there is any.
+
+        It may as well be gone: so what waits for its turn among its tenant's waits no longer. TLS ends both ways at once.
+        """
+        if self.scheme == "https" or (self._place is not None and self._place.waits):
+            return False
+        if not self._refused:
+            self._end(b"")
+        return self._answering()
+
     def data_received(self, data: bytes) -> None:
         """Read what has come, and refuse a head, or trailers, that are too long.
 

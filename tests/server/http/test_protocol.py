@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import re
 import socket
-import struct
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -13,11 +12,13 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 import uvicorn
+import uvloop
 from uvicorn.server import ServerState
 
 from billfold_server.http.protocol import HEAD_LIMIT_BYTES, HEADERS_LIMIT, BoundedProtocol
 from billfold_server.http.receiving import exchange_of
 from tests.live import LiveServer
+from tests.server.http.resetting import abort
 
 START = b"GET /health/live HTTP/1.1\r\nHost: here\r\n"
 
@@ -206,12 +207,6 @@ class Keeping:
         self.answered.set()
 
 
-def abort(writer: asyncio.StreamWriter) -> None:
-    """End a connection as a client does that is gone: by a reset."""
-    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
-
-
 class TestAConnection:
     async def test_answers_no_request_by_the_refusal_of_what_comes_behind_it(self) -> None:
         """What isn't HTTP ends the connection, but only after the answers to all that came whole before."""
@@ -283,6 +278,40 @@ class TestAConnection:
             await asyncio.wait_for(begun.wait(), 10)
             abort(writer)
             assert await asyncio.wait_for(told.get(), 10) == "http.disconnect"
+
+    @pytest.mark.parametrize("before", [1, 2])
+    @pytest.mark.parametrize("behind", [b"", b"GET /hea", CHUNKED + b"2\r\n"], ids=["nothing", "head", "body"])
+    @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+    async def test_that_the_client_ends_halfway_is_answered_on(self, before: int, behind: bytes, loop: str) -> None:
+        """What came whole is carried out, so it is answered; what didn't is nothing, and the connection ends."""
+        app = Keeping()
+
+        async def ask() -> None:
+            async with serving(app) as (reader, writer):
+                writer.write((START + b"\r\n") * before + behind)
+                writer.write_eof()
+                await asyncio.wait_for(app.begun.wait(), 10)
+                await asyncio.sleep(0.1)
+                app.may_answer.set()
+                assert await asyncio.wait_for(reader.read(), 10) == ANSWER * before
+
+        if loop == "uvloop":
+            await asyncio.to_thread(uvloop.run, ask())
+        else:
+            await ask()
+        assert len(app.asked) == before
+
+    async def test_that_the_client_ends_in_the_middle_of_its_request_ends(self) -> None:
+        """Who reads the body learns that no more of it comes."""
+        app = Keeping()
+        async with serving(app) as (reader, writer):
+            writer.write(CHUNKED + b"2\r\nok\r\n")
+            await asyncio.wait_for(app.begun.wait(), 10)
+            writer.write_eof()
+            assert await asyncio.wait_for(reader.read(), 10) == b""
+            app.may_answer.set()
+            await asyncio.wait_for(app.answered.wait(), 10)
+        assert app.asked[0][-1] == "http.disconnect"
 
     async def test_is_kept_for_a_time_from_its_last_answer_on(self) -> None:
         """Its timer isn't set anew for each request, and still counts from the last one."""

@@ -21,6 +21,7 @@ from billfold_server.http.receiving import exchange_of
 from billfold_server.http.shares import ROOM, Lines, Names, Rules, Shares, size_of, waited_in
 from billfold_server.serving.worker import Config
 from tests.live import LiveServer
+from tests.server.http.resetting import abort
 from tests.server.upping import until
 
 
@@ -241,7 +242,7 @@ class TestAWorker:
             await worker.answer(await worker.send("beta/1"))
             await worker.send("alpha/1")
             await worker.until(lambda: "/t/alpha/1" in worker.begun)
-            worker._connections[-1].close()
+            abort(worker._connections[-1])
             await worker.until(lambda: len(worker.state.connections) == 1)
             second = await worker.send("alpha/2")
             await worker.waits(1)
