@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 import pytest
@@ -16,6 +17,7 @@ from click.testing import CliRunner
 from billfold.cli.root import partner
 from billfold_server import cli
 from billfold_server.serving.failures import Exit
+from tests.postgres import query
 from tests.server.settings_table import PAGE, with_table
 from tests.server.upping import billfold, data_dirs, environment, refusal
 
@@ -178,6 +180,13 @@ class TestTheDoctor:
         assert self._verdict("key_store", data_dir, **within) == "fail"
         billfold(f"--data-dir={data_dir}", "tenants", "list", **within)
         assert self._verdict("key_store", data_dir, **within) == "warn"
+
+    def test_looks_at_what_the_database_logs(self, data_dir: Path, database: str):
+        """Statements hold what people write, so a database that logs those that fail isn't well."""
+        there = {"BILLFOLD_DATABASE_URL": database}
+        assert self._verdict("logging", data_dir, **there) == "ok"
+        query(database, f"ALTER DATABASE {urlsplit(database).path[1:]} SET log_min_error_statement = 'error'")
+        assert self._verdict("logging", data_dir, **there) == "warn"
 
     def _verdict(self, name: str, data_dir: Path, **variables: str) -> str:
         done = billfold("doctor", "--json", f"--data-dir={data_dir}", "--port=0", **variables)

@@ -67,6 +67,10 @@ SELECT current_setting('server_version_num')::int / 10000 AS major, current_sett
     current_setting('synchronous_commit') <> 'off' AS synchronous_commit,
     pg_size_bytes(current_setting('shared_buffers')) AS buffers_bytes,
     pg_size_bytes(current_setting('max_wal_size')) AS most_wal_bytes,
+    current_setting('log_statement') AS log_statement,
+    current_setting('log_min_duration_statement') AS log_min_duration_statement,
+    current_setting('log_min_error_statement') AS log_min_error_statement,
+    current_setting('log_error_verbosity') AS log_error_verbosity,
     current_setting('server_encoding') AS encoding, pg_is_in_recovery() AS standby, clock_timestamp() AS now
 FROM pg_catalog.pg_roles r WHERE r.rolname = current_user
 """
@@ -90,6 +94,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         synchronous_commit: Whether a commit waits for the disk.
         buffers_bytes: How much memory it has for pages.
         most_wal_bytes: How long its write-ahead log may get between two checkpoints.
+        log_statement: Which statements it logs when they begin.
+        log_min_duration_statement: From which duration on it logs statements.
+        log_min_error_statement: From which severity of an error on it logs the statement.
+        log_error_verbosity: Whether rows and parameters stand beside an error in its log.
         encoding: Of its text.
         standby: Whether it is a copy that can only be read.
         now: What its clock says.
@@ -110,6 +118,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     synchronous_commit: bool
     buffers_bytes: int
     most_wal_bytes: int
+    log_statement: str
+    log_min_duration_statement: str
+    log_min_error_statement: str
+    log_error_verbosity: str
     encoding: str
     standby: bool
     now: datetime

@@ -222,6 +222,7 @@ async def _judged(settings: Settings, url: Secret, facts: Facts) -> list[Check]:
         rules.judge_durability(
             fsync=facts.fsync, full_page_writes=facts.full_page_writes, synchronous_commit=facts.synchronous_commit
         ),
+        rules.judge_logging({name: getattr(facts, name) for name in rules.QUIET}, production=settings.production),
         rules.judge_sizes(
             buffers_bytes=facts.buffers_bytes, most_wal_bytes=facts.most_wal_bytes, production=settings.production
         ),

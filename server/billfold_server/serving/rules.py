@@ -16,6 +16,7 @@ __all__ = [
     "judge_hosts",
     "judge_key",
     "judge_keyring",
+    "judge_logging",
     "judge_partitions",
     "judge_python",
     "judge_rights",
@@ -38,6 +39,13 @@ DEFAULT_WAL_BYTES = 1024**3
 COMFORTABLE_SKEW_S = 1.0
 LARGEST_SKEW_S = 30.0
 CERTIFICATE_NOTICE = timedelta(days=21)
+QUIET = {
+    "log_statement": "none",
+    "log_min_duration_statement": "-1",
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
+}
+"""With which settings PostgreSQL's log holds nothing of what people write: no statement, and no row beside an error."""
 _OTHERS = 0o077
 _EVERYBODY = 0o007
 _NAMED = 3
@@ -121,6 +129,22 @@ def judge_durability(*, fsync: bool, full_page_writes: bool, synchronous_commit:
         sentence = f"PostgreSQL may lose acknowledged payments in a crash ({', '.join(off)} off): turn it on."
         return Check("durability", "fail", sentence)
     return Check("durability", "ok", "What PostgreSQL acknowledges survives a crash.")
+
+
+def judge_logging(found: Mapping[str, str], *, production: bool) -> Check:
+    """Judge whether what people write gets into the database's log, where nobody expects or erases it.
+
+    Args:
+        found: What ``QUIET`` names, as the database has it.
+        production: Whether real people write.
+    """
+    loud = [name for name, quiet in QUIET.items() if found[name] != quiet]
+    if loud:
+        told = ", ".join(f"{name} = {found[name]}" for name in loud)
+        wanted = ", ".join(f"{name} to {QUIET[name]}" for name in loud)
+        sentence = f"PostgreSQL may log what people write ({told}): set {wanted}."
+        return Check("logging", "fail" if production else "warn", sentence)
+    return Check("logging", "ok", "PostgreSQL logs no statements, nor rows that are refused.")
 
 
 def judge_sizes(*, buffers_bytes: int, most_wal_bytes: int, production: bool) -> Check:

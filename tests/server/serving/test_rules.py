@@ -60,6 +60,25 @@ class TestTheDoctor:
         assert off in found.sentence
 
     @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("log_statement", "ddl"),
+            ("log_min_duration_statement", "0"),
+            ("log_min_error_statement", "error"),
+            ("log_min_error_statement", "fatal"),
+            ("log_error_verbosity", "default"),
+        ],
+    )
+    def test_insists_on_a_log_without_what_people_write(self, name: str, value: str):
+        """Each setting alone puts statements or rows into PostgreSQL's log: bad for real people, and told to others."""
+        assert rules.judge_logging(rules.QUIET, production=True).verdict == "ok"
+        for production, verdict in ((True, "fail"), (False, "warn")):
+            found = rules.judge_logging(rules.QUIET | {name: value}, production=production)
+            assert found.verdict == verdict
+            assert f"{name} = {value}" in found.sentence
+            assert f"set {name} to {rules.QUIET[name]}." in found.sentence
+
+    @pytest.mark.parametrize(
         ("buffers", "wal", "production", "verdict", "small"),
         [
             (8 * GIB, 16 * GIB, True, "ok", set()),
