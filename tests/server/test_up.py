@@ -427,12 +427,13 @@ class TestAProductionServer:
         assert up.end() == 0
 
     def test_refuses_to_keep_keys_beside_what_they_open(self, folders: Folders, production: dict[str, str]):
-        """The tenants' database is no key store, by whatever name it is called."""
+        """The tenants' database is no key store, by whatever name it is called, and keeps nothing of the attempt."""
         same = production["BILLFOLD_DATABASE_URL"].replace("127.0.0.1", "localhost")
         assert same != production["BILLFOLD_DATABASE_URL"]
         changed = production | {"BILLFOLD_KEY_STORE_URL": same}
         error = refusal(billfold("up", "--json", f"--data-dir={folders()}", "--port=0", **changed))
         assert (error["code"], error["exit_code"]) == ("key_store_unsuitable", 78)
+        assert not query(same, "SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'billfold_keys'")
 
     def test_refuses_a_database_that_nobody_has_set_up(self, folders: Folders, production: dict[str, str]):
         """A login without rights on a database without Billfold is told what to do first."""

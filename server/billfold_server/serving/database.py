@@ -389,17 +389,26 @@ async def _with_key_store(found: Found, step: Step, *, adopt_keyring: bool) -> F
         admin_url = await _beside(settings)
     if admin_url is not None:
         await look(admin_url, "BILLFOLD_KEY_STORE_ADMIN_URL")
+        # Asked first, so that nothing of a store that is refused is left in the tenants' database.
+        await _insist_on_two(settings, admin_url)
         made = await keys.prepare_store(admin_url.reveal(), keys.open_keyring(settings), adopt=adopt_keyring)
         url = url or Secret(made)
     assert url is not None, "one of the two was given or made"
     await keys.check_store(url.reveal())
+    await _insist_on_two(settings, url)
+    return dataclasses.replace(found, settings=msgspec.structs.replace(settings, key_store_url=url))
+
+
+async def _insist_on_two(settings: Settings, key_store_url: Secret) -> None:
+    """See that the key store is another database than the tenants', in production."""
+    from billfold_server.keys import service as keys  # noqa: PLC0415 - Loaded beside, see _load.
+
     assert settings.database_url is not None, "it has been found"
-    if settings.production and await keys.same_database(url.reveal(), settings.database_url.reveal()):
+    if settings.production and await keys.same_database(key_store_url.reveal(), settings.database_url.reveal()):
         raise keys.KeyStoreUnsuitable(
             "In production, the key store can't be the tenants' database, or a copy of that would hold the keys: name "
             "another database in BILLFOLD_KEY_STORE_URL."
         )
-    return dataclasses.replace(found, settings=msgspec.structs.replace(settings, key_store_url=url))
 
 
 def keys_beside(url: Secret) -> Secret:
