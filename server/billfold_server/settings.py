@@ -436,6 +436,10 @@ def _inconsistent(settings: Settings) -> list[Mistake]:
             mistakes.append(
                 Mistake(name, f"{name} must be one address that begins with postgresql://; set {PREFIX}{name.upper()}.")
             )
+        elif url is not None and not database_urls.ports_are_right(url.reveal()):
+            # What stands where the port should be may be part of a password.
+            how = "write it like postgresql://user:password@host:5432/name, with what is special in the password as %XX"
+            mistakes.append(Mistake(name, f"{name} has no port from 1 to 65535; {how}, in {PREFIX}{name.upper()}."))
     return mistakes
 
 
@@ -461,7 +465,11 @@ def _unaskable(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _is_address(text: str, *schemes: str) -> bool:
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018 - Looked at for what it raises.
+    except ValueError:
+        return False
     return parts.scheme in schemes and bool(parts.hostname) and not parts.query and not parts.fragment
 
 
@@ -553,7 +561,10 @@ def _unsafe_databases(settings: Settings) -> Iterator[tuple[str, str]]:
             yield name, f"{sentence} database in {variable}."
         if url is not None and not database_urls.stays_private(url.reveal()):
             sentence = "what goes to the database over a network must be encrypted; "
-            yield name, f"{sentence}add sslmode=verify-full, or at least sslmode=require, to {variable}."
+            yield (
+                name,
+                f"{sentence}add sslmode=verify-full and sslrootcert=FILE, or at least sslmode=require, to {variable}.",
+            )
 
 
 def _same(url: Secret, settings: Settings) -> bool:

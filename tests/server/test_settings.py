@@ -81,9 +81,15 @@ class TestSettings:
             ({"BILLFOLD_ACCESS_TOKEN_TTL_S": "3600"}, "access_token_ttl_s"),
             ({"BILLFOLD_DATABSE_URL": "postgresql://x"}, "databse_url"),
             ({"BILLFOLD_DATABASE_URL": "mysql://x"}, "database_url"),
+            ({"BILLFOLD_DATABASE_URL": "postgresql://app:q7@127.0.0.1:abc/x"}, "database_url"),
+            ({"BILLFOLD_DATABASE_URL": "postgresql://app:q/7@127.0.0.1/x"}, "database_url"),
+            ({"BILLFOLD_ADMIN_DATABASE_URL": "postgresql://app:q7@[::1]:0/x"}, "admin_database_url"),
+            ({"BILLFOLD_KEY_STORE_URL": "postgresql://app:q7@db:5432,db2:99999/x"}, "key_store_url"),
+            ({"BILLFOLD_KEY_STORE_ADMIN_URL": "postgresql://app:q7@/x?host=db&port=99999"}, "key_store_admin_url"),
             ({"BILLFOLD_TLS_KEY": "/nowhere.pem"}, "tls_key"),
             ({"BILLFOLD_TRUSTED_PROXIES": "proxy"}, "trusted_proxies"),
             ({"BILLFOLD_PUBLIC_URL": "wallet.example"}, "public_url"),
+            ({"BILLFOLD_PUBLIC_URL": "https://wallet.example:abc"}, "public_url"),
             ({"BILLFOLD_MTLS_PUBLIC_URL": "http://mtls.wallet.example"}, "mtls_public_url"),
             ({"BILLFOLD_MTLS_PUBLIC_URL": "https://mtls.wallet.example"}, "mtls_public_url"),
             ({"BILLFOLD_MTLS_PORT": "8443"}, "mtls_port"),
@@ -189,3 +195,6 @@ class TestASecret:
             load_settings(SAFE | {"BILLFOLD_KEYRING_PASSPHRASE": "hunter2", "BILLFOLD_DATABASE_URL": "http://s3cr3t@x"})
         assert "hunter2" not in str(caught.value)
         assert "s3cr3t" not in str(caught.value)
+        with pytest.raises(SettingsInvalid) as caught:
+            load_settings({"BILLFOLD_DATABASE_URL": "postgresql://app:s3c/r3t@db.internal/x"})
+        assert "s3c" not in str(caught.value)
