@@ -23,7 +23,8 @@ import msgspec
 
 from billfold_server.db.embedded import EmbeddedPostgres
 from billfold_server.db.pools import CONNECTIONS
-from billfold_server.serving.failures import Exit, Failure, too_many_connections
+from billfold_server.serving.failures import Exit, Failure
+from billfold_server.serving.unreachable import unreachable
 from billfold_server.settings import Secret, Settings
 
 __all__ = [
@@ -167,7 +168,7 @@ async def look(url: Secret, variable: str = "BILLFOLD_DATABASE_URL") -> Facts:
     try:
         connection = await asyncpg.connect(url.reveal(), timeout=_CONNECT_TIMEOUT_S, command_timeout=_CONNECT_TIMEOUT_S)
     except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise _unreachable(url, variable, error) from error
+        raise unreachable(url.reveal(), variable, error) from error
     try:
         asked, before = datetime.now(UTC), asyncio.get_running_loop().time()
         row = await connection.fetchrow(_FACTS)
@@ -176,30 +177,6 @@ async def look(url: Secret, variable: str = "BILLFOLD_DATABASE_URL") -> Facts:
         await connection.close(timeout=_CONNECT_TIMEOUT_S)
     assert row is not None, "everybody has a role"
     return Facts(**row, asked_at=datetime.fromtimestamp(asked.timestamp() + half_way, UTC))
-
-
-def _unreachable(url: Secret, variable: str, error: Exception) -> Failure:
-    parts = urlsplit(url.reveal())
-    where = f"{parts.hostname or 'localhost'}:{parts.port or 5432}"
-    code, exit_code = "database_unreachable", Exit.UNAVAILABLE
-    match error:
-        case asyncpg.TooManyConnectionsError():
-            return too_many_connections()
-        case asyncpg.InvalidAuthorizationSpecificationError():
-            code = "database_login_refused"
-            sentence = (
-                f"The database at {where} refuses the login {parts.username}: correct user and password in {variable}."
-            )
-        case asyncpg.InvalidCatalogNameError():
-            code, name = "database_missing", parts.path.lstrip("/")
-            sentence = f"There is no database {name} at {where}: create it, or correct {variable}."
-        case ValueError() | asyncpg.ClientConfigurationError():
-            code, exit_code = "database_url_unusable", Exit.SETTINGS
-            sentence = f"{variable} can't be read: write it like postgresql://user:password@host:5432/name."
-        case _:
-            why = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
-            sentence = f"The database at {where} can't be reached ({why}): start it, or correct {variable}."
-    return Failure(code, sentence, exit_code, where=where)
 
 
 def needed_connections(settings: Settings) -> int:
