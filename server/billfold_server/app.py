@@ -249,6 +249,7 @@ def _add_background(services: Services) -> None:
         services.rooms[streams.ROOM] = nats = NatsPublisher(services.settings, services.metrics, services.clock)
         publishers.append(nats)
     relay = Relay(services.database, publishers)
+    services.metrics.expect_jobs(kinds)
     runner = JobRunner(services.database, kinds, schedules=schedules, relay=relay, buried=services.metrics.job_buried)
 
     async def active() -> list[TenantRef]:

@@ -10,7 +10,7 @@ in real time. What is done to another tenant than the one whose job it is waits 
 (``RetryPolicy.real``): a test clock that stands must not keep it from being done.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Any
@@ -166,6 +166,9 @@ class JobKinds:
 
     def __getitem__(self, name: str) -> JobKind:
         return self._kinds[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kinds)
 
     @property
     def leases_s(self) -> Mapping[str, int]:

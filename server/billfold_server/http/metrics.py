@@ -8,6 +8,7 @@ import asyncio
 import os
 from bisect import bisect_left
 from collections import Counter as Counts
+from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -156,10 +157,19 @@ class Metrics:
             ["kind"],
             registry=self.registry,
         )
+        self._begin_at_zero()
         self._together = _TOGETHER in os.environ
         self._tallies: dict[tuple[str, str, int], _Tally] = {}
         self._codes: Counts[str] = Counts()
         self._due: asyncio.TimerHandle | None = None
+
+    def _begin_at_zero(self) -> None:
+        """Show what alarms look at before it is counted: a series that begins with 1 has, to them, never risen."""
+        self._problems.labels("overloaded")
+        for outcome in ("written", "dropped", "failed"):
+            self._logged.labels(outcome)
+        for why in ("threshold", "limit"):
+            self._tokens.labels("alarm", why)
 
     def _add_running(self) -> None:
         self._in_flight = Gauge(
@@ -291,6 +301,11 @@ class Metrics:
     def requests_logged(self, outcome: str, number: int) -> None:
         """Count requests that were written to the log that developers read, or weren't."""
         self._logged.labels(outcome).inc(number)
+
+    def expect_jobs(self, kinds: Iterable[str]) -> None:
+        """Show for each kind that no job of it has failed for good yet."""
+        for kind in kinds:
+            self._dead_jobs.labels(kind)
 
     def job_buried(self, kind: str) -> None:
         """Count a job that failed for good."""

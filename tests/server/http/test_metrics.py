@@ -57,6 +57,17 @@ class TestWhatWasCounted:
         assert value("billfold_http_problems_total", {"code": "insufficient_funds"}) == 3
         assert value("billfold_http_requests_in_flight") == 1
 
+    def test_begins_at_zero_where_alarms_look_at_it(self) -> None:
+        """A series that begins with 1 hasn't risen, so the first of its events would be missed."""
+        metrics = Metrics()
+        metrics.expect_jobs(["ledger.verify"])
+        metrics.exposition()
+        value = metrics.registry.get_sample_value
+        assert value("billfold_jobs_dead_total", {"kind": "ledger.verify"}) == 0
+        assert value("billfold_http_problems_total", {"code": "overloaded"}) == 0
+        assert value("billfold_request_log_total", {"outcome": "dropped"}) == 0
+        assert value("billfold_vault_tokens_total", {"operation": "alarm", "kind": "threshold"}) == 0
+
     def test_is_seen_by_other_workers_while_the_one_that_counted_lives(self, tmp_path: Path) -> None:
         """A worker reports by itself, without being asked."""
         env = environment(PROMETHEUS_MULTIPROC_DIR=str(tmp_path))

@@ -40,11 +40,11 @@ def note(recorder: Recorder, tenant: TenantRef, body: bytes = b"{}") -> None:
 
 
 def outcomes(metrics: Metrics) -> dict[str, float]:
-    """Return how many requests have had which outcome."""
+    """Return how many requests have had which outcome, where any had it."""
     lines = [
         line for line in metrics.exposition().decode().splitlines() if line.startswith("billfold_request_log_total")
     ]
-    return {line.split('"')[1]: float(line.rsplit(" ", 1)[1]) for line in lines}
+    return {line.split('"')[1]: number for line in lines if (number := float(line.rsplit(" ", 1)[1]))}
 
 
 async def rows(tenancy: Tenancy) -> list[RequestRow]:

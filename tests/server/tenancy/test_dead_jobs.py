@@ -156,12 +156,13 @@ class TestAnOperator:
             assert operator.get("/v1/tenants/nobody/dead-jobs").json()["code"] == "unknown_tenant"
 
     def test_is_alarmed_by_a_count(self, live: LiveServer, desk: Desk) -> None:
-        """Metrics count each job that died, by kind."""
+        """Metrics count each job that died, by kind, and show the kinds of which none did."""
         value, labels = live.services.metrics.registry.get_sample_value, {"kind": KIND}
         before = value("billfold_jobs_dead_total", labels) or 0
         desk.ask(2)
         desk.work()
         assert value("billfold_jobs_dead_total", labels) == before + 2
+        assert value("billfold_jobs_dead_total", {"kind": "webhooks.deliver"}) is not None
 
 
 def command(live: LiveServer, *words: str) -> Result:
