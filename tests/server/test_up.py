@@ -254,6 +254,23 @@ class TestAStop:
         assert again.welcome["client_secret"] == up.welcome["client_secret"]
         assert again.end(signal.SIGINT) == 0
 
+    def test_of_all_its_processes_at_once_is_no_trouble(self, used: Path):
+        """Whoever signals the whole group stops it as well: nothing is replaced, and nothing is logged as an error."""
+        up = Up(used, "--port=0", BILLFOLD_LOG_FORMAT="json").ready()
+        before = up.log()
+        slow = SlowRequest(up)
+        for pid in (up.process.pid, up.decryptor(), up.simulator(), *up.workers()):
+            assert pid is not None
+            os.kill(pid, signal.SIGTERM)
+        until(lambda: up.decryptor() is None and up.simulator() is None)
+        assert slow.finish() == 201
+        assert up.ended() == 0
+        said = up.log().removeprefix(before)
+        assert "stopping" in said
+        assert "replaced" not in said
+        assert '"level": "error"' not in said
+        assert '"level":"error"' not in said
+
     def test_waits_for_no_request_for_ever(self, used: Path):
         """A request that doesn't end is cut off when its time is over."""
         up = Up(used, "--port=0", BILLFOLD_SHUTDOWN_TIMEOUT_S="1").ready()

@@ -404,6 +404,9 @@ async def _run(ready: _Ready, signals: Signals) -> None:
             task.cancel()
         _notify("STOPPING=1")
         _log.info("stopping: requests under way are finished first")
+        # What stops us may have told our processes, too, and those that are asked by others are ended after these.
+        for each in (ready.supervisor, ready.decryptor, ready.simulator):
+            each.let_leave()
         timeout_s = ready.found.settings.shutdown_timeout_s
         await ready.supervisor.stop(timeout_s=timeout_s, at_once=signals.insist)
         await ready.decryptor.stop(timeout_s=timeout_s, at_once=signals.insist)

@@ -35,6 +35,8 @@ _STARTS_SOON_S = 5.0
 """A worker that dies younger than this is replaced after a pause, which doubles each time."""
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
+_IN_GOOD_ORDER = frozenset({0, -signal.SIGTERM})
+"""How a worker ends that was told to, whether or not it was ready for that yet."""
 _GRACE_S = 5.0
 """How much longer than its own bound a worker may take to end, before it is killed."""
 
@@ -173,6 +175,7 @@ class Supervisor:
         self._orders: Orders | None = None
         self._workers: set[Worker] = set()
         self._stopping = False
+        self._leaving = False
 
     async def prepare(self) -> None:
         """Start processes, which import the application meanwhile; no more than can do so at the same time."""
@@ -203,6 +206,10 @@ class Supervisor:
         self._orders = orders
         for worker in self._workers:
             worker.drain()
+
+    def let_leave(self) -> None:
+        """Replace no worker from now on that ends in good order: the stop is near, and may have been told to all."""
+        self._leaving = True
 
     async def stop(self, *, timeout_s: float, at_once: asyncio.Event) -> None:
         """End all workers: with what they have begun, or, when the time or somebody's patience is over, without.
@@ -246,7 +253,7 @@ class Supervisor:
         pauses = _Pauses()
         while worker is not None:
             code = await worker.kept(self._orders.settings["hung_timeout_s"] if self._orders is not None else 0)
-            if self._stopping:
+            if self._stopping or (self._leaving and code in _IN_GOOD_ORDER):
                 return
             self._bury(worker)
             _log.warning("worker %d ended (%s) and is replaced", worker.process.pid, _how(code))
@@ -266,13 +273,16 @@ class Supervisor:
             try:
                 worker = await self._spawn()
             except OSError as error:
-                _log.error("a worker can't be started yet: %s", error)
+                # A stop has closed the listeners, so nothing can be handed on.
+                if not self._stopping:
+                    _log.error("a worker can't be started yet: %s", error)
             else:
                 try:
                     await worker.serve(self._orders)
                 except Failure as failure:
                     self._bury(worker)
-                    _log.error("a worker can't be replaced yet: %s", failure)
+                    if not self._stopping:
+                        _log.error("a worker can't be replaced yet: %s", failure)
                 else:
                     return worker
             await pauses.make()

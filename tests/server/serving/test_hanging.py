@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -74,6 +75,21 @@ class TestAProcessThatHangs:
             if module == WORKER:
                 async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
                     assert (await client.get("/health/live", timeout=30)).status_code == 200
+
+
+class TestAProcessThatIsBeingReplaced:
+    async def test_is_no_trouble_when_all_shall_end(self, settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+        """A stop ends it while it starts, which is no failure that anybody must hear of."""
+        others, ended = children(DECRYPTOR), list[int]()
+        async with kept(settings, DECRYPTOR, ended.append):
+            (first,) = children(DECRYPTOR) - others
+            os.kill(first, signal.SIGTERM)
+            deadline = time.monotonic() + 60
+            while not children(DECRYPTOR) - others - {first}:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.01)
+        assert ended[0] == first
+        assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 class TestSilence:
