@@ -9,6 +9,7 @@ import difflib
 import ipaddress
 import os
 import re
+import stat
 import tomllib
 import types
 import typing
@@ -278,15 +279,15 @@ def load_settings(
     environ = os.environ if environ is None else environ
     mistakes: list[Mistake] = []
     path = file if file is not None else environ.get(CONFIG_VARIABLE)
-    values: dict[str, Any] = {}
-    if path is not None:
-        values |= _from_file(Path(path), mistakes)
+    read = {} if path is None else _from_file(Path(path), mistakes)
+    values: dict[str, Any] = dict(read)
     values |= _from_environment(environ, mistakes)
     values |= {name: value for name, value in overrides.items() if value is not None}
     settings = _convert(values, mistakes)
     mistakes += _inconsistent(settings)
     if settings.production:
         mistakes += _unsafe(settings)
+        mistakes += [] if path is None else _open_file(Path(path), read)
     if mistakes:
         raise SettingsInvalid(mistakes)
     return settings
@@ -314,6 +315,15 @@ def _from_file(path: Path, mistakes: list[Mistake]) -> dict[str, Any]:
         for name in table.keys() - _FIELDS.keys()
     ]
     return {name: value for name, value in table.items() if name in _FIELDS}
+
+
+def _open_file(path: Path, read: Mapping[str, Any]) -> list[Mistake]:
+    """Return what production refuses in a settings file: that everybody may read a secret in it."""
+    secrets = [name for name in read if Secret in _kinds(_FIELDS[name])]
+    if not secrets or not path.stat().st_mode & stat.S_IRWXO:
+        return []
+    found = f"everybody on this machine may read the settings file, which holds {', '.join(secrets)}"
+    return [Mistake("config", f"In production, {found}; run chmod o= {path}.")]
 
 
 def _from_environment(environ: Mapping[str, str], mistakes: list[Mistake]) -> dict[str, Any]:

@@ -162,6 +162,20 @@ class TestProduction:
         assert mistakes_in(environ) == {key}
         load_settings(environ | {"BILLFOLD_ENVIRONMENT": "development"})
 
+    def test_refuses_a_file_of_secrets_that_everybody_may_read(self, tmp_path: Path) -> None:
+        """Its owner and a group may read it; without a secret in it, or elsewhere, anybody may."""
+        file = tmp_path / "billfold.toml"
+        open_ones = SAFE | {"BILLFOLD_CONFIG": str(file)}
+        file.write_text(f'keyring_passphrase = "{SAFE["BILLFOLD_KEYRING_PASSPHRASE"]}"')
+        file.chmod(0o644)
+        assert mistakes_in(open_ones) == {"config"}
+        load_settings(open_ones | {"BILLFOLD_ENVIRONMENT": "development"})
+        file.chmod(0o640)
+        assert load_settings(open_ones).production
+        file.write_text("workers = 2")
+        file.chmod(0o644)
+        assert load_settings(open_ones).production
+
     @pytest.mark.parametrize(
         "url",
         [

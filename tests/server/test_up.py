@@ -452,6 +452,14 @@ class TestAProductionServer:
         assert (error["code"], error["exit_code"]) == ("key_store_unsuitable", 78)
         assert not query(same, "SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'billfold_keys'")
 
+    def test_refuses_a_keyring_that_others_may_read(self, folders: Folders, production: dict[str, str]):
+        """What the doctor says no server can run with, none starts with."""
+        folder = folders()
+        assert billfold(f"--data-dir={folder}", "database-url", "--json", **production).returncode == 0
+        (folder / "keyring.json").chmod(0o644)
+        error = refusal(billfold("up", "--json", f"--data-dir={folder}", "--port=0", **production))
+        assert (error["code"], error["facts"]["keys"], error["exit_code"]) == ("settings_invalid", "keyring_file", 78)
+
     def test_refuses_a_database_that_nobody_has_set_up(self, folders: Folders, production: dict[str, str]):
         """A login without rights on a database without Billfold is told what to do first."""
         role = f"nobody_{os.getpid()}"

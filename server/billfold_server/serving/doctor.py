@@ -33,6 +33,7 @@ from billfold_server.serving import rules
 from billfold_server.serving.database import Facts, Step, embedded_for, keys_beside, look, unfit
 from billfold_server.serving.explaining import explain
 from billfold_server.serving.failures import Failure
+from billfold_server.serving.files import look_at_keyring
 from billfold_server.serving.instance import find_running
 from billfold_server.serving.listening import listen
 from billfold_server.serving.rules import Check
@@ -116,19 +117,9 @@ def _data_dir(settings: Settings) -> list[Check]:
 
 
 def _keyring(settings: Settings) -> list[Check]:
-    path = settings.keyring_path
-    if not path.exists():
-        return [rules.judge_keyring(str(path), mode=None, ours=True, production=settings.production)]
-    found = path.stat()
-    open_keyring(settings)
-    return [
-        rules.judge_keyring(
-            str(path),
-            mode=stat.S_IMODE(found.st_mode),
-            ours=found.st_uid == os.geteuid(),
-            production=settings.production,
-        )
-    ]
+    if settings.keyring_path.exists():
+        open_keyring(settings)
+    return [look_at_keyring(settings)]
 
 
 def _port(settings: Settings) -> list[Check]:

@@ -28,6 +28,7 @@ from billfold_server.db.embedded.folders import prepare_home, runtime_user
 from billfold_server.serving.database import Found, Step, find_database, follow_embedded
 from billfold_server.serving.directory.directory import Directory
 from billfold_server.serving.failures import Exit, Failure
+from billfold_server.serving.files import insist_on_closed_keyring
 from billfold_server.serving.instance import Place, Running, only_server, workers_remain
 from billfold_server.serving.listening import is_any, listen, reachable_host
 from billfold_server.serving.orders import Orders, decryptors_orders, settings_sent, simulators_orders
@@ -168,6 +169,7 @@ async def _start(
     began = time.monotonic()
     data_dir = make_data_dir(settings)
     place = stack.enter_context(only_server(data_dir))
+    insist_on_closed_keyring(settings)
     settings, files = with_certificates(settings)
     listeners = _listen(settings, data_dir)
     settings = _reached_at(settings, *listeners)
