@@ -66,6 +66,10 @@ def open_keyring(settings: "Settings") -> Keyring:
         raise KeyringUnusable(msg) from error
     try:
         file = keyring_file.decode_file(text)
+    except SealBroken:
+        msg = f"{path} is no keyring that this version can read; bring back the deployment's own, or name its file."
+        raise KeyringUnusable(msg) from None
+    try:
         if settings.production and not keyring_file.is_sealed(file):
             msg = f"In production, the keyring {path} must be sealed; move it away, and a new one is made and sealed."
             raise KeyringUnusable(msg)

@@ -63,8 +63,8 @@ class TestTheKeyring:
         path = tmp_path / "keys" / "keyring.json"
         path.parent.mkdir()
         path.write_text(text)
-        with pytest.raises(KeyringUnusable):
-            open_keyring(settings(tmp_path))
+        with pytest.raises(KeyringUnusable, match="no keyring"):
+            open_keyring(settings(tmp_path, PASSPHRASE))
         assert path.read_text() == text
 
     def test_is_refused_open_in_production(self, tmp_path: Path) -> None:
