@@ -106,7 +106,7 @@ def verify(
             click.echo(
                 f"Of {verification.unrecorded:,} wallets and accounts the chain doesn't say whose they are, and one "
                 "that is put in wouldn't show. They are recorded as they are found by: "
-                f"billfold ledger record-terms --tenant {tenant}"
+                f"billfold ledger record-terms --tenant {tenant} --reason 'recorded as found'"
             )
         for path, each in looked.items():
             click.echo(f"{path} is {each.month} as it was detached: {each.journal_entries:,} journal entries.")

@@ -1,6 +1,7 @@
 """Signed heads and proofs over HTTP, and ``billfold ledger`` on the command line."""
 
 import json
+import shlex
 import stat
 from collections.abc import Iterator
 from functools import partial
@@ -14,13 +15,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from billfold import ids
-from billfold.chain import Damage, Head, verify_export
+from billfold.chain import ERA, Damage, Head, verify_export
 from billfold.contract.ledger import Account, JournalEntry, JournalEntryProof, LedgerHead
 from billfold.contract.oauth import JwkSet
 from billfold.ids import Prefix
 from billfold.proofs import InvalidProofError, verify_head, verify_proof
 from billfold_server.app import open_services
 from billfold_server.identity.tokens.access_tokens import key_id_of
+from billfold_server.ledger import commands
 from billfold_server.ledger.commands import ledger
 from tests.live import LiveServer
 from tests.tenants import manifest
@@ -220,6 +222,16 @@ class TestTheCommandLine:
         recorded = invoke(live, "record-terms", "--tenant", BANK, "--reason", "upgrade", "--json")
         assert json.loads(recorded.stdout) == {"wallets": 0, "accounts": 0}
         assert "0 wallets" in invoke(live, "record-terms", "--tenant", BANK, "--reason", "upgrade").stdout
+
+    def test_says_how_what_isnt_recorded_is_recorded(
+        self, live: LiveServer, customer: Customer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The command that is shown runs as pasted."""
+        customer.top_up()
+        monkeypatch.setattr(commands, "ERA", ERA + 1)
+        shown = invoke(live, "verify", "--tenant", BANK).stdout.partition("billfold ledger ")[2]
+        done = invoke(live, *shlex.split(shown.splitlines()[0]))
+        assert (done.exit_code, shown.startswith("record-terms")) == (0, True), done.output
 
     def test_moves_a_ledger_to_another_tenant(self, live: LiveServer, customer: Customer, tmp_path: Path) -> None:
         """The export is a private file, the SDK verifies it, and the import has the same head."""
