@@ -361,13 +361,14 @@ def _from_text(annotation: Any, text: str) -> Any:
             msg = "true or false"
             raise ValueError(msg)
         return text.lower() in _TRUE
+    if types.NoneType in kinds and not text:
+        return None
     if int in kinds:
-        if not re.fullmatch(r"[0-9]{1,15}", text):
+        # How small it may be is said where the bounds are known.
+        if not re.fullmatch(r"-?[0-9]{1,15}", text):
             msg = "a whole number"
             raise ValueError(msg)
         return int(text)
-    if types.NoneType in kinds and not text:
-        return None
     return text
 
 

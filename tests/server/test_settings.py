@@ -106,6 +106,17 @@ class TestSettings:
         """Each mistake names its setting and ends as a sentence."""
         assert key in mistakes_in(environ)
 
+    def test_say_how_small_a_number_may_be(self) -> None:
+        """A negative number is a whole one all the same."""
+        with pytest.raises(SettingsInvalid) as caught:
+            load_settings({"BILLFOLD_SHUTDOWN_TIMEOUT_S": "-1"})
+        (mistake,) = caught.value.mistakes
+        assert ">= 1" in mistake.sentence
+
+    def test_take_nothing_for_a_number_that_may_be_absent(self) -> None:
+        """Keys aren't rotated by themselves where nothing is said of how often, on purpose."""
+        assert load_settings({"BILLFOLD_KEY_ROTATION_DAYS": ""}).key_rotation_days is None
+
     def test_are_refused_together(self) -> None:
         """All mistakes are told at once, whichever source they come from."""
         assert mistakes_in({"BILLFOLD_PORT": "x", "BILLFOLD_LOG_LEVEL": "loud"}) == {"port", "log_level"}
