@@ -73,6 +73,7 @@ class Section(msgspec.Struct, frozen=True):
         words: The key of what it is called.
         scope: What somebody must be allowed to see it; None is for everybody, who needn't sign in.
         of_partner: Whether it is for members of partners alone, whatever the bank's own people may.
+        of_sandbox: Whether there is something to do in sandboxes alone.
     """
 
     name: str
@@ -80,10 +81,13 @@ class Section(msgspec.Struct, frozen=True):
     words: str
     scope: str | None = None
     of_partner: bool = False
+    of_sandbox: bool = False
 
-    def is_for(self, viewer: Viewer) -> bool:
-        """Tell whether the navigation has it for somebody who is signed in."""
-        return self.scope in viewer.scopes and (viewer.partner_id is not None or not self.of_partner)
+    def is_for(self, viewer: Viewer, *, sandbox: bool) -> bool:
+        """Tell whether the navigation has it for somebody who is signed in, at a tenant that is a sandbox or isn't."""
+        if (self.of_partner and viewer.partner_id is None) or (self.of_sandbox and not sandbox):
+            return False
+        return self.scope in viewer.scopes
 
 
 SECTIONS: Final[tuple[Section, ...]] = (
@@ -94,7 +98,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
     Section("errors", "/errors", "portal.errors"),
     Section("changes", "/changes", "portal.changes"),
     Section("status", "/status", "portal.status"),
-    Section("console", "/console", "console.nav", "clients:write"),
+    Section("console", "/console", "console.nav", "clients:write", of_sandbox=True),
     Section("clients", "/clients", "portal_clients.title", "clients:read"),
     Section("webhooks", "/webhooks", "portal_webhooks.title", "webhooks:read"),
     Section("requests", "/requests", "portal_requests.title", "requests:read"),
@@ -188,13 +192,14 @@ def render(
         ui_locales: The language that was chosen on the page.
         script: Whether it loads one of the kit's scripts.
     """
+    sandbox = call.tenant.manifest.sandbox
     around = {
         "person": viewer,
         "here": call.mount + call.path,
         "portal": call.mount + ROOT,
         "section": section,
         "public": [each for each in SECTIONS if each.scope is None],
-        "own": [] if viewer is None else [each for each in SECTIONS if each.is_for(viewer)],
+        "own": [] if viewer is None else [each for each in SECTIONS if each.is_for(viewer, sandbox=sandbox)],
         "sign_in": sign_in_address(call, call.path if call.method == "GET" else ROOT),
     }
     preferred = None if viewer is None else viewer.language

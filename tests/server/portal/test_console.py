@@ -289,6 +289,8 @@ class TestNobody:
         """In a tenant that is no sandbox the page says so, and the form is refused."""
         browser, own = a_member(live, "developer", slug=EARNEST), live.add_client(EARNEST, OWN)
         assert "Here money is real" in browser.get("/reference/getTenant").text
+        console = f'href="/t/{EARNEST}{ROOT}/console"'
+        assert console not in browser.get("").text
         assert "Here money is real" in browser.get("/console").text
         assert refused(browser.post("/reference/getTenant", data={FIELD: token_in(browser), "client": own.client_id}))
 
