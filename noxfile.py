@@ -24,6 +24,8 @@ LOCKS = {
     "dev": ["--all-extras", "--group", "dev"],
     # What the README's first line needs: the server with its database, and what builds the project itself.
     "run": ["--extra", "server", "--extra", "postgres", "--group", "build"],
+    # What a server of production needs, which has a PostgreSQL of its own, and may publish to NATS.
+    "server": ["--extra", "server", "--extra", "nats", "--group", "build"],
     # What a plain install brings.
     "sdk": [],
 }
