@@ -73,10 +73,12 @@ class Place(msgspec.Struct, frozen=True):
     Attributes:
         rp_id: The host's name, to which the browser binds it.
         origin: The origin that the browser must have seen.
+        elsewhere: The deployment's own host, where this is a tenant's: people may have made theirs there, and in vain.
     """
 
     rp_id: str
     origin: str
+    elsewhere: str | None = None
 
     @property
     def has_name(self) -> bool:
@@ -203,7 +205,8 @@ class Desk:
         rp_id = name if known else base.hostname or ""
         # A tenant's own host is reached where the deployment is: at the scheme's own port, or at the one it names.
         port = "" if base.port is None else f":{base.port}"
-        return Place(rp_id, f"{base.scheme}://{rp_id}{port}")
+        elsewhere = base.hostname if own and rp_id != base.hostname and not _is_address(base.hostname or "") else None
+        return Place(rp_id, f"{base.scheme}://{rp_id}{port}", elsewhere)
 
 
 def _is_address(host: str) -> bool:

@@ -37,11 +37,15 @@ class Options(msgspec.Struct, frozen=True):
         json: The options of ``navigator.credentials``.
         ticket: Comes back with the answer.
         possible: Whether a browser would take a passkey at this page's address at all.
+        here: To which host those that it takes belong.
+        elsewhere: At which other host people may have made theirs, or None.
     """
 
     json: str
     ticket: str
     possible: bool
+    here: str
+    elsewhere: str | None
 
 
 class _Challenge(msgspec.Struct, frozen=True):
@@ -101,7 +105,7 @@ def begin(
     asked = challenge or secrets.token_bytes(_CHALLENGE_BYTES)
     options = ceremonies.options_to_show(desk.place, asked, _usable(factors or [], desk.place.rp_id, desk.now))
     ticket = desk.seal(_Challenge(_text(asked), None if user is None else user.id), f"passkey {purpose}")
-    return Options(options, ticket, desk.place.has_name)
+    return _given(desk, options, ticket)
 
 
 async def show(desk: Desk, tx: Tx, purpose: str, ticket: str | None, answer: str | None) -> Shown | None:
@@ -179,7 +183,12 @@ def begin_registration(desk: Desk, user: UserRow, factors: list[FactorRow]) -> O
         factors=_usable(factors, desk.place.rp_id, datetime.max.replace(tzinfo=UTC)),
     )
     ticket = desk.seal(_Challenge(_text(asked), user.id), "passkey registration")
-    return Options(options, ticket, desk.place.has_name)
+    return _given(desk, options, ticket)
+
+
+def _given(desk: Desk, options: str, ticket: str) -> Options:
+    place = desk.place
+    return Options(options, ticket, possible=place.has_name, here=place.rp_id, elsewhere=place.elsewhere)
 
 
 async def register(

@@ -10,8 +10,10 @@ import pytest
 
 from billfold import ids
 from billfold.ids import Prefix
+from billfold_server.app import build_app
 from billfold_server.identity.grants.service import find_grant, open_grant
 from billfold_server.people.pages import words
+from billfold_server.people.pages.forms import FIELD
 from tests.live import LiveServer
 from tests.server.people.authenticator import Authenticator, options_of
 from tests.server.people.paying import PAYMENT, Payments
@@ -81,6 +83,30 @@ class TestAPageAtAnAddressOfNumbers:
         page = browser.get("/enrol/steps")
         assert "/enrol/app" in page.text
         assert "/enrol/steps" not in page.text.partition("<main")[2].partition("</main>")[0]
+
+
+class TestAPageAtATenantsOwnHost:
+    """Links lead to the deployment's host, so most passkeys are of that one, and browsers show none of them here."""
+
+    async def test_says_where_passkeys_count_and_asks_for_a_code_first(self, live: LiveServer) -> None:
+        """Whoever has made theirs at the deployment's host isn't led astray; there all is as ever."""
+        app: Any = build_app(msgspec.structs.replace(live.settings, public_url="http://billfold.example"))
+        transport = httpx.ASGITransport(app)
+        for host, root in (("wallet.beta.example", "/auth"), ("billfold.example", "/t/beta/auth")):
+            async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}{root}") as browser:
+                first = await browser.get("/sign-in")
+                hidden = re.search(rf'name="{FIELD}" value="([^"]+)"', first.text)
+                assert hidden is not None
+                form = {FIELD: hidden[1], "name": "nobody.there", "password": "x"}
+                second = await browser.post("/sign-in", data=form)
+            own = host == "wallet.beta.example"
+            hosts = {"here": "wallet.beta.example", "elsewhere": "billfold.example"}
+            told = words.text_of("en", "kit.passkeys_of_here", **hosts)
+            assert [told in page.text for page in (first, second)] == [own, own]
+            assert (second.text.index("/sign-in/code") < second.text.index("data-passkey")) is own
+        await app.state.services.engine.close()
+        await app.state.services.keys.close()
+        await app.state.services.database.close()
 
 
 class TestAPasskey:
