@@ -5,8 +5,9 @@ the whole address) is either unwanted here or done by our own core. httpx is imp
 that importing Billfold stays cheap.
 """
 
+import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -24,6 +25,23 @@ MAX_RESPONSE_BYTES: Final = 64 * 1024 * 1024
 MAX_CONNECTIONS: Final = 100
 _KEEPALIVE_S: Final = 30.0
 _PROXY_SCHEMES: Final = ("http://", "https://", "socks5://", "socks5h://")
+
+_PLAIN: Final = frozenset({"HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE", "WRONG_VERSION_NUMBER"})
+"""What OpenSSL says of an answer in clear text, by its version."""
+
+_NO_TLS: Final = "the server speaks no TLS at this port; is its address http:// in place of https://?"
+_UNTRUSTED: Final = (
+    "the server's certificate is not trusted; name the PEM file of its authority in SSL_CERT_FILE, to the SDK by "
+    "HttpxTransport(verify=ssl.create_default_context(cafile=...)) or ClientCertificate(ca=...), "
+    "or to the command line by billfold login --ca"
+)
+_OF_CERTIFICATES: Final = {
+    9: "the server's certificate is not valid yet, or this machine's clock is wrong",
+    10: "the server's certificate has expired, or this machine's clock is wrong",
+    62: "the server's certificate is for another host",
+    64: "the server's certificate is for another address",
+}
+"""What is wrong with a certificate by OpenSSL's ``X509_V_ERR_…``; with any other number it isn't trusted."""
 
 
 class Pooled:
@@ -113,8 +131,38 @@ def translated(error: "httpx.TransportError") -> errors.TransportError:
     if isinstance(error, httpx.TimeoutException):
         return errors.TimedOut(f"no answer in time ({name})")
     if isinstance(error, httpx.ConnectError | httpx.ProxyError | httpx.UnsupportedProtocol | httpx.LocalProtocolError):
-        return errors.ConnectionFailed(f"no connection could be made ({name})", sent=False)
+        return errors.ConnectionFailed(f"no connection could be made ({_why(error) or name})", sent=False)
     return errors.ConnectionFailed(f"the connection broke before the answer was complete ({name})")
+
+
+def _why(error: BaseException) -> str | None:
+    """Return why there is no connection, in words of our own: those of the causes hold addresses."""
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return _OF_CERTIFICATES.get(cause.verify_code, _UNTRUSTED)
+        if isinstance(cause, ssl.SSLError):
+            return (
+                _NO_TLS
+                if cause.reason in _PLAIN
+                else f"no TLS could be agreed on: {cause.reason or type(cause).__name__}"
+            )
+        if isinstance(cause, socket.gaierror):
+            return "the host's name is not known"
+        if isinstance(cause, ConnectionRefusedError):
+            return "the connection was refused; does a server listen at this port?"
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield what led to an error, down to what the system says: below that may be what our caller handles."""
+    following: list[BaseException] = [error]
+    while following:
+        each = following.pop(0)
+        yield each
+        # A name with several addresses fails once for each.
+        following += each.exceptions if isinstance(each, BaseExceptionGroup) else ()
+        below = each.__cause__ or (None if isinstance(each, OSError | BaseExceptionGroup) else each.__context__)
+        following += [] if below is None else [below]
 
 
 def ended() -> errors.ConnectionFailed:

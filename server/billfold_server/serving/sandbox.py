@@ -7,6 +7,7 @@ development alone: a production server makes no sandbox, and nothing keeps the s
 import contextlib
 import os
 import secrets
+import shlex
 from pathlib import Path
 
 from billfold import errors
@@ -27,6 +28,11 @@ __all__ = ["SLUG", "ensure_sandbox"]
 
 SLUG = "sandbox"
 _HEADING = "# How to reach the sandbox. The SDK reads these variables; `billfold up` rewrites the file.\n"
+_TRUST = (
+    "# Whoever calls it must trust the authority that it has made for itself, which is one of these:\n"
+    "#   export SSL_CERT_FILE={0}\n"
+    "#   billfold login --ca {0} --credentials THIS_FILE\n"
+)
 
 
 async def ensure_sandbox(
@@ -36,6 +42,7 @@ async def ensure_sandbox(
     file: str = SANDBOX_FILE,
     publisher: SoftwarePublisher | None = None,
     seed: int | None = None,
+    ca_file: str | None = None,
 ) -> Credentials:
     """Return the credentials of the sandbox, made with it where they aren't there or don't work (any longer).
 
@@ -45,6 +52,7 @@ async def ensure_sandbox(
         file: Where in the data folder the credentials are kept.
         publisher: Whose statements the sandbox shall believe of the software of third parties.
         seed: From what its customers follow, where there are none yet.
+        ca_file: The authority that clients must be told to trust, where the server has made one for itself.
     """
     try:
         tenant = await services.registry.get(SLUG)
@@ -70,7 +78,7 @@ async def ensure_sandbox(
     # Another database or keyring may have come since.
     if found is None or not await knows_secret(services, services.identity.realm(tenant), *found):
         found = await _new_client(services, tenant)
-    _write(path, base_url, *found)
+    _write(path, base_url, *found, ca_file=ca_file)
     async with services.database.tx(tenant) as tx:
         begun = await seeding.find(tx)
     return Credentials(
@@ -98,10 +106,11 @@ def _read(path: Path) -> tuple[str, str] | None:
         return None
 
 
-def _write(path: Path, base_url: str, client_id: str, client_secret: str) -> None:
+def _write(path: Path, base_url: str, client_id: str, client_secret: str, *, ca_file: str | None) -> None:
     """Write the file for its owner alone, whole or not at all."""
+    trust = "" if ca_file is None else _TRUST.format(shlex.quote(ca_file))
     text = (
-        f"{_HEADING}BILLFOLD_BASE_URL={base_url}\n"
+        f"{_HEADING}{trust}BILLFOLD_BASE_URL={base_url}\n"
         f"BILLFOLD_CLIENT_ID={client_id}\nBILLFOLD_CLIENT_SECRET={client_secret}\n"
     )
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")

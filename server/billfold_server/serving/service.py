@@ -191,7 +191,8 @@ async def _start(
         stack.push_async_callback(supervisor.stop, timeout_s=settings.shutdown_timeout_s, at_once=signals.insist)
     settings = found.settings
     directory = None if settings.production else Directory(data_dir)
-    credentials = await make_current(settings, step=step, directory=directory, seed=seed)
+    ca_file = None if files is None else files.ca_file
+    credentials = await make_current(settings, step=step, directory=directory, seed=seed, ca_file=ca_file)
     step(f"Starting {settings.workers} worker{'s' if settings.workers > 1 else ''}")
     orders = Orders(settings_sent(settings), owns_database=found.embedded is not None)
     async with asyncio.TaskGroup() as group:
@@ -284,6 +285,7 @@ async def make_current(
     file: str = SANDBOX_FILE,
     directory: Directory | None = None,
     seed: int | None = None,
+    ca_file: str | None = None,
 ) -> Credentials | None:
     """Bring all schemas up to date, and return the sandbox's credentials where there is one.
 
@@ -293,6 +295,7 @@ async def make_current(
         file: Where in the data folder the credentials are kept.
         directory: Whose software may register itself at the sandbox; its files are made where they are missing.
         seed: From what the sandbox's customers follow, where there are none yet.
+        ca_file: The authority that clients must be told to trust, where the server has made one for itself.
 
     Raises:
         Failure: The database hasn't been set up, or a file of the directory is damaged.
@@ -314,7 +317,8 @@ async def make_current(
         if directory is None:
             return await ensure_sandbox(services, step=step, file=file)
         await asyncio.to_thread(directory.ensure)
-        return await ensure_sandbox(services, step=step, file=file, publisher=directory.publisher(), seed=seed)
+        publisher = directory.publisher()
+        return await ensure_sandbox(services, step=step, file=file, publisher=publisher, seed=seed, ca_file=ca_file)
 
 
 async def _tell_who_is_behind(services: "Services") -> None:

@@ -30,6 +30,15 @@ class TestAServerWithTls:
             assert done.stderr == ""
             assert member in json.loads(done.stdout)
 
+    def test_keeps_beside_the_credentials_whom_to_trust(self, tls_up: TlsUp):
+        """The file of the credentials names the authority, in comments, and reads as before."""
+        file = Path(tls_up.welcome["credentials_file"])
+        comments = [line for line in file.read_text().splitlines() if line.startswith("#")]
+        assert any(f"export SSL_CERT_FILE={tls_up.welcome['ca_file']}" in line for line in comments)
+        assert any(f"--ca {tls_up.welcome['ca_file']}" in line for line in comments)
+        read = pasted(f". {file}; echo $BILLFOLD_BASE_URL")
+        assert read.stdout.split() == [tls_up.welcome["base_url"]]
+
     def test_names_both_ports_in_its_documents(self, tls_up: TlsUp):
         """The issuer is the plain port's address, whichever port is asked, and both are HTTPS."""
         address = "/t/sandbox/.well-known/oauth-authorization-server"
