@@ -13,6 +13,7 @@ from billfold.auth.refusals import DiscoveryFailed
 __all__ = ["AuthorizationServer", "locations", "read"]
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_LONGEST_SHOWN: Final = 200
 _ENDPOINTS: Final = (
     "authorization_endpoint",
     "token_endpoint",
@@ -105,7 +106,8 @@ def read(body: bytes, issuer: str) -> AuthorizationServer:
         raise DiscoveryFailed("what lies there aren't an authorization server's metadata") from None
     if server.issuer != issuer:
         raise DiscoveryFailed(
-            "the metadata are those of another issuer; base_url, or the issuer=… of auth, must be its name for itself"
+            f"the metadata are those of another issuer{_named(server.issuer)}; "
+            "base_url, or the issuer=… of auth, must be its name for itself"
         )
     endpoints = {name: getattr(server, name) for name in _ENDPOINTS}
     aliases = {f"mtls_endpoint_aliases.{name}": url for name, url in server.mtls_endpoint_aliases.items()}
@@ -113,6 +115,12 @@ def read(body: bytes, issuer: str) -> AuthorizationServer:
         if url is not None and not _is_safe(url, issuer):
             raise DiscoveryFailed(f"the authorization server's {name} isn't an address that may be used")
     return server
+
+
+def _named(issuer: str) -> str:
+    """Return an issuer for a message, where it is one: it is public, and a stranger may have written it."""
+    looks_like_one = len(issuer) <= _LONGEST_SHOWN and issuer.isascii() and issuer.isprintable()
+    return f", {issuer}" if looks_like_one and _is_safe(issuer, issuer) else ""
 
 
 def _is_safe(url: str, issuer: str) -> bool:

@@ -118,7 +118,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
         """Return it for people; nothing in it is wrapped, so that it can be pasted."""
         rows = {
             "Base URL": self.base_url or self.url,
-            "mTLS": self.mtls_url and self.mtls_url + (self.base_url or "").removeprefix(self.url),
+            "mTLS": self.mtls_url and f"{self._of_sandbox(self.mtls_url)} (clients of the SDK keep the Base URL)",
             "Trust": self.ca_file,
             "Docs": self.docs_url,
             "Portal": self.portal_url and f"{self.portal_url} (billfold portal)",
@@ -144,6 +144,10 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
             heading = "Show the server a client's certificate, which it asks for on its second port only:"
             parts += [click.style(heading, bold=True), self.mtls_curl]
         return "\n\n".join([*parts, "Ctrl-C stops it; the data stays."]) + "\n"
+
+    def _of_sandbox(self, url: str) -> str:
+        """Return where the sandbox is at another port, which isn't its name: whoever asks there is told the first."""
+        return url + (self.base_url or "").removeprefix(self.url)
 
 
 def curl_lines(credentials: Credentials, files: DevelopmentFiles | None = None) -> str:

@@ -193,6 +193,25 @@ class TestDiscovery:
         assert caught.value.code == "discovery_failed"
         assert issuer.paths("/oauth/token") == []
 
+    @pytest.mark.parametrize(
+        ("issuer_said", "told"),
+        [
+            ("https://other.example/t/x", ", https://other.example/t/x;"),
+            ("https://other.example/\x1b[2J", "another issuer;"),
+            ("https://u:s-e-c-r-e-t@other.example", "another issuer;"),
+            ("https://other.example/" + "x" * 500, "another issuer;"),
+        ],
+    )
+    def test_names_the_issuer_that_it_has_found(
+        self, mode: str, issuer_said: str, told: str, issuer: AuthorizationServer
+    ):
+        """Whoever uses another of the server's addresses reads which one is its name, where that is an address."""
+        said = {"issuer": issuer_said, "token_endpoint": "https://other.example/token"}
+        issuer.faults["/.well-known/openid-configuration"] = [in_json(said)]
+        with pytest.raises(DiscoveryFailed) as caught:
+            get_tenant(mode, issuer, PrivateKeyJWT("cli_1", KEY))
+        assert told in str(caught.value)
+
     def test_looks_where_oauth_has_it(self, mode: str, issuer: AuthorizationServer):
         """Where OpenID Connect's address is empty, that of RFC 8414 is asked, and then the last."""
         issuer.faults["/.well-known/openid-configuration"] = [in_json({}, 404)]
