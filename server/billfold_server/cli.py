@@ -71,13 +71,14 @@ async def open_services() -> AsyncIterator["Services"]:
     An embedded PostgreSQL is joined where it runs, and else started until the command is done.
     """
     from billfold_server import app  # noqa: PLC0415 - Costs half a second, which ``--help`` needn't pay.
+    from billfold_server.serving.beginning import look_for_deployment  # noqa: PLC0415
     from billfold_server.serving.database import find_database  # noqa: PLC0415
     from billfold_server.serving.instance import find_running  # noqa: PLC0415
     from billfold_server.serving.service import make_data_dir  # noqa: PLC0415
     from billfold_server.serving.vault.using import development_vault  # noqa: PLC0415
 
     settings = msgspec.structs.replace(settings_here(), workers=1)
-    _tell_of_new_folder(settings)
+    look_for_deployment(settings)
     running = find_running(make_data_dir(settings))
     if settings.public_url is None and running is not None and running.url is not None:
         # Addresses that the command shows are those of the server that runs, whatever port it was given.
@@ -89,15 +90,6 @@ async def open_services() -> AsyncIterator["Services"]:
             settings = await stack.enter_async_context(vault)
             found = await stack.enter_async_context(find_database(settings, step=step))
         yield await stack.enter_async_context(app.open_services(found.settings))
-
-
-def _tell_of_new_folder(settings: Settings) -> None:
-    """Say that a command begins with nothing, because it may be another folder that is meant."""
-    external = settings.database_url is not None or settings.admin_database_url is not None
-    if external or click.get_current_context().params.get("as_json") or Path(settings.data_dir).exists():
-        return
-    begun = f"there was nothing in {settings.data_dir} yet, so this begins a deployment there"
-    click.echo(f"billfold: {begun}; another folder is named so: billfold --data-dir=FOLDER …", err=True)
 
 
 @asynccontextmanager
@@ -420,11 +412,13 @@ def adopt_keyring(as_json: bool) -> None:  # noqa: FBT001
     connect any longer. What else hung on it is lost: signing keys are made anew, repeated idempotency keys are taken
     for other requests, cursors end, and bank statements that were imported before are no longer recognised.
     """
-    from billfold_server.serving.database import find_database  # noqa: PLC0415 - Costs half a second, see above.
+    from billfold_server.serving.beginning import look_for_deployment  # noqa: PLC0415 - Costs half a second, see above.
+    from billfold_server.serving.database import find_database  # noqa: PLC0415
     from billfold_server.serving.service import make_data_dir  # noqa: PLC0415
 
     async def adopt() -> str:
         settings = msgspec.structs.replace(settings_here(), workers=1)
+        look_for_deployment(settings)
         make_data_dir(settings)
         with progress(shown=not as_json) as step:
             async with find_database(settings, step=step, adopt_keyring=True):

@@ -166,7 +166,7 @@ class TestTheDoctor:
         verdict = self._verdict("keyring", data_dir)
         assert verdict == "fail"
         keyring.unlink()
-        billfold(f"--data-dir={data_dir}", "tenants", "list")
+        billfold(f"--data-dir={data_dir}", "tenants", "apply", "demo_bank")
         assert stat.S_IMODE(keyring.stat().st_mode) == 0o600
         keyring.chmod(0o644)
         assert self._verdict("keyring", data_dir) == "warn"
@@ -194,10 +194,41 @@ class TestTheDoctor:
         return str(verdict)
 
 
+class TestAFolderWithoutADeployment:
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ["tenants", "list"],
+            ["clients", "list", "--tenant=sandbox"],
+            ["clients", "create", "--tenant=sandbox", "--scope=all"],
+            ["ledger", "verify", "--tenant=sandbox"],
+            ["portal"],
+            ["database-url"],
+            ["adopt-keyring"],
+        ],
+        ids=" ".join,
+    )
+    @pytest.mark.parametrize("exists", [True, False], ids=["empty", "absent"])
+    def test_is_named_and_left_as_it_is(self, data_dir: Path, command: list[str], *, exists: bool):
+        """What only looks at a deployment doesn't begin one: it may be another folder that is meant."""
+        if exists:
+            data_dir.mkdir()
+        error = refusal(billfold(f"--data-dir={data_dir}", *command, "--json"))
+        assert (error["code"], error["facts"]["data_dir"]) == ("no_deployment", str(data_dir))
+        assert error["detail"].startswith(f"There is no Billfold in {data_dir} yet")
+        assert data_dir.exists() is exists
+        assert not exists or not list(data_dir.iterdir())
+
+    def test_may_be_given_its_first_operator(self, data_dir: Path):
+        """The platform's people and programs may be there before any tenant is."""
+        begun = billfold(f"--data-dir={data_dir}", "users", "create", "ada", "--name=Ada", "--platform", "--json")
+        assert (begun.returncode, (data_dir / "postgres" / "data").exists()) == (0, True), begun.stderr
+
+
 class TestALostKeyring:
     def test_is_told_before_anything_is_changed(self, data_dir: Path):
         """Commands refuse and doctor fails, with the way out, until the keyring is back or another one is adopted."""
-        assert billfold(f"--data-dir={data_dir}", "tenants", "list").returncode == 0
+        assert billfold(f"--data-dir={data_dir}", "tenants", "apply", "demo_bank").returncode == 0
         keyring = data_dir / "keyring.json"
         kept = keyring.read_bytes()
         keyring.unlink()
