@@ -79,6 +79,7 @@ _FURTHER: Final = {"from_wallet_id": ("--from",), "to_wallet_id": ("--to",)}
 _TEXTS: Final = {"reason": "Why; it is kept in the audit."}
 """What a docstring need not say."""
 
+_NONE: Final = re.compile(r"\bNone\b")
 _ARGUMENT: Final = re.compile(r"^    (\w+): ((?:.+\n?)(?:        .+\n?)*)", re.MULTILINE)
 
 
@@ -256,11 +257,12 @@ _SLOW: Final[Mapping[tuple[str, ...], Callable[[str | None], str]]] = {("clock",
 
 
 def _parameters(method: Callable[..., Any], text: str) -> Iterator[_Parameter]:
-    said = {name: " ".join(words.split()).replace("``", "") for name, words in _ARGUMENT.findall(text)}
+    said = {name: " ".join(words.split()) for name, words in _ARGUMENT.findall(text)}
     for each in inspect.signature(method).parameters.values():
         found, required = members(each.annotation), each.default is each.empty
         positional = required and each.kind is not each.KEYWORD_ONLY
-        yield _Parameter(each.name, found, required, positional, said.get(each.name) or _TEXTS.get(each.name, ""))
+        words = said.get(each.name) or _TEXTS.get(each.name, "")
+        yield _Parameter(each.name, found, required, positional, _as_typed(words, each.name.replace("_", "-")))
 
 
 def _made(parameter: _Parameter) -> Iterator[click.Parameter]:
@@ -354,9 +356,14 @@ def _write(content: bytes, output: str | None) -> None:
 
 
 def _first_line(text: str) -> str:
-    return text.partition("\n")[0].replace("``", "")
+    return _as_typed(text.partition("\n")[0])
 
 
 def _about(text: str) -> str:
     """Return what a docstring says before its sections."""
-    return re.split(r"\n\n(?:Args|Raises|Returns):", text)[0].replace("``", "")
+    return _as_typed(re.split(r"\n\n(?:Args|Raises|Returns):", text)[0])
+
+
+def _as_typed(text: str, name: str = "NAME") -> str:
+    """Return what a docstring says in words of the command line, where None would be a text like any other."""
+    return _NONE.sub(f"--clear {name}", text.replace("``", ""))

@@ -159,6 +159,16 @@ class TestACommand:
         }
         assert [(way, each.name) for way, each in options if not each.help] == []
 
+    def test_says_how_to_clear_at_a_terminal(self):
+        """None is Python's, and a text like any other here: no help speaks of it, and --clear stands in its place."""
+        helps = {way: " ".join(command.get_help(click.Context(command)).split()) for way, command in ALL.items()}
+        assert [way for way, helped in helps.items() if re.search(r"\bNone\b", helped)] == []
+        for name in ("accounts", "clients", "parties", "products", "wallets", "vault-tokens"):
+            assert "What isn't given stays, --clear NAME clears" in helps["api", name, "update"]
+        helped = helps["api", "webhook-endpoints", "update"]
+        assert "--clear description clears it" in helped
+        assert "--clear event-types for all of them" in helped
+
     def test_takes_money_in_either_form(self, server: Answering):
         """An amount has its currency beside it, or an option of its own says that; without one nothing is asked."""
         start = ["transfers", "create", "--from", "wal_1", "--to", "wal_2", "--amount"]

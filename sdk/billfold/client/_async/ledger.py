@@ -88,7 +88,7 @@ class AsyncAccounts(AsyncResource):
         Args:
             account_id: Which one.
             name: What people call it.
-            overdraft_limit_minor: How far its balance may fall below zero, in minor units; None is without limit.
+            overdraft_limit_minor: How far its balance may fall below zero, in minor units; None for no limit.
             metadata: The caller's own keys and values, replaced as a whole.
             if_match: The ``version`` that the caller has read; without it, the change is made whatever was changed
                 since.

@@ -140,7 +140,7 @@ class AsyncVaultTokens(AsyncResource):
         expires_at: datetime | UnsetType | None = UNSET,
         if_match: int | str | None = None,
     ) -> VaultToken:
-        """Change what is said of a token. What isn't given stays; an end of None lets it last.
+        """Change what is said of a token. What isn't given stays, None clears; without an end it lasts.
 
         Args:
             vault_token_id: Which one.

@@ -101,7 +101,7 @@ class WebhookEndpoints(Resource):
             webhook_endpoint_id: Which one.
             url: Where events are sent.
             description: For people; None clears it.
-            event_types: Which types of events; None is all of them.
+            event_types: Which types of events; None for all of them.
             state: ``enabled``; ``paused``, by which events are kept until it is enabled again; or ``disabled``, by
                 which they aren't.
             if_match: The ``version`` that the caller has read; without it, the change is made whatever was changed
