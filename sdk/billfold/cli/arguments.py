@@ -221,6 +221,17 @@ class JsonType(ParamType):
         """Show the forms in help."""
         return "JSON|@FILE|-"
 
+    def fields(self) -> str:
+        """Return in words which fields a document has; nothing where they are the caller's own."""
+        flat = [_origin(each) for each in _flat(self._cls)]
+        several = list in flat
+        if several:
+            flat = [_origin(each) for argument in typing.get_args(self._cls) for each in _flat(argument)]
+        told = [_fields_of(each) for each in flat if _is_struct(each)]
+        if not told:
+            return ""
+        return f"JSON: {'a list of documents' if several else 'a document'} with {', or with '.join(told)}."
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Read a document."""
         if not isinstance(value, str):
@@ -229,8 +240,32 @@ class JsonType(ParamType):
             return msgspec.json.decode(text_of(value), type=self._cls)
         except OSError as error:
             self.fail(f"{value[1:]} can't be read ({error.strerror})", param, ctx)
-        except (msgspec.DecodeError, ValueError) as error:
+        except msgspec.ValidationError as error:
             self.fail(str(error), param, ctx)
+        except (msgspec.DecodeError, ValueError) as error:
+            self.fail(f"that isn't JSON ({error}); @FILE reads it from a file, - from standard input", param, ctx)
+
+
+def _fields_of(cls: type[msgspec.Struct]) -> str:
+    fields = msgspec.structs.fields(cls)
+    needed = ", ".join(_field(each) for each in fields if each.required)
+    further = ", ".join(_field(each) for each in fields if not each.required)
+    if not needed:
+        return f"any of {further}"
+    return f"{needed}, and perhaps {further}" if further else needed
+
+
+def _field(field: msgspec.structs.FieldInfo) -> str:
+    """Return a field's name, with those of the document that it is."""
+    below = next((each for each in _flat(_bare(field.type)) if _is_struct(each)), None)
+    if below is None:
+        return field.encode_name
+    return f"{field.encode_name} {{{', '.join(each.encode_name for each in msgspec.structs.fields(below))}}}"
+
+
+def _bare(annotation: Any) -> Any:
+    """Return an annotation without what is said of its values."""
+    return typing.get_args(annotation)[0] if typing.get_origin(annotation) is typing.Annotated else annotation
 
 
 def text_of(value: str) -> bytes:

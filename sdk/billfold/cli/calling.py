@@ -16,7 +16,7 @@ import msgspec
 from msgspec import UNSET
 
 from billfold.cli import profiles, showing
-from billfold.cli.arguments import Members, MoneyType, PairType, ParamType, cleared, members, type_of
+from billfold.cli.arguments import JsonType, Members, MoneyType, PairType, ParamType, cleared, members, type_of
 from billfold.cli.failures import Exit, Failure
 from billfold.cli.meanwhile import saying
 from billfold.cli.running import PartnerCommand, PartnerGroup, common_options, run
@@ -216,6 +216,8 @@ def _command(way: tuple[str, ...], method: Callable[..., Any]) -> click.Command:
             click.Option(["--output", "output_"], type=click.Path(dir_okay=False), help="Write it to this file.")
         )
 
+    about = "\n\n".join([_about(text), *_of_documents(made)])
+
     def callback(profile: str | None, as_json: bool, **given: Any) -> None:  # noqa: FBT001 - click hands it over by name.
         options = {name: given.pop(name, None) for name in ("all_", "output_", "cleared_")}
         arguments = _arguments(parameters, given, options["cleared_"] or ())
@@ -235,7 +237,7 @@ def _command(way: tuple[str, ...], method: Callable[..., Any]) -> click.Command:
                     raise click.exceptions.Exit(int(Exit.REFUSED))
 
     command = PartnerCommand(
-        way[-1].replace("_", "-"), params=made, callback=run(callback), help=_about(text), short_help=_first_line(text)
+        way[-1].replace("_", "-"), params=made, callback=run(callback), help=about, short_help=_first_line(text)
     )
     return common_options(command)
 
@@ -271,7 +273,7 @@ def _made(parameter: _Parameter) -> Iterator[click.Parameter]:
         return
     type_, several = type_of(parameter.found)
     if parameter.positional and not isinstance(type_, PairType):
-        metavar = parameter.name.upper() + ("..." if several else "")
+        metavar = _metavar(parameter, type_) + ("..." if several else "")
         yield click.Argument([parameter.name], type=type_, nargs=-1 if several else 1, required=True, metavar=metavar)
         return
     names = [parameter.option, *_FURTHER.get(parameter.name, ()), parameter.name]
@@ -283,6 +285,8 @@ def _made(parameter: _Parameter) -> Iterator[click.Parameter]:
         type_ = click.IntRange(1, 100)
     is_amount = parameter.name == "amount" and isinstance(type_, MoneyType)
     text = "How much, such as 12.50." if is_amount else parameter.text
+    if isinstance(type_, JsonType) and (fields := type_.fields()):
+        text = f"{text}  {fields}"
     yield click.Option(
         names,
         type=type_,
@@ -293,6 +297,14 @@ def _made(parameter: _Parameter) -> Iterator[click.Parameter]:
     )
     if is_amount:
         yield click.Option(["--currency", "currency_"], help='Its currency, such as EUR; or --amount "12.50 EUR".')
+
+
+def _metavar(parameter: _Parameter, type_: ParamType) -> str:
+    """Return how help writes an argument: by its name, or by what may stand there where that says more."""
+    if isinstance(type_, click.Choice):
+        return f"{{{'|'.join(type_.choices)}}}"
+    name = parameter.name.upper()
+    return f"{name}:{type_.get_metavar(click.Argument(['x']))}" if isinstance(type_, JsonType) else name
 
 
 def _arguments(parameters: list[_Parameter], given: dict[str, Any], clear: tuple[str, ...]) -> dict[str, Any]:
@@ -309,6 +321,12 @@ def _arguments(parameters: list[_Parameter], given: dict[str, Any], clear: tuple
         elif each.found.unset:
             arguments[each.name] = UNSET
     return arguments
+
+
+def _of_documents(made: list[click.Parameter]) -> list[str]:
+    """Return what the arguments that are JSON hold, which have no help of their own."""
+    types = [((each.name or "").upper(), each.type) for each in made if isinstance(each, click.Argument)]
+    return [f"{name} is {type_.fields()}" for name, type_ in types if isinstance(type_, JsonType)]
 
 
 def _finished(type_: ParamType, value: Any, currency: str | None, *, several: bool) -> Any:

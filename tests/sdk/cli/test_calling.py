@@ -185,6 +185,30 @@ class TestACommand:
         give(server, "top-ups", "create", "--wallet-id=wal_1", "--amount=1 EUR", "--idempotency-key=order-4711")
         assert server.requests[0][2]["idempotency-key"] == "order-4711"
 
+    def test_says_what_its_json_holds(self):
+        """The fields are in the help: an option's beside it, an argument's above, each with those below it."""
+        helps = {way: " ".join(command.get_help(click.Context(command)).split()) for way, command in ALL.items()}
+        helped = helps["api", "arrangements", "create"]
+        assert "JSON: a document with creditor {scheme, identification, name" in helped
+        assert "frequency, and perhaps point_in_time" in helped
+        helped = helps["api", "clients", "create"]
+        assert "REGISTRATION:JSON|@FILE|-" in helped
+        assert "REGISTRATION is JSON: a document with any of client_name, " in helped
+        assert "TRANSFERS is JSON: a list of documents with from_wallet_id, " in helps["api", "transfers", "bulk"]
+
+    def test_tells_what_is_no_json(self, server: Answering):
+        """A text that isn't JSON is told apart from a document of another form."""
+        refused = give(server, "api", "clients", "create", '{"client_name"')
+        assert (refused.exit_code, "that isn't JSON" in refused.stderr) == (2, True)
+        refused = give(server, "api", "clients", "create", '{"name": "x"}')
+        assert (refused.exit_code, "unknown field `name`" in refused.stderr) == (2, True)
+        assert "that isn't JSON" not in refused.stderr
+
+    def test_shows_the_values_of_an_argument(self):
+        """Where few may stand, help names them in its place."""
+        command = ALL["api", "simulations", "outage"]
+        assert "{rail|key_store|decryptor}" in command.get_help(click.Context(command))
+
     def test_pays_an_account_that_is_given_as_json(self, server: Answering):
         """What has members of its own is one document, which the terminal reads by its type."""
         account = '{"scheme": "iban", "identification": "GB33BUKB20201555555555", "name": "Grace Hopper"}'
