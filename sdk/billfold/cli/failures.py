@@ -23,6 +23,8 @@ class Exit(enum.IntEnum):
     """The server is away, or an extra isn't installed."""
     INTERNAL = 70
     """A mistake of ours; BILLFOLD_DEBUG=1 shows where."""
+    IO = 74
+    """What was to be read or written can't be: a file isn't there, the disk for the output is full."""
     TRY_AGAIN = 75
     """Too many requests, or an outcome that isn't known; the same command may be given again."""
     NOT_ALLOWED = 77
@@ -96,6 +98,15 @@ def _(error: errors.TransportError) -> Failure:
 @explain.register
 def _(error: errors.BillfoldError) -> Failure:
     return Failure("refused", f"{error}", Exit.NOT_ALLOWED)
+
+
+@explain.register
+def _(error: OSError) -> Failure:
+    # What goes wrong between us and the server has been told by another name.
+    why = error.strerror or type(error).__name__
+    if error.filename is None:
+        return Failure("io_failed", f"Reading or writing failed ({why}).", Exit.IO)
+    return Failure("io_failed", f"{error.filename} can't be read or written ({why}).", Exit.IO)
 
 
 @explain.register(ValueError)

@@ -47,6 +47,10 @@ _OF_FILES: Final = frozenset(
 """What is wrong with files that people name, and nothing that we could do better."""
 
 
+_OF_OUTPUT: Final = frozenset({errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC})
+"""And what is wrong with where output goes, which has no name."""
+
+
 def explain(error: BaseException) -> Failure:
     """Return the failure that an exception means; one that nobody foresaw is a mistake of ours."""
     for each in _leaves(error):
@@ -126,6 +130,8 @@ def _(_: asyncpg.TooManyConnectionsError) -> Failure:
 
 @_foreseen.register
 def _(error: OSError) -> Failure | None:
+    if error.filename is None and error.errno in _OF_OUTPUT:
+        return Failure("io_failed", f"What was to be written can't be ({error.strerror}).", Exit.IO)
     if error.filename is None or error.errno not in _OF_FILES:
         return None
     return Failure(

@@ -29,6 +29,8 @@ class Exit(enum.IntEnum):
     """The address can't be listened on."""
     DATA_DIR = 73
     """The data folder can't be made or written to, or its disk is full."""
+    IO = 74
+    """What was to be read or written can't be: the disk for the output is full."""
     TRY_AGAIN = 75
     """Another process is in the way, and may be gone soon: a second server on one data folder."""
     NOT_ALLOWED = 77

@@ -1,5 +1,6 @@
 """The root of the command line, alone and beside the server's commands."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -18,18 +19,20 @@ ROOT = Path(__file__).parents[3]
 
 
 def billfold(
-    folder: Path, *arguments: str, before: str = "pass", **variables: str
+    folder: Path, *arguments: str, before: str = "pass", output: str = "", **variables: str
 ) -> "subprocess.CompletedProcess[str]":
-    """Run the command in a process of its own, with the server installed beside it."""
+    """Run the command in a process of its own, with the server installed beside it; its output may go to a file."""
     path = os.pathsep.join(map(str, (announce(folder), ROOT / "sdk", ROOT / "server")))
     script = f"import sys; {before}; from billfold.__main__ import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", script, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": path, "COLUMNS": "80", **variables},
-    )
+    with Path(output).open("w", encoding="utf-8") if output else contextlib.nullcontext(subprocess.PIPE) as stdout:
+        return subprocess.run(
+            [sys.executable, "-c", script, *arguments],
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": path, "COLUMNS": "80", **variables},
+        )
 
 
 class TestTheRoot:
@@ -52,6 +55,16 @@ class TestTheRoot:
         listed = billfold(tmp_path, "wallets", "list", "--json", before=without, **server.environment)
         assert (listed.returncode, listed.stderr) == (0, "")
         assert json.loads(listed.stdout) == {"data": [], "next_cursor": None}
+
+    @pytest.mark.parametrize("before", ["pass", "sys.modules.update(litestar=None)"], ids=["mounted", "alone"])
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
+    def test_says_that_the_output_cannot_be_written(self, tmp_path: Path, server: Answering, before: str):
+        """A disk that is full is no mistake of ours, and nothing is said of it twice."""
+        server.say({"data": [], "next_cursor": None})
+        ended = billfold(tmp_path, "events", "list", "--json", before=before, output="/dev/full", **server.environment)
+        assert ended.returncode == 74
+        error = json.loads(ended.stderr)["error"]
+        assert (error["code"], error["exit_code"]) == ("io_failed", 74)
 
     @pytest.mark.parametrize("name", ["up", "clients"])
     def test_says_what_operators_commands_need(self, name: str):

@@ -1,5 +1,6 @@
 """What people are shown: lines and tables that fit, with amounts as people write them."""
 
+import errno
 import json
 
 import pytest
@@ -141,6 +142,8 @@ class TestARefusal:
             (errors.ConnectionFailed("gone", sent=False), Exit.UNAVAILABLE),
             (errors.NotFound(), Exit.REFUSED),
             (ValueError("an id is never empty"), Exit.USAGE),
+            (OSError(errno.ENOSPC, "No space left on device"), Exit.IO),
+            (FileNotFoundError(errno.ENOENT, "No such file or directory", "/none.pem"), Exit.IO),
             (RuntimeError("unforeseen"), Exit.INTERNAL),
         ],
         ids=lambda value: type(value).__name__,

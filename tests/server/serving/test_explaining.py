@@ -30,6 +30,7 @@ class TestAnException:
             (KeyringDiffers(), Exit.SETTINGS),
             (BackupUnusable("It was changed."), Exit.REFUSED),
             (FileNotFoundError(errno.ENOENT, "No such file or directory", "/none/keys"), Exit.DATA_DIR),
+            (OSError(errno.ENOSPC, "No space left on device"), Exit.IO),
             (errors.DatabaseUnavailable("gone"), Exit.UNAVAILABLE),
             (errors.UnknownTenant("none"), Exit.REFUSED),
             (asyncpg.TooManyConnectionsError("full"), Exit.UNAVAILABLE),
