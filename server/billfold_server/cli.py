@@ -268,6 +268,7 @@ class _Sections(click.Group):
 )
 @click.option("--config", type=click.Path(dir_okay=False), help="A TOML file with settings.")
 @data_dir_option
+@click.version_option(package_name="billfold", prog_name="billfold", message="%(prog)s %(version)s")
 @click.pass_context
 def billfold_command(ctx: click.Context, config: str | None, data_dir: str | None) -> None:
     """Run and operate a Billfold server, and work with its tenants."""

@@ -4,13 +4,17 @@ Where the server is installed, its own command line mounts ``partner`` beside it
 """
 
 import importlib
+import importlib.metadata
 import os
+import platform
 import sys
 from collections.abc import Sequence
 from typing import Final
 
 import click
+import msgspec
 
+import billfold
 from billfold.cli.calling import RESOURCES, Resource, resource
 from billfold.cli.failures import Exit, Failure, explain
 from billfold.cli.running import PartnerCommand, PartnerGroup, run, tell
@@ -35,6 +39,7 @@ _SENTENCES: Final = {
     "post": "Send an order to a path of the API, under an idempotency key.",
     "profiles": "List the profiles, and say which one is used; --use changes that.",
     "trigger": "Let something happen outside of a sandbox, as billfold simulations does.",
+    "version": "Show the version of Billfold and of what it runs on.",
     "webhooks": "Try a receiver of webhooks on this machine.",
 }
 
@@ -97,6 +102,7 @@ class _Partner(PartnerGroup):
             commands: dict[str, click.Command] = {each.name: each for each in module.COMMANDS}
             return commands[cmd_name]
         if cmd_name in _OWN:
+            # Beside the server's commands, its own one stands for this: whoever mounts us asks for those first.
             return _OWN[cmd_name]
         return None if cmd_name in OPERATORS else resource(cmd_name)
 
@@ -105,15 +111,16 @@ class _Partner(PartnerGroup):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find a command, or say where it is to be had."""
         name = args[0] if args else ""
-        if name in OPERATORS:
+        if name in OPERATORS and name not in _OWN:
             more = f" The API's {name} are at: billfold api {name}" if name in RESOURCES else ""
             raise _NeedsServer(name, more)
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - As above.
-        """List the commands without importing any."""
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing any, and without those that the server's stand for where it mounts us."""
+        stood_for = frozenset() if ctx.command is self else OPERATORS
         with formatter.section("Commands"):
-            formatter.write_dl(sorted(_SENTENCES.items()))
+            formatter.write_dl(sorted((name, text) for name, text in _SENTENCES.items() if name not in stood_for))
         with formatter.section("Resources, as in billfold wallets list"):
             formatter.write_dl(sorted((name, text) for name, text in RESOURCES.items() if name not in OPERATORS))
 
@@ -132,6 +139,7 @@ class _NeedsServer(Failure):
     epilog="billfold login first, or set BILLFOLD_BASE_URL, BILLFOLD_CLIENT_ID and BILLFOLD_CLIENT_SECRET. "
     "BILLFOLD_DEBUG=1 shows where a failure comes from.",
 )
+@click.version_option(billfold.__version__, prog_name="billfold", message="%(prog)s %(version)s")
 def partner() -> None:
     """Work with a tenant of Billfold's."""
 
@@ -149,10 +157,29 @@ def completion(ctx: click.Context, shell: str) -> None:
     click.echo(made(ctx.find_root().command, {}, "billfold", "_BILLFOLD_COMPLETE").source())
 
 
+@click.command(cls=PartnerCommand, help=_SENTENCES["version"])
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
+@run
+def version(as_json: bool) -> None:  # noqa: FBT001 - click hands it over by name.
+    """Show the version of Billfold and of what it runs on."""
+    facts = {"python": platform.python_version(), "platform": platform.platform(), "billfold": billfold.__version__}
+    for package in _LIBRARIES:
+        try:
+            facts[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            facts[package] = "not installed"
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(facts)).decode())
+    else:
+        click.echo("\n".join(f"{name:<20} {value}" for name, value in facts.items()))
+
+
+_LIBRARIES: Final = ("click", "cryptography", "httpx", "joserfc", "msgspec")
 _OWN: Final[dict[str, click.Command]] = {
     "api": _Api("api", help=_SENTENCES["api"], no_args_is_help=True),
     "trigger": Resource(("simulations",), _SENTENCES["trigger"]),
     "completion": completion,
+    "version": version,
 }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
+from billfold import __version__
 from billfold.cli.root import OPERATORS, partner
 from billfold_server import cli
 from tests.announcing import announce
@@ -72,6 +73,30 @@ class TestTheRoot:
         done = give(None, name)
         assert done.exit_code == 1
         assert getattr(done.exception, "exit_code", None) == 69
+
+    def test_tells_its_version_without_the_server(self):
+        """The versions of what a report of a mistake should name, in either form."""
+        told = json.loads(give(None, "version", "--json").stdout)
+        assert told["billfold"] == __version__
+        assert {"python", "httpx", "msgspec"} <= told.keys()
+        assert f"billfold             {__version__}" in give(None, "version").stdout.splitlines()
+
+    @pytest.mark.parametrize("before", ["pass", "sys.modules.update(litestar=None)"], ids=["mounted", "alone"])
+    def test_has_its_version_as_an_option_too(self, tmp_path: Path, before: str):
+        """``--version`` is what many try first, with the server's commands and without."""
+        told = billfold(tmp_path, "--version", before=before)
+        assert (told.returncode, told.stderr) == (0, "")
+        assert told.stdout.startswith("billfold ")
+
+    @pytest.mark.parametrize("before", ["pass", "sys.modules.update(litestar=None)"], ids=["mounted", "alone"])
+    def test_lists_its_version_once(self, tmp_path: Path, before: str):
+        """Of two commands of that name the overview has the one that runs."""
+        listed = billfold(tmp_path, "--help", before=before).stdout.splitlines()
+        assert len([line for line in listed if line.split()[:1] == ["version"]]) == 1
+
+    def test_leaves_the_server_its_version(self, tmp_path: Path):
+        """Where it is installed, what it runs on is told as before."""
+        assert "litestar" in json.loads(billfold(tmp_path, "version", "--json").stdout)
 
     def test_completes(self):
         """Shells are told the lines by which they complete, and are told names without asking a server."""
