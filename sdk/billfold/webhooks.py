@@ -27,7 +27,7 @@ import hmac
 import re
 import time
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, ClassVar, Final
 
 from billfold import errors
 from billfold.client._open import decoder
@@ -53,7 +53,13 @@ _read = decoder(Event)
 
 
 class WebhookRefused(errors.BillfoldError):
-    """A request to a webhook endpoint isn't a delivery that may be believed."""
+    """A request to a webhook endpoint isn't a delivery that may be believed.
+
+    Attributes:
+        code: Stable name of what is wrong with it.
+    """
+
+    code: ClassVar[str] = "webhook_refused"
 
 
 class WebhookHeadersInvalid(WebhookRefused):
@@ -63,9 +69,15 @@ class WebhookHeadersInvalid(WebhookRefused):
         header: Which one.
     """
 
+    code = "webhook_headers_invalid"
+
     def __init__(self, header: str) -> None:
-        super().__init__(header)
+        super().__init__(f"the header {header} is missing, or isn't of its form")
         self.header = header
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let the error cross a process boundary."""
+        return type(self), (self.header,)
 
 
 class WebhookTimestampRefused(WebhookRefused):
@@ -75,17 +87,45 @@ class WebhookTimestampRefused(WebhookRefused):
         age_s: How many seconds ago; negative in the future.
     """
 
+    code = "webhook_timestamp_refused"
+
     def __init__(self, age_s: int) -> None:
-        super().__init__(age_s)
+        when = f"{age_s} seconds ago" if age_s >= 0 else f"{-age_s} seconds in the future"
+        super().__init__(f"the delivery was sent {when}, which is more than may be; see this machine's clock")
         self.age_s = age_s
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let the error cross a process boundary."""
+        return type(self), (self.age_s,)
 
 
 class WebhookSignatureInvalid(WebhookRefused):
     """None of its signatures was made by any of the secrets or keys."""
 
+    code = "webhook_signature_invalid"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "none of the signatures is by this endpoint's secrets or keys over this body; it is verified as it came in"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let the error cross a process boundary."""
+        return type(self), ()
+
 
 class WebhookBodyInvalid(WebhookRefused):
     """It was signed as it should be, but isn't an event in the words of Billfold's contract."""
+
+    code = "webhook_body_invalid"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the delivery is signed, but is no event in the words of the contract{why}")
+        self._why = why
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let the error cross a process boundary."""
+        return type(self), (self._why,)
 
 
 def verify(
@@ -126,7 +166,9 @@ def verify(
     try:
         event: Event = _read(raw)
     except errors.MalformedAnswer as error:
-        raise WebhookBodyInvalid(str(error)) from None
+        why = str(error).partition(": ")[2]
+        # In quotes stands what was delivered, which may be personal.
+        raise WebhookBodyInvalid(f": {why}" if why and "'" not in why else "") from None
     return event
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import billfold
+from billfold import errors
 
 SDK = Path(billfold.__file__).parents[1]
 PACKAGES = ["billfold.auth", "billfold.consents", "billfold.keys", "billfold.testing"]
@@ -63,6 +65,24 @@ class TestAPackageBelow:
         """A name that isn't there is an AttributeError, as with any module."""
         with pytest.raises(AttributeError):
             getattr(importlib.import_module(package), "Nothing")  # noqa: B009  # Its types know that it isn't there.
+
+
+class TestTheTreeOfErrors:
+    def test_is_drawn_with_all_that_stand_beside_it(self):
+        """Every public error of the SDK that isn't a refusal by its code is named where the tree is drawn."""
+        named = set(re.findall(r"[├└]── (?:\w+\.)?(\w+)", errors.__doc__ or ""))
+        homes = ("auth", "chain", "consents", "errors", "ids", "keys", "money", "proofs", "tokenization", "webhooks")
+        modules = [importlib.import_module(f"billfold.{home}") for home in homes]
+        public = [getattr(module, name) for module in modules for name in module.__all__]
+        found = [each for each in public if inspect.isclass(each) and issubclass(each, Exception)]
+        # Of a tree the root is enough, and an exception of Python's own is the root of ours.
+        roots = {each for each in found if errors.BillfoldError in each.__bases__ or ValueError in each.__bases__}
+        assert {each.__name__ for each in roots} <= named
+
+    def test_names_what_is_there(self):
+        """A name that is drawn with its module is found there."""
+        for module, name in re.findall(r"[├└]── (\w+)\.(\w+)", errors.__doc__ or ""):
+            assert issubclass(getattr(importlib.import_module(f"billfold.{module}"), name), Exception)
 
 
 class TestImporting:

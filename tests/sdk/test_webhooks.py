@@ -2,6 +2,7 @@
 
 import base64
 import json
+import pickle
 from datetime import UTC, datetime
 from typing import Any
 
@@ -124,6 +125,30 @@ class TestAnythingElse:
         for signature in (swapped, "v1,AAAA v1a,AAAA", f"v2,{base64.b64encode(bytes(64)).decode()}"):
             with pytest.raises(webhooks.WebhookSignatureInvalid):
                 webhooks.verify(BODY, signed() | {"webhook-signature": signature}, secret)
+
+    def test_is_told_in_a_sentence_that_holds_nothing_of_it(self):
+        """A log gets a sentence and a stable code, no body and no secret, also from another process."""
+        secret, other = PAIR.secret_text, {"webhook-id": ""}
+        refusals = {
+            "webhook_headers_invalid": (BODY, signed() | other, "webhook-id"),
+            "webhook_timestamp_refused": (BODY, signed(at=NOW), "500 seconds ago"),
+            "webhook_signature_invalid": (b"s-e-c-r-e-t", signed(at=NOW), "signatures"),
+            "webhook_body_invalid": (
+                b'{"type":"s-e-c-r-e-t"}',
+                signed(at=NOW, body=b'{"type":"s-e-c-r-e-t"}'),
+                "event",
+            ),
+        }
+        for code, (body, headers, words) in refusals.items():
+            now_s = NOW_S + (500 if "timestamp" in code else 0)
+            with pytest.raises(webhooks.WebhookRefused) as refused:
+                webhooks.verify(body, headers, secret, now_s=now_s)
+            told = str(refused.value)
+            assert (refused.value.code, words in told, " " in told) == (code, True, True)
+            assert "s-e-c-r-e-t" not in told
+            assert PAIR.secret_text not in told
+            again = pickle.loads(pickle.dumps(refused.value))  # noqa: S301 - Our own.
+            assert (type(again), str(again), vars(again)) == (type(refused.value), told, vars(refused.value))
 
     def test_that_is_no_event_is_refused(self):
         """Though it is signed."""

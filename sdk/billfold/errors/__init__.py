@@ -6,6 +6,11 @@ platform and code which calls it over the network handle one tree::
 
     BillfoldError
     ├── TransportError                    no answer: ConnectionFailed, TimedOut, MalformedAnswer
+    ├── keys.KeyProblem                   a key can't sign
+    ├── auth.AuthorizationFailed          nobody was signed in
+    ├── webhooks.WebhookRefused           what came to a webhook endpoint isn't a delivery that may be believed
+    ├── consents.SecurityEventInvalid     a security event token isn't the bank's, or not for us
+    ├── consents.PaymentUnfinished        a payment has come to no end in the time that was given
     └── ProblemError                      an answer that says no
         ├── InvalidRequest                the request itself is wrong, and sending it again won't help
         ├── AuthenticationFailed          who is asking is not established
@@ -17,8 +22,16 @@ platform and code which calls it over the network handle one tree::
         ├── RateLimited                   too much at once; ``retry_after_s`` says when to come back
         └── Unavailable                   Billfold or what it leans on is away for now
 
-``billfold.keys`` and ``billfold.auth`` have trees of their own below the root: ``KeyProblem`` and
-``AuthorizationFailed``.
+The modules that are named have trees of their own below these, which they show.
+
+What a program gets wrong by itself, before anybody is asked, isn't a ``BillfoldError`` but Python's own, and so is what
+doesn't hold of books and proofs, where there is nobody who refuses::
+
+    ValueError
+    ├── money.AmountError                 an amount isn't one of whole minor units of its currency
+    ├── ids.InvalidIdError                a text is no id of its kind
+    ├── proofs.InvalidProofError          a signed head or a proof doesn't hold; ``fact`` says what of it
+    └── chain.BrokenLinkError             a stored link of a ledger's chain doesn't follow from the one before
 """
 
 from billfold.errors import (
