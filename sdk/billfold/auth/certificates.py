@@ -2,6 +2,7 @@
 
 import ssl
 from os import PathLike, fspath
+from pathlib import Path
 
 from billfold.keys.signer import KeyUnusable
 
@@ -36,10 +37,14 @@ class ClientCertificate:
 
         Raises:
             KeyUnusable: The files hold no certificate with its key, or the passphrase is wrong.
-            OSError: A file can't be read.
+            OSError: A file can't be read; ``filename`` says which.
         """
         import httpx  # noqa: PLC0415  # It takes longer to import than the rest of the SDK together.
 
+        for file in filter(None, (self.certificate, self.key, self.ca)):
+            # OpenSSL doesn't say which of them it can't read.
+            with Path(file).open("rb"):
+                pass
         context = httpx.create_ssl_context() if self.ca is None else ssl.create_default_context(cafile=self.ca)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         try:

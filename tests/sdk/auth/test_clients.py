@@ -24,6 +24,7 @@ from billfold.keys import KeyUnavailable, KeyUnusable, PemKey
 from tests.sdk.auth.issuing import AuthorizationServer, Client, in_json
 from tests.sdk.auth.serving import serving, serving_tls
 from tests.sdk.keys.made import ALGORITHMS, KEYS
+from tests.server.certificates import issue
 
 KEY, OTHER = KEYS["ES256"], PemKey.generate("ES256")
 
@@ -296,6 +297,16 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Authorizatio
 
 
 class TestACertificate:
+    @pytest.mark.parametrize("missing", ["certificate", "key", "ca"])
+    def test_that_is_missing_is_named(self, mode: str, missing: str, issuer: AuthorizationServer, tmp_path: Path):
+        """Of three files the one that can't be read is told."""
+        certificate, key = issue().write(tmp_path)
+        files = {"certificate": certificate, "key": key, "ca": certificate, missing: str(tmp_path / "nope.pem")}
+        auth = MutualTLS("c", ClientCertificate(files["certificate"], files["key"], ca=files["ca"]))
+        with pytest.raises(FileNotFoundError, match=r"nope\.pem") as caught:
+            get_tenant(mode, issuer, auth)
+        assert caught.value.filename == files[missing]
+
     @pytest.mark.parametrize("way", ["mTLS", "mTLS and DPoP", "key and mTLS"])
     def test_proves_who_is_asking(self, mode: str, way: str, tls: tuple[AuthorizationServer, MutualTLS]):
         """Token and API requests go to the addresses that ask for it, and discovery to the one that doesn't."""
