@@ -3,6 +3,7 @@
 import copy
 import pickle
 import re
+import traceback
 
 import msgspec
 import pytest
@@ -168,3 +169,15 @@ class TestTheTree:
         """A lost answer is in doubt unless it is known that nothing was sent; copies keep that."""
         doubtful, certain = errors.ConnectionFailed("x"), errors.TimedOut("x", sent=False)
         assert (doubtful.sent, copy.copy(certain).sent) == (True, False)
+
+
+class TestAnErrorsName:
+    @pytest.mark.parametrize("name", [each for each in errors.__all__ if isinstance(getattr(errors, each), type)])
+    def test_is_where_it_is_imported_from(self, name: str):
+        """A traceback shows what can be caught, and another process finds it by that."""
+        kind = getattr(errors, name)
+        assert (kind.__module__, kind.__qualname__) == ("billfold.errors", name)
+        assert f"billfold.errors.{name}" in "".join(traceback.format_exception_only(kind("x")))
+        error = kind("x")
+        again = pickle.loads(pickle.dumps(error))  # noqa: S301  # Our own bytes.
+        assert (type(again), vars(again), str(again)) == (kind, vars(error), "x")

@@ -554,3 +554,9 @@ class StatementEntryNotInSuspense(Conflict):
 
     code, title = "statement_entry_not_in_suspense", "The statement entry is not in suspense"
     statement_entry_id: str
+
+
+# They are known by where they are imported from, and not by the module of ours in which each happens to be written.
+for _named in [globals()[_name] for _name in __all__]:
+    if isinstance(_named, type):
+        _named.__module__ = __name__
