@@ -92,7 +92,7 @@ def verify_head(head: LedgerHead, keys: JwkSet | Mapping[str, Any], *, issuer: s
     """
     claims = _claims(head, keys)
     if claims.iss != issuer.rstrip("/"):
-        raise InvalidProofError("signature", head.number)
+        _refuse("signature", head.number, "the head was signed by another issuer than the one that was named")
     said = LedgerHeadClaims(
         iss=claims.iss, number=head.number, hash=head.hash, sequence=head.sequence, recorded_at=head.recorded_at
     )
@@ -104,13 +104,17 @@ def verify_head(head: LedgerHead, keys: JwkSet | Mapping[str, Any], *, issuer: s
 def _claims(head: LedgerHead, keys: JwkSet | Mapping[str, Any]) -> LedgerHeadClaims:
     published = msgspec.to_builtins(keys) if isinstance(keys, JwkSet) else keys
     by_id = {key.get("kid"): key for key in published.get("keys", ())}
+    if not by_id:
+        _refuse("signature", head.number, "no keys were given to verify it by")
     try:
         kid = jws.extract_compact(head.jws.encode()).headers().get("kid")
         if kid not in by_id:
-            _refuse("signature", head.number)
+            _refuse("signature", head.number, "none of the keys that were given has signed it")
         # The algorithm is fixed here, and never read from what is verified.
         signed = jws.deserialize_compact(head.jws, ECKey.import_key(by_id[kid]), algorithms=[_ALGORITHM])
         claims = msgspec.json.decode(signed.payload, type=LedgerHeadClaims)
+    except InvalidProofError:
+        raise
     except (JoseError, ValueError, TypeError, msgspec.MsgspecError):
         raise InvalidProofError("signature", head.number) from None
     if signed.headers().get("typ") != LEDGER_HEAD_TYPE:
@@ -254,5 +258,5 @@ def _compare_balances(proven: ProvenEntry, entry: JournalEntry, accounts: Iterab
             _refuse("record", number)
 
 
-def _refuse(fact: str, number: int) -> NoReturn:
-    raise InvalidProofError(fact, number)
+def _refuse(fact: str, number: int, why: str | None = None) -> NoReturn:
+    raise InvalidProofError(fact, number, why)

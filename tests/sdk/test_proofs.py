@@ -320,3 +320,21 @@ class TestAProof:
         with pytest.raises(InvalidProofError) as refused:
             verify_proof(proof, KEYS, issuer=ISSUER)
         assert refused.value.fact == "record"
+
+
+class TestARefusal:
+    @pytest.mark.parametrize(
+        ("keys", "issuer", "words"),
+        [
+            (KEYS, "https://wallet.example/t/other", "another issuer"),
+            (JwkSet(keys=[]), ISSUER, "no keys were given"),
+            (public(STRANGER, ids.new(Prefix.SIGNING_KEY)), ISSUER, "none of the keys"),
+        ],
+        ids=["issuer", "no keys", "other keys"],
+    )
+    def test_tells_what_was_given_wrongly(self, keys: JwkSet, issuer: str, words: str):
+        """A signature that can't be verified may be no fault of the signature's."""
+        proof, _ = prove()
+        with pytest.raises(InvalidProofError, match=words) as refused:
+            verify_proof(proof, keys, issuer=issuer)
+        assert refused.value.fact == "signature"

@@ -72,8 +72,8 @@ class InvalidProofError(ValueError):
         number: The link at which it breaks.
     """
 
-    def __init__(self, fact: str, number: int) -> None:
-        super().__init__(f"the proof's {fact} is wrong at link {number}")
+    def __init__(self, fact: str, number: int, why: str | None = None) -> None:
+        super().__init__(f"the proof's {fact} is wrong at link {number}{f': {why}' if why else ''}")
         self.fact = fact
         self.number = number
 
