@@ -1,4 +1,4 @@
-"""Which fields a body may have at a place, to tell whoever misspelled one which of ours they may have meant."""
+"""What a body may have at a place: to tell whoever misspelled a field or a value what they may have meant."""
 
 import difflib
 import functools
@@ -8,13 +8,13 @@ from typing import Any, Final
 
 from msgspec import inspect
 
-__all__ = ["known_fields", "unknown_field"]
+__all__ = ["known_fields", "known_values", "unknown_field"]
 
 _STEPS = re.compile(r"\.([A-Za-z_]\w*)|(\[(?:\d+|\.\.\.)\])")
 _COMPARED: Final = 100
 """How much of a name is compared: no field of ours is as long."""
 _LISTED: Final = 12
-"""How many fields are listed at most."""
+"""How many fields or values are listed at most."""
 
 
 def known_fields(type_: Any, path: str) -> list[str] | None:
@@ -27,17 +27,39 @@ def known_fields(type_: Any, path: str) -> list[str] | None:
     Returns:
         The fields' names on the wire; None where the type has no such place.
     """
+    structs = [kind for kind in _found(type_, path) if isinstance(kind, inspect.StructType)]
+    if not structs:
+        return None
+    return list(dict.fromkeys(field.encode_name for kind in structs for field in kind.fields))
+
+
+def known_values(type_: Any, path: str) -> list[str]:
+    """Return the values that may stand at a place of a type; none where they aren't few, or not texts.
+
+    Args:
+        type_: What the body is read as.
+        path: The place as msgspec tells it, such as ``$.a[0].b``.
+    """
+    values: list[Any] = []
+    for kind in _found(type_, path):
+        if isinstance(kind, inspect.EnumType):
+            values += [member.value for member in kind.cls]
+        elif isinstance(kind, inspect.LiteralType):
+            values += kind.values
+    known = list(dict.fromkeys(values))
+    return known if len(known) <= _LISTED and all(isinstance(each, str) for each in known) else []
+
+
+def _found(type_: Any, path: str) -> list[inspect.Type]:
+    """Return what may stand at a place of a type; nothing where it has no such place."""
     kinds = list(_alternatives(_info(type_)))
     end = 1
     for step in _STEPS.finditer(path, 1):
         if step.start() != end:
-            return None
+            return []
         end = step.end()
         kinds = [inner for kind in kinds for inner in _below(kind, step[1])]
-    structs = [kind for kind in kinds if isinstance(kind, inspect.StructType)]
-    if not structs or end != len(path):
-        return None
-    return list(dict.fromkeys(field.encode_name for kind in structs for field in kind.fields))
+    return kinds if end == len(path) else []
 
 
 @functools.cache

@@ -21,7 +21,7 @@ from msgspec import inspect as msgspec_inspect
 from billfold import errors
 from billfold.clock import ensure_utc
 from billfold.contract.common import Request, Violation
-from billfold_server.http.fields import known_fields, unknown_field
+from billfold_server.http.fields import known_fields, known_values, unknown_field
 from billfold_server.http.receiving import ClientGoneError, Receiving
 from billfold_server.http.shown import find_fault
 
@@ -362,8 +362,6 @@ _NESTING: Final = frozenset({dict, list})
 _AT = re.compile(r" - at `(?:key in )?(\$[^`]*)`$")
 _IN_OUR_WORDS = (
     # These would hold something of what was sent.
-    (re.compile(r"^Invalid enum value"), "is not one of the documented values"),
-    (re.compile(r"^Invalid value"), "is not one of the documented values"),
     (re.compile(r"^Integer value out of range"), "is out of range"),
     # And these would leave it to a guess what is wanted.
     (
@@ -372,6 +370,7 @@ _IN_OUR_WORDS = (
     ),
     (re.compile(r"^Invalid RFC3339 encoded date"), "must be a date, such as 2026-11-20"),
 )
+_NO_SUCH_VALUE = re.compile(r"^Invalid (?:enum )?value")
 _BACKQUOTED_TYPE = re.compile(r"^Expected `[^`]*`, got `[^`]*`|^Expected `[^`]*`|^Invalid [A-Za-z0-9 ]+$")
 _UNKNOWN = re.compile(r"^Object contains unknown field `(.*?)`(?: - at `(\$[^`]*)`)?\Z", re.DOTALL)
 _PATTERN = re.compile(r" matching regex .*", re.DOTALL)
@@ -384,8 +383,9 @@ def _translated(error: msgspec.ValidationError, root: str, type_: Any) -> errors
     message = str(error)
     if (unknown := _UNKNOWN.match(message)) is not None:
         return _unknown(unknown[1], unknown[2] or "$", root, type_)
-    path = root
+    path, place = root, "$"
     if (at := _AT.search(message)) is not None:
+        place = at.group(1)
         message = message[: at.start()]
         # `$.a[0].b` becomes `a[0].b`; `[...]` stands for a key that the caller chose.
         path = at.group(1).removeprefix("$").removeprefix(".") or root
@@ -393,16 +393,25 @@ def _translated(error: msgspec.ValidationError, root: str, type_: Any) -> errors
         field = missing.group(1)
         path = field if path == root else f"{path}.{field}"
         return validation_failed(path, "is required")
+    return validation_failed(path, _reason(message, type_, place))
+
+
+def _reason(message: str, type_: Any, place: str) -> str:
+    """Return what is wrong with a value, from what msgspec says of it."""
     if (no_id := _NO_ID.match(message)) is not None:
-        return validation_failed(path, f"is no id that begins with {no_id[1]} and has 26 characters after that")
+        return f"is no id that begins with {no_id[1]} and has 26 characters after that"
+    if _NO_SUCH_VALUE.match(message):
+        # It would repeat what was sent; what there is helps more.
+        known = ", ".join(known_values(type_, place))
+        return f"is not one of the documented values{known and f': {known}'}"
     for pattern, reason in _IN_OUR_WORDS:
         if pattern.match(message):
-            return validation_failed(path, reason)
+            return reason
     # A pattern of ours says nothing to who sends something.
     message = _PATTERN.sub(" of the documented form", message)
     if _BACKQUOTED_TYPE.match(message):
-        return validation_failed(path, message[0].lower() + message[1:].replace("`", ""))
-    return validation_failed(path, "is not of the documented form")
+        return message[0].lower() + message[1:].replace("`", "")
+    return "is not of the documented form"
 
 
 def _unknown(sent: str, at: str, root: str, type_: Any) -> errors.ValidationFailed:

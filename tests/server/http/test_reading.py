@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -15,7 +15,7 @@ from msgspec import inspect
 from billfold import errors
 from billfold.contract.common import Request, WalletId
 from billfold.contract.ledger import CreateJournalEntry
-from billfold.contract.parties import UpdateParty
+from billfold.contract.parties import CreateParty, UpdateParty
 from billfold.contract.platform import ApplyTenant
 from billfold.contract.wallets import CreateTransfer, CreateTransfers, CreateWallet
 from billfold_server.http import reading
@@ -37,6 +37,9 @@ def depth_of(value: Any) -> int:
     if isinstance(value, dict):
         return 1 + max(map(depth_of, value.values()), default=0)
     return 1 + max(map(depth_of, value), default=0) if isinstance(value, list) else 0
+
+
+MANY_VALUES = Literal["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m"]
 
 
 class Nested(msgspec.Struct, forbid_unknown_fields=True):
@@ -73,6 +76,37 @@ class TestAFieldThatThereIsnt:
         said = unknown_field("z" * 1_000_000, known)
         assert "field_11 and 28 more" in said
         assert len(said) < 200
+
+
+class TestAValueOfFew:
+    @pytest.mark.parametrize(
+        ("type_", "body", "param", "reason"),
+        [
+            (CreateParty, {"kind": "secret"}, "kind", "is not one of the documented values: person, company"),
+            (
+                list[CreateParty],
+                [{"kind": "secret"}],
+                "[0].kind",
+                "is not one of the documented values: person, company",
+            ),
+            (dict[str, Literal["a", "b"]], {"secret": "c"}, "[...]", "is not one of the documented values: a, b"),
+            (Literal["a"] | None, "secret", "body", "is not one of the documented values: a"),
+            (MANY_VALUES, "secret", "body", "is not one of the documented values"),
+        ],
+        ids=["member", "item", "table", "body", "many"],
+    )
+    def test_is_named_where_another_was_sent(self, type_: Any, body: Any, param: str, reason: str) -> None:
+        """Those that there are stand in the refusal, unless they are many, and never what was sent."""
+        with pytest.raises(errors.ValidationFailed) as refused:
+            reading.decode_json(json.dumps(body).encode(), msgspec.json.Decoder(type_))
+        (violation,) = refused.value.violations
+        assert (refused.value.param, violation.param, violation.reason) == (param, param, reason)
+
+    def test_is_named_of_a_parameter_too(self) -> None:
+        """In a query as in a body."""
+        with pytest.raises(errors.ValidationFailed) as refused:
+            reading.Parameters({"mode": Literal["each", "atomic"] | None}).read({"mode": "secret"})
+        assert refused.value.detail == "mode: is not one of the documented values: atomic, each"
 
 
 class TestAnId:
