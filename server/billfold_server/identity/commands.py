@@ -149,7 +149,7 @@ def create(
                     partner_id=await _partner(tx, given, asked),
                 )
             except MetadataRefused as refusal:
-                raise errors.ClientMetadataRefused(str(refusal), param=refusal.param) from None
+                raise errors.ClientMetadataRefused(_told(refusal, asked), param=refusal.param) from None
         return _printed(client, secret, realm, new_key)
 
     try:
@@ -174,6 +174,13 @@ def create(
             click.echo(f"{label + ':':15}{made[key]}")
     if "client_secret" in made:
         click.echo("Keep the secret now: it is not shown again.", err=True)
+
+
+def _told(refusal: MetadataRefused, asked: ClientMetadata) -> str:
+    """Return why a client is refused, and by which options it gets keys, which callers of the API don't have."""
+    keyless = refusal.param == "jwks" and asked.jwks is None
+    hint = "; --new-key FILE makes a key pair, --jwks FILE names the public keys that there are"
+    return f"{refusal}{hint if keyless else ''}"
 
 
 async def _partner(tx: Any, given: dict[str, Any], asked: ClientMetadata) -> UUID | None:

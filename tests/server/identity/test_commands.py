@@ -102,6 +102,14 @@ class TestAClientWithAKeyOfItsOwn:
         }
         assert httpx.post(f"{issuer}/oauth/token", data=form).json()["scope"] == "wallets:read"
 
+    def test_is_told_how_to_have_one(self, live: LiveServer) -> None:
+        """Who says nothing of keys where one is needed reads by which options."""
+        words = ("create", "--tenant", "alpha", "--scope", "wallets:read", "--auth-method", "private_key_jwt")
+        refused = invoke(live, *words)
+        assert isinstance(refused.exception, errors.ClientMetadataRefused)
+        for option in ("--new-key", "--jwks"):
+            assert option in refused.exception.detail
+
     def test_never_takes_the_place_of_another_file(self, live: LiveServer, tmp_path: Path) -> None:
         """What is there already stays as it is, and a client that is refused leaves no key behind."""
         file = tmp_path / "client.pem"
