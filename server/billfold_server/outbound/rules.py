@@ -9,7 +9,7 @@ Sources: RFC 3986, section 3; the IANA registries of special-purpose addresses f
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -41,16 +41,33 @@ proper name or number, its port isn't one, the tenant's policy doesn't name it, 
 LONGEST_URL: Final = 2_000
 
 
+_WORDS: Final[Mapping[Reason, str]] = {
+    "form": "it isn't of the form https://host/path",
+    "scheme": "it must begin with https://",
+    "userinfo": "it must name no user and no password",
+    "host": "its host is no proper name, and no number in its usual form",
+    "port": "its port isn't one from 1 to 65535",
+    "policy": "the tenant's policy doesn't name its host",
+    "address": "it leads to a machine that isn't reached by everybody",
+}
+
+
 class UrlRefused(Exception):
     """An endpoint isn't one that may be called.
 
     Attributes:
         reason: Why, without the address, which may be somebody's secret.
+        words: The same for people.
     """
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason)
         self.reason = reason
+
+    @property
+    def words(self) -> str:
+        """Why, in words of our own."""
+        return _WORDS[self.reason]
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):

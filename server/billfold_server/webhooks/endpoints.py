@@ -40,6 +40,7 @@ from billfold_server.webhooks.signing import SigningKeys
 __all__ = ["arm_all_of", "create", "delete", "get", "list_endpoints", "rotate", "test", "update"]
 
 _ROUNDS: Final = 5
+_HINT: Final = "; to a receiver on your own machine, billfold webhooks listen brings what happens"
 
 
 async def create(call: Call, body: CreateWebhookEndpoint) -> WebhookEndpointCreated:
@@ -238,8 +239,9 @@ def _check(call: Call, url: str) -> None:
     try:
         outbound.check(call.tenant, url)
     except UrlRefused as refused:
+        hint = _HINT if refused.reason in {"address", "scheme"} else ""
         raise errors.WebhookUrlRefused(
-            f"the address can't be called ({refused.reason})", param="url", reason=refused.reason
+            f"the address can't be called: {refused.words}{hint}", param="url", reason=refused.reason
         ) from None
 
 

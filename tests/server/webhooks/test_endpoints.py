@@ -86,6 +86,13 @@ class TestAnEndpoint:
         ):
             assert (answer.status_code, answer.json()["code"]) == (422, "webhook_url_refused")
             assert answer.json()["facts"] == {"reason": reason}
+            assert ("billfold webhooks listen" in answer.json()["detail"]) is (reason in {"address", "scheme"})
+
+    def test_is_told_what_is_wanted_of_its_address(self, client: httpx.Client):
+        """Words say it, not the name of a rule; who has a receiver at hand reads how it hears of events."""
+        detail = client.post(PATH, json={"url": "http://partner.example/hooks"}).json()["detail"]
+        assert "must begin with https://" in detail
+        assert "billfold webhooks listen" in detail
 
     def test_hears_of_types_that_there_are(self, client: httpx.Client, endpoint: dict[str, Any]):
         """A type that nothing is ever of is refused with its place and what comes nearest, and ``*`` is all."""

@@ -71,7 +71,7 @@ def check(call: Call, wanted: Wanted) -> None:
         try:
             outbound.check(call.tenant, rules.endpoint_of(wanted.callback_url))
         except UrlRefused as refused:
-            message = f"the address can't be called ({refused.reason})"
+            message = f"the address can't be called: {refused.words}"
             raise field_error("Data.CallbackUrl", FIELD_INVALID, message) from None
 
 
