@@ -219,7 +219,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def eof_received(self) -> bool:  # type: ignore[override]
         """Answer what has come whole, where the client says that it sends nothing more; tell whether there is any.
 
-        It may as well be gone: so what waits for its turn among its tenant's waits no longer. TLS ends both ways at once.
+        It may as well be gone, so what waits for its turn among its tenant's waits no longer. TLS ends both ways.
         """
         if self.scheme == "https" or (self._place is not None and self._place.waits):
             return False
