@@ -53,7 +53,10 @@ def ports_are_right(url: str) -> bool:
 def stays_private(url: str) -> bool:
     """Tell whether nobody on a network can read what goes to a database: it is on this machine, or TLS is a must."""
     query = parse_qs(parts(url).query)
-    hosts = query.get("host") or [host for each in _addresses(url) if (host := _host(each))]
+    # The driver looks at the parameter only where the address names no host. PostgreSQL's own programs do the opposite,
+    # so each has to be here.
+    asked = [host for hosts in query.get("host", []) for host in hosts.split(",")]
+    hosts = [host for host in [*map(_host, _addresses(url)), *asked] if host]
     return query.get("sslmode", ["prefer"])[-1] in _ENCRYPTED or all(map(_is_here, hosts))
 
 

@@ -143,6 +143,7 @@ class TestProduction:
             ({"BILLFOLD_DATABASE_URL": "postgresql://app:q7Jd02kfh3@db.internal/billfold"}, "database_url"),
             ({"BILLFOLD_DATABASE_URL": "postgresql://app:q7Jd02kfh3@localhost,db.internal/x"}, "database_url"),
             ({"BILLFOLD_DATABASE_URL": "postgresql://app:q7Jd02kfh3@/x?host=db.internal"}, "database_url"),
+            ({"BILLFOLD_DATABASE_URL": "postgresql://app:q7Jd02kfh3@db.internal/x?host=localhost"}, "database_url"),
             ({"BILLFOLD_DATABASE_URL": "postgresql://app:q7Jd02kfh3@[fd00::7]:5432/x?sslmode=prefer"}, "database_url"),
             (
                 {"BILLFOLD_ADMIN_DATABASE_URL": "postgresql://boss:q7Jd02kfh3@db/x?sslmode=disable"},
