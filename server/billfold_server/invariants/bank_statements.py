@@ -34,7 +34,9 @@ BANK_STATEMENTS: Final[dict[str, str]] = {
                 coalesce(sum(e.amount_minor) FILTER (WHERE {_MOVED}), 0) AS moved,
                 count(e.id) FILTER (WHERE e.status = 'BOOK' AND e.currency <> s.currency) > 0 AS mixed
             FROM statements AS s LEFT JOIN statement_entries AS e ON e.statement_id = s.id
-            GROUP BY s.id) AS s
+            GROUP BY s.id, s.opening_minor, s.closing_minor, s.reached_minor, s.difference_minor, s.cash_before_minor,
+                s.cash_after_minor, s.break_minor, s.entries, s.topped_up, s.withdrawn, s.suspense, s.duplicates,
+                s.not_booked, s.currency) AS s
         WHERE s.counts <> s.counted
             OR s.reached_minor IS DISTINCT FROM s.opening_minor + s.booked
             OR s.difference_minor IS DISTINCT FROM

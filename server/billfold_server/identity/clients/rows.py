@@ -250,9 +250,9 @@ def client_sql(tx: Tx) -> str:
     return _for(tx, _FIND)
 
 
-def client_in(row: Any) -> Client:
-    """Return the client that a row of ``client_sql`` holds, maybe with further columns."""
-    return _read({name: row[name] for name in (*_ALL, "partner_id") if name in row}).client
+def client_in(row: Any, *beside: str) -> Client:
+    """Return the client that a row of ``client_sql`` holds, which has further columns beside."""
+    return _read({name: value for name, value in row.items() if name not in beside}).client
 
 
 async def find_client(tx: Tx, client_id: UUID) -> Registered | None:

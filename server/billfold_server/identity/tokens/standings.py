@@ -137,7 +137,7 @@ async def read_standing(tx: _Tx, client_id: UUID, former: Standing | None, now: 
             revoked_until=_BEGINNING + _OVERLAP,
             read_at=read_at,
         )
-    client, lately = clients.client_in(row), row["revoked_tokens"]
+    client, lately = clients.client_in(row, "revoked_tokens"), row["revoked_tokens"]
     revoked = {} if former is None else {digest: ends for digest, ends in former.revoked.items() if ends > now}
     revoked |= {digest: ends for digest, _, ends in lately}
     return Standing(
