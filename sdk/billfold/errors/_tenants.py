@@ -30,8 +30,8 @@ class TenantSuspended(PermissionDenied):
 class TenantUnreadable(Unavailable):
     """What is stored of the tenant isn't of a form that this server knows.
 
-    A newer version of the server may have written it. Operators are told where and why: they renew the server, or apply
-    the manifest anew.
+    A newer version of the server may have written it: operators are told where and why, and renew the server or apply
+    the manifest anew. Or its schema is behind this version: they run ``billfold tenants migrate``.
     """
 
     code, title = "tenant_unreadable", "The tenant can't be read by this server"

@@ -75,6 +75,8 @@ async def get_ready(call: Call) -> Health:
     # Anybody may ask, so it isn't said which; operators see that in their list of tenants.
     if unreadable := len(call.services.registry.unreadable):
         warnings = [*warnings, f"{unreadable} tenant(s) can't be read by this version; billfold tenants list says why"]
+    if behind := call.services.registry.behind:
+        warnings = [*warnings, f"{behind} tenant(s) have a schema behind this version; run billfold tenants migrate"]
     why_no_cards: str | None = call.services.decryptor.client.standing.reason
     return Health(
         status="ok",

@@ -124,6 +124,12 @@ def _(error: errors.Unavailable) -> Failure:
 
 
 @_foreseen.register
+def _(error: errors.TenantUnreadable) -> Failure:
+    sentence = f"{error.title}: {error.detail}. billfold doctor says what helps."
+    return Failure(error.code, sentence, Exit.UNAVAILABLE, **error.facts)
+
+
+@_foreseen.register
 def _(_: asyncpg.TooManyConnectionsError) -> Failure:
     return too_many_connections()
 

@@ -27,6 +27,7 @@ class TenantRef(msgspec.Struct, frozen=True, kw_only=True):
         manifest: The tenant as data.
         revision: Counts up whenever the registry's row changes; caches compare it.
         owner_id: The tenant whose partner's sandbox it is, where it is one.
+        is_behind: Whether its schema lacks a migration of this version.
     """
 
     id: UUID
@@ -38,6 +39,7 @@ class TenantRef(msgspec.Struct, frozen=True, kw_only=True):
     manifest: Manifest
     revision: int
     owner_id: UUID | None = None
+    is_behind: bool = False
 
 
 class Own(msgspec.Struct, frozen=True, kw_only=True):

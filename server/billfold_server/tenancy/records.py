@@ -9,6 +9,7 @@ import msgspec
 from billfold import errors, ids
 from billfold.contract.platform import SandboxOf, Tenant, TenantState
 from billfold.ids import Prefix
+from billfold_server.tenancy import migrations
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.manifest import Manifest
 from billfold_server.tenancy.partitions import Partition
@@ -106,6 +107,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
             manifest=self.manifest,
             revision=self.revision,
             owner_id=None if self.owner is None else self.owner.tenant_id,
+            is_behind=migrations.is_behind("tenant", self.schema_version),
         )
 
     def view(self) -> Tenant:

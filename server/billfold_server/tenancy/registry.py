@@ -104,6 +104,11 @@ class Registry:
         """The slugs of tenants of which this version can't read what they are, as of the last look."""
         return sorted(self._unreadable.values())
 
+    @property
+    def behind(self) -> int:
+        """How many tenants' schemas lack a migration of this version, as of the last look."""
+        return sum(tenant.is_behind for tenant in self._tenants.values())
+
     def refuse_unreadable(self, slug: str) -> None:
         """See that it isn't because this version can't read it that a tenant isn't served here.
 

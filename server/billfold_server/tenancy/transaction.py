@@ -127,6 +127,10 @@ class Tx:
     def ended(self) -> None:
         """Do what is to be done once the transaction has been committed, or may have been."""
 
+    def meaning(self, _error: BaseException, /) -> errors.BillfoldError | None:
+        """Return what a failure means because of whose transaction it was, or None if nothing."""
+        return None
+
 
 class TenantTx(Tx):
     """An open transaction of one tenant."""
@@ -145,6 +149,13 @@ class TenantTx(Tx):
         """Ask for the visit now. If nothing was committed after all, it finds nothing."""
         if self._left:
             self._wakeups.signal(self.tenant, self._left)
+
+    def meaning(self, error: BaseException, /) -> errors.BillfoldError | None:
+        """Return that what a statement names isn't there yet, if the schema is one that still has to be migrated."""
+        if not self.tenant.is_behind or not isinstance(error, asyncpg.SyntaxOrAccessError):
+            return None
+        msg = f"the schema of tenant {self.tenant.slug} is behind this version; an operator has to migrate it"
+        return errors.TenantUnreadable(msg, retry_after_s=60)
 
 
 class PlatformTx(Tx):
@@ -199,6 +210,7 @@ class Database:
             errors.Busy: A lock or a statement took too long, or a deadlock was broken.
             errors.DatabaseUnavailable: The connection was lost before anything was committed.
             errors.OutcomeUnknown: The connection was lost during COMMIT.
+            errors.TenantUnreadable: The tenant's schema lacks what was asked for, as it is behind this version.
             asyncpg.PostgresError: Whatever else PostgreSQL refuses, with its SQLSTATE.
         """
         begin = opening(tenant.runtime_role, tenant.schema, lock_timeout_ms, statement_timeout_ms, snapshot=snapshot)
@@ -398,7 +410,7 @@ class _Scope(Generic[TxT]):
         else:
             lost = _lost(error, self._lease)
             await self._abort(self._lease)
-            if (meaning := _meaning(error, lost=lost)) is not None:
+            if (meaning := _meaning(error, lost=lost) or self._tx.meaning(error)) is not None:
                 raise meaning from error
 
     async def _start(self, lease: Lease, begin: str) -> None:
@@ -428,7 +440,7 @@ class _Scope(Generic[TxT]):
             if isinstance(error, _FROM_WITHIN):
                 # It came of what was prepared, which stays so: a PREPARE isn't undone by a rollback.
                 self._tx.committed()
-            if (meaning := _meaning(error, lost=False)) is not None:
+            if (meaning := _meaning(error, lost=False) or self._tx.meaning(error)) is not None:
                 raise meaning from error
             raise error from None
         except _NO_ANSWER as error:

@@ -1,7 +1,9 @@
 """Migrations of tenants' schemas: all of them, several at a time, and on from wherever they stopped."""
 
 import asyncio
+import hashlib
 import importlib
+import json
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -33,6 +35,8 @@ Write = Callable[..., None]
 Migrating = asyncio.Task[list[Migrated]]
 
 DEADLINE_S = 30
+DIGESTS = Path(__file__).with_name("migrations.json")
+APPS: tuple[migrations.App, ...] = ("platform", "tenant")
 
 
 @pytest.fixture
@@ -65,12 +69,25 @@ async def runs(tenancy: Tenancy, schema: str) -> list[str]:
         await connection.close()
 
 
+def digest(app: migrations.App, name: str) -> str:
+    """Return the digest of what a step does, whatever it says of itself."""
+    step = asyncio.run(importlib.import_module(f"{migrations.__name__}.{app}.{name}").forwards())
+    does = [step.statements, sorted(step.grants.items()), sorted(step.indexes.items())]
+    return hashlib.sha256(json.dumps(does).encode()).hexdigest()
+
+
 class TestTheMigrations:
     @pytest.mark.parametrize("app", ["platform", "tenant"])
     def test_have_one_numbered_file_per_step(self, app: migrations.App) -> None:
         """Numbers count up without a gap or a double, so that two rooms can't take the same place."""
         numbers = [int(name.split("_")[1]) for name in migrations.load(app)]
         assert numbers == sorted(set(numbers))
+
+    def test_stay_as_deployments_have_run_them(self) -> None:
+        """Whoever has run a step doesn't run it again: what is to change is changed by another one."""
+        kept = json.loads(DIGESTS.read_text())
+        found = {name: digest(app, name) for app in APPS for name in migrations.load(app)}
+        assert kept == found, f"{DIGESTS.name} keeps digests of all steps: add new ones, and change none"
 
     async def test_are_all_in_the_schema_of_a_new_tenant(self, tenancy: Tenancy) -> None:
         """Its version is the newest, and the registry knows."""

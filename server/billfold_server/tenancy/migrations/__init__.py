@@ -17,7 +17,7 @@ from piccolo.apps.migrations.tables import Migration
 from billfold_server.db.engine import ENGINE
 from billfold_server.tenancy.rules import quoted
 
-__all__ = ["App", "SqlMigration", "applied", "load", "newest", "pending"]
+__all__ = ["App", "SqlMigration", "applied", "is_behind", "load", "newest", "pending"]
 
 App = Literal["platform", "tenant"]
 
@@ -86,6 +86,12 @@ def load(app: App) -> tuple[str, ...]:
 def newest(app: App) -> str | None:
     """Return the id of an app's last migration, which is the version that its schemas should have."""
     return max(load(app), default=None)
+
+
+def is_behind(app: App, version: str | None) -> bool:
+    """Tell whether a schema of this version lacks a migration; what is newer than this process isn't behind it."""
+    last = newest(app)
+    return last is not None and (version or "") < last
 
 
 async def pending(app: App) -> list[SqlMigration]:
