@@ -128,7 +128,12 @@ class _Parameter(NamedTuple):
     @property
     def option(self) -> str:
         """The name of its option."""
-        return "--" + self.name.strip("_").replace("_", "-")
+        return "--" + self.typed
+
+    @property
+    def typed(self) -> str:
+        """Its name, as people type it."""
+        return self.name.strip("_").replace("_", "-")
 
 
 @functools.cache
@@ -206,7 +211,7 @@ def _command(way: tuple[str, ...], method: Callable[..., Any]) -> click.Command:
     returned = str(inspect.signature(method).return_annotation)
     is_list, is_file = ".Pages[" in returned, returned == "<class 'bytes'>"
     made = [each for parameter in parameters for each in _made(parameter)]
-    if clearable := [each.option.removeprefix("--") for each in parameters if each.found.clearable]:
+    if clearable := [each.typed for each in parameters if each.found.clearable]:
         what = "Empty this; may be given several times."
         made.append(click.Option(["--clear", "cleared_"], multiple=True, type=click.Choice(clearable), help=what))
     if is_list:
@@ -216,7 +221,9 @@ def _command(way: tuple[str, ...], method: Callable[..., Any]) -> click.Command:
             click.Option(["--output", "output_"], type=click.Path(dir_okay=False), help="Write it to this file.")
         )
 
-    about = "\n\n".join([_about(text), *_of_documents(made)])
+    # In a document it is JSON's own value that clears, and there is no option for it.
+    clears = "--clear NAME" if clearable else "null"
+    about = "\n\n".join([_about(text, clears), *_of_documents(made)])
 
     def callback(profile: str | None, as_json: bool, **given: Any) -> None:  # noqa: FBT001 - click hands it over by name.
         options = {name: given.pop(name, None) for name in ("all_", "output_", "cleared_")}
@@ -237,7 +244,7 @@ def _command(way: tuple[str, ...], method: Callable[..., Any]) -> click.Command:
                     raise click.exceptions.Exit(int(Exit.REFUSED))
 
     command = PartnerCommand(
-        way[-1].replace("_", "-"), params=made, callback=run(callback), help=about, short_help=_first_line(text)
+        way[-1].replace("_", "-"), params=made, callback=run(callback), help=about, short_help=_first_line(text, clears)
     )
     return common_options(command)
 
@@ -264,7 +271,8 @@ def _parameters(method: Callable[..., Any], text: str) -> Iterator[_Parameter]:
         found, required = members(each.annotation), each.default is each.empty
         positional = required and each.kind is not each.KEYWORD_ONLY
         words = said.get(each.name) or _TEXTS.get(each.name, "")
-        yield _Parameter(each.name, found, required, positional, _as_typed(words, each.name.replace("_", "-")))
+        parameter = _Parameter(each.name, found, required, positional, words)
+        yield parameter._replace(text=_as_typed(words, f"--clear {parameter.typed}"))
 
 
 def _made(parameter: _Parameter) -> Iterator[click.Parameter]:
@@ -313,9 +321,12 @@ def _arguments(parameters: list[_Parameter], given: dict[str, Any], clear: tuple
     currency = given.pop("currency_", None)
     for each in parameters:
         value = _hidden(each) if each.name in _HIDDEN else given.get(each.name)
-        if each.option.removeprefix("--") in clear:
+        is_given = value is not None and value != ()
+        if each.typed in clear:
+            if is_given:
+                raise click.UsageError(f"Say either {each.option} or --clear {each.typed}, not both.")
             arguments[each.name] = cleared(each.found)
-        elif value is not None and value != ():
+        elif is_given:
             type_, several = type_of(each.found)
             arguments[each.name] = _finished(type_, value, currency, several=several)
         elif each.found.unset:
@@ -373,15 +384,15 @@ def _write(content: bytes, output: str | None) -> None:
     sys.stdout.buffer.write(content)
 
 
-def _first_line(text: str) -> str:
-    return _as_typed(text.partition("\n")[0])
+def _first_line(text: str, clears: str) -> str:
+    return _as_typed(text.partition("\n")[0], clears)
 
 
-def _about(text: str) -> str:
+def _about(text: str, clears: str) -> str:
     """Return what a docstring says before its sections."""
-    return _as_typed(re.split(r"\n\n(?:Args|Raises|Returns):", text)[0])
+    return _as_typed(re.split(r"\n\n(?:Args|Raises|Returns):", text)[0], clears)
 
 
-def _as_typed(text: str, name: str = "NAME") -> str:
+def _as_typed(text: str, clears: str) -> str:
     """Return what a docstring says in words of the command line, where None would be a text like any other."""
-    return _NONE.sub(f"--clear {name}", text.replace("``", ""))
+    return _NONE.sub(clears, text.replace("``", ""))

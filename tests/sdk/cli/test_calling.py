@@ -163,8 +163,10 @@ class TestACommand:
         """None is Python's, and a text like any other here: no help speaks of it, and --clear stands in its place."""
         helps = {way: " ".join(command.get_help(click.Context(command)).split()) for way, command in ALL.items()}
         assert [way for way, helped in helps.items() if re.search(r"\bNone\b", helped)] == []
-        for name in ("accounts", "clients", "parties", "products", "wallets", "vault-tokens"):
+        for name in ("accounts", "parties", "products", "wallets", "vault-tokens"):
             assert "What isn't given stays, --clear NAME clears" in helps["api", name, "update"]
+        assert "What isn't given stays, null clears" in helps["api", "clients", "update"]
+        assert [way for way in ALL if "--clear " in helps[way] and "--clear [" not in helps[way]] == []
         helped = helps["api", "webhook-endpoints", "update"]
         assert "--clear description clears it" in helped
         assert "--clear event-types for all of them" in helped
@@ -221,6 +223,20 @@ class TestACommand:
         """What isn't named stays as it is, and what is cleared is said so."""
         give(server, "wallets", "update", "wal_1", "--clear", "label", "--clear", "metadata")
         assert json.loads(server.requests[0][3] or b"") == {"label": None, "metadata": {}}
+
+    def test_takes_every_text_as_it_is(self, server: Answering):
+        """A label may be a word that some program means nothing by; who wants none has --clear for it."""
+        for text in ("None", "null", "-", "@x", " "):
+            give(server, "wallets", "update", "wal_1", "--label", text)
+            assert json.loads(server.requests[-1][3] or b"") == {"label": text}
+
+    def test_is_not_told_two_things_of_one(self, server: Answering):
+        """What is both given and cleared would be one of the two by chance, and nothing is sent."""
+        for given in (["--label", "Savings"], ["--metadata", "a=b"]):
+            cleared = given[0].removeprefix("--")
+            refused = give(server, "wallets", "update", "wal_1", *given, "--clear", cleared)
+            assert (refused.exit_code, f"either --{cleared} or --clear {cleared}" in refused.stderr) == (2, True)
+        assert server.requests == []
 
     def test_asks_for_what_no_command_line_should_hold(self, server: Answering):
         """A card's number and code aren't options."""
