@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from billfold.keys.signer import (
     ALGORITHMS,
@@ -17,6 +17,7 @@ from billfold.keys.signer import (
 )
 
 __all__ = [
+    "Because",
     "Rejected",
     "check_signature",
     "compact",
@@ -31,17 +32,23 @@ _MAX_BYTES: Final = 64 * 1024
 _PARTS: Final = 3
 
 
+Because = Literal["form", "key", "signature"]
+"""What is to blame for it that a token isn't accepted."""
+
+
 class Rejected(Exception):
     """A token isn't accepted. The message says why, and holds nothing of it.
 
     Attributes:
         reason: Why.
+        because: What is to blame: what the token says, the key that it names, or its signature.
         unknown_key: Whether it names a key that isn't in the set, so that a newer set may help.
     """
 
-    def __init__(self, reason: str, *, unknown_key: bool = False) -> None:
+    def __init__(self, reason: str, *, because: Because = "form", unknown_key: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.because: Because = because
         self.unknown_key = unknown_key
 
 
@@ -150,14 +157,14 @@ def _key_for(
 ) -> tuple[Mapping[str, Any], Algorithm]:
     named = header.get("alg")
     if named not in algorithms:
-        raise Rejected("its algorithm isn't one that is allowed")
+        raise Rejected("its algorithm isn't one that is allowed", because="key")
     kid = header.get("kid")
     usable = [(each, _usable(each)) for each in keys]
     fitting = [(jwk, algorithm) for jwk, algorithm in usable if algorithm is not None and algorithm == named]
     if kid is not None:
         fitting = [(jwk, algorithm) for jwk, algorithm in fitting if jwk.get("kid") == kid]
     if len(fitting) != 1:
-        raise Rejected("no one key of its issuer fits it", unknown_key=not fitting)
+        raise Rejected("no one key of its issuer fits it", because="key", unknown_key=not fitting)
     return fitting[0]
 
 
@@ -178,14 +185,14 @@ def _check_signature(token: str, jwk: Mapping[str, Any], algorithm: Algorithm) -
     try:
         members = bare(jwk)
         if algorithm == "PS256" and int.from_bytes(unb64url(members["n"]), "big").bit_length() < MIN_RSA_BITS:
-            raise Rejected("its issuer's key is too small")
+            raise Rejected("its issuer's key is too small", because="key")
         key = import_key({**members})
         # joserfc's registry would warn that RFC 9864 has a new name for EdDSA, on each call and in the user's program.
         fine = jws.JWSRegistry.algorithms[algorithm].verify(data.encode("ascii"), unb64url(signature), key)
     except (errors.JoseError, KeyUnusable, ValueError):
         fine = False
     if not fine:
-        raise Rejected("its signature is wrong")
+        raise Rejected("its signature is wrong", because="signature")
 
 
 def is_time(value: object) -> bool:

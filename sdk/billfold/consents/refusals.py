@@ -119,11 +119,17 @@ class SecurityEventInvalid(errors.BillfoldError):
 
     Attributes:
         reason: Why it isn't believed.
+        err: The same as one of the registered codes (RFC 8935, section 2.4), by which the bank is told of it.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, err: str = "invalid_request") -> None:
         super().__init__(f"the security event token isn't believed: {reason}")
         self.reason = reason
+        self.err = err
+
+    def body(self) -> bytes:
+        """Return what to answer to a bank that has pushed the token, with 400 and as ``application/json``."""
+        return msgspec.json.encode({"err": self.err, "description": self.reason})
 
 
 class PaymentUnfinished(errors.BillfoldError):

@@ -65,9 +65,9 @@ def security_event_of(claims: Mapping[str, Any], *, issuer: str, audience: str, 
         SecurityEventInvalid: It isn't, or lacks what every such token has.
     """
     if claims.get("iss") != issuer:
-        raise SecurityEventInvalid("another server has issued it")
+        raise SecurityEventInvalid("another server has issued it", err="invalid_issuer")
     if claims.get("aud") not in (audience, [audience]):
-        raise SecurityEventInvalid("it is meant for another client")
+        raise SecurityEventInvalid("it is meant for another client", err="invalid_audience")
     issued_at, token_id, events = claims.get("iat"), claims.get("jti"), claims.get("events")
     if not is_time(issued_at) or float(str(issued_at)) > latest:
         raise SecurityEventInvalid("it says that it was made later than now")

@@ -70,7 +70,11 @@ class EventNotification(Response, frozen=True, kw_only=True):
     ended_by: Annotated[EventNotificationWay | None, Meta(description="How it had got it.")]
     error: Annotated[
         str | None,
-        Meta(description="The code by which the third party has refused it (`setErrs`).", examples=["jwtIss"]),
+        Meta(
+            description="The code by which the third party has refused it: for good (`setErrs` of a poll), or in its "
+            "answer to the last push (RFC 8935, section 2.3).",
+            examples=["invalid_issuer"],
+        ),
     ]
     error_description: Annotated[
         str | None,

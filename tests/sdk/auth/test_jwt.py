@@ -57,6 +57,14 @@ class TestAToken:
         twin = {**PemKey.generate("ES256").public_jwk, "kid": KEYS["ES256"].kid}
         assert not refused(token(), [*SET, twin]).unknown_key
 
+    def test_that_is_refused_says_what_is_to_blame(self):
+        """Its key, its signature, or what it is; who has to tell somebody else has a code for each."""
+        other = token(claims={"iss": "https://other"})
+        text = ".".join([*token().split(".")[:2], other.split(".")[2]])
+        assert refused(text).because == "signature"
+        assert {refused(token(), []).because, refused(token(alg="none")).because} == {"key"}
+        assert {refused(token(crit=["x"])).because, refused("x").because} == {"form"}
+
     @given(st.integers(0, 2000), st.sampled_from("ABab01-_."))
     def test_is_spoiled_by_any_change(self, place: int, character: str):
         """Wherever a character is another, the signature or the form is wrong."""

@@ -233,8 +233,11 @@ class TestEvents:
         """A token that somebody else has signed is none of the bank's."""
         key = PemKey.generate("PS256")
         data = jwt.signing_input(key, {"iss": "x", "jti": "1"}, typ="secevent+jwt")
-        with pytest.raises(SecurityEventInvalid):
-            third_party.events.verify(jwt.compact(data, key.sign(data)))
+        token = jwt.compact(data, key.sign(data))
+        for each, err in ((token, "invalid_key"), (token.replace(".", "", 1), "invalid_request")):
+            with pytest.raises(SecurityEventInvalid) as raised:
+                third_party.events.verify(each)
+            assert raised.value.err == err
 
 
 class TestAThirdPartyOfAsyncio:

@@ -1,5 +1,6 @@
 """Whether a security event token may be believed, once its signature is verified."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -51,25 +52,26 @@ class TestASecurityEvent:
         assert (event.resource_id, event.happened_at, event.transaction_id) == (None, None, None)
 
     @pytest.mark.parametrize(
-        "changes",
+        ("changes", "err"),
         [
-            {"iss": "https://other.example"},
-            {"iss": None},
-            {"aud": "cli_2"},
-            {"aud": ["cli_1", "cli_2"]},
-            {"aud": None},
-            {"iat": 1_795_000_011},
-            {"iat": "now"},
-            {"iat": None},
-            {"jti": None},
-            {"jti": 7},
-            {"events": {}},
-            {"events": None},
-            {"events": [UPDATE]},
+            ({"iss": "https://other.example"}, "invalid_issuer"),
+            ({"iss": None}, "invalid_issuer"),
+            ({"aud": "cli_2"}, "invalid_audience"),
+            ({"aud": ["cli_1", "cli_2"]}, "invalid_audience"),
+            ({"aud": None}, "invalid_audience"),
+            ({"iat": 1_795_000_011}, "invalid_request"),
+            ({"iat": "now"}, "invalid_request"),
+            ({"iat": None}, "invalid_request"),
+            ({"jti": None}, "invalid_request"),
+            ({"jti": 7}, "invalid_request"),
+            ({"events": {}}, "invalid_request"),
+            ({"events": None}, "invalid_request"),
+            ({"events": [UPDATE]}, "invalid_request"),
         ],
         ids=str,
     )
-    def test_of_another_or_for_another_is_not_believed(self, changes: dict[str, Any]):
-        """Who has issued it, to whom, when, and that something has happened."""
-        with pytest.raises(SecurityEventInvalid):
+    def test_of_another_or_for_another_is_not_believed(self, changes: dict[str, Any], err: str):
+        """Who has issued it, to whom, when, and that something has happened; each has the code that is registered."""
+        with pytest.raises(SecurityEventInvalid) as raised:
             read(**changes)
+        assert json.loads(raised.value.body()) == {"err": err, "description": raised.value.reason}

@@ -3,6 +3,7 @@
 """What a bank tells of its own accord: subscriptions, polling, and tokens that were pushed."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from msgspec import UNSET
 
@@ -28,6 +29,13 @@ __all__ = ["EventSubscriptions", "Events"]
 _INTERFACE = "4.0"
 _WAITS_S = 60.0
 """How much longer a bank may take that waits until something happens."""
+
+_REJECTED: Final[Mapping[jwt.Because, str]] = {
+    "form": "invalid_request",
+    "key": "invalid_key",
+    "signature": "authentication_failed",
+}
+"""By which code a bank is told of a token that isn't verified."""
 
 
 class EventSubscriptions:
@@ -152,7 +160,7 @@ class Events:
             return_immediately=not wait,
             ack=list(acknowledge) or UNSET,
             set_errs={
-                token_id: OBEventPolling1Value(err="invalid_token", description=error.reason[:256])
+                token_id: OBEventPolling1Value(err=error.err, description=error.reason[:256])
                 for token_id, error in (refuse or {}).items()
             }
             or UNSET,
@@ -192,7 +200,7 @@ class Events:
         try:
             claims = authority.verified(session, text.strip(), typ=["secevent+jwt", "jwt"])
         except jwt.Rejected as rejection:
-            problem = SecurityEventInvalid(rejection.reason)
+            problem = SecurityEventInvalid(rejection.reason, err=_REJECTED[rejection.because])
         else:
             latest = authority.now(session.kit) + LEEWAY_S
             return security_event_of(claims, issuer=authority.issuer, audience=auth.client_id, latest=latest)

@@ -28,7 +28,7 @@ from billfold_server.db.jobs import JobRun, NewJob
 from billfold_server.http.services import Services
 from billfold_server.open_banking.events import queries, tokens
 from billfold_server.open_banking.events.rows import Notification, Pause, Subscription
-from billfold_server.open_banking.events.rules import endpoint_of
+from billfold_server.open_banking.events.rules import endpoint_of, refusal_in
 from billfold_server.outbound.service import Answer, Failure, Outbound, next_attempt_at, read_retry_after
 from billfold_server.tenancy import clock
 from billfold_server.tenancy.context import SYSTEM
@@ -176,10 +176,11 @@ async def _note(
         jitter=_CHANCE.random() if state.is_real else _STEADY,
         retry_after=read_retry_after(said.headers.get("retry-after"), real_now) if isinstance(said, Answer) else None,
     )
+    error = refusal_in(said.status, said.body) if isinstance(said, Answer) else None
     if next_at is not None:
-        await queries.retry(tx, notification.id, result=_result_of(said), now=now, next_at=next_at)
+        await queries.retry(tx, notification.id, result=_result_of(said), error=error, now=now, next_at=next_at)
     else:
-        await queries.bury(tx, notification.id, result=_result_of(said), now=now)
+        await queries.bury(tx, notification.id, result=_result_of(said), error=error, now=now)
     if held is None or not held.pushes or held.callback_url != subscription.callback_url:
         return
     if isinstance(said, Answer) and said.status == _GONE:

@@ -151,32 +151,46 @@ async def next_due_at(tx: TenantTx, client_id: UUID) -> datetime | None:
     return at
 
 
-async def retry(tx: TenantTx, notification_id: UUID, *, result: str, now: datetime, next_at: datetime) -> None:
-    """Note an attempt that failed, and when the next one is."""
+async def retry(
+    tx: TenantTx,
+    notification_id: UUID,
+    *,
+    result: str,
+    error: tuple[str, str] | None,
+    now: datetime,
+    next_at: datetime,
+) -> None:
+    """Note an attempt that failed, with the code and words of who refused it, and when the next one is."""
     await tx.execute(
         """
         UPDATE event_notifications
-        SET attempts = attempts + 1, last_result = $2, last_attempt_at = $3, next_attempt_at = $4
+        SET attempts = attempts + 1, last_result = $2, last_attempt_at = $3, next_attempt_at = $4, error = $5,
+            error_description = $6
         WHERE id = $1 AND state = 'unread' AND next_attempt_at IS NOT NULL
         """,
         notification_id,
         result,
         now,
         next_at,
+        *(error or (None, None)),
     )
 
 
-async def bury(tx: TenantTx, notification_id: UUID, *, result: str, now: datetime) -> None:
-    """Note the last attempt: it is a dead letter, which polling still brings."""
+async def bury(
+    tx: TenantTx, notification_id: UUID, *, result: str, error: tuple[str, str] | None, now: datetime
+) -> None:
+    """Note the last attempt, as ``retry`` does: it is a dead letter, which polling still brings."""
     await tx.execute(
         """
         UPDATE event_notifications
-        SET attempts = attempts + 1, last_result = $2, last_attempt_at = $3, next_attempt_at = NULL, state = 'dead'
+        SET attempts = attempts + 1, last_result = $2, last_attempt_at = $3, next_attempt_at = NULL, state = 'dead',
+            error = $4, error_description = $5
         WHERE id = $1 AND state = 'unread'
         """,
         notification_id,
         result,
         now,
+        *(error or (None, None)),
     )
 
 

@@ -91,7 +91,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
         next_attempt_at: When it is pushed next, if it is.
         last_result: What came of the last attempt that failed.
         ended_by: ``push`` or ``poll``.
-        error: The code by which its reader has refused it.
+        error: The code by which its reader has refused it, for good or when it was last pushed.
         error_description: What that one has said of it.
     """
 

@@ -3,13 +3,14 @@
 One event of the stream becomes at most one notification per third party and resource. What it says is a security event
 token, whose claims name the resource and nothing of its content: whoever gets one comes and reads.
 
-Sources: RFC 8417; Open Banking Event Notification API 4.0, with the codes of ``OBEventType1Code``; of accounts
-that can't pay any more, Domestic VRP Consents 4.0, "Event Notification for changes to DebtorAccount".
+Sources: RFC 8417; RFC 8935, sections 2.3 and 2.4; Open Banking Event Notification API 4.0, with the codes of
+``OBEventType1Code``; of accounts that can't pay any more, Domestic VRP Consents 4.0, "Event Notification for changes to
+DebtorAccount".
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 import msgspec
@@ -31,6 +32,7 @@ __all__ = [
     "linked_notice",
     "notice_of",
     "read_types",
+    "refusal_in",
 ]
 
 EventType = Literal[
@@ -227,3 +229,26 @@ def endpoint_of(callback_url: str) -> str:
     path, mark, query = callback_url.partition("?")
     path = path.rstrip("/")
     return f"{path if path.endswith(_RESOURCE) else path + _RESOURCE}{mark}{query}"
+
+
+class _Refusal(msgspec.Struct, frozen=True):
+    err: Annotated[str, msgspec.Meta(min_length=1, max_length=40)]
+    description: str = ""
+
+
+_REFUSED: Final = 400
+_WORDS: Final = 256
+"""How many characters of a description are kept, as many as polling takes."""
+
+
+def refusal_in(status: int, body: bytes) -> tuple[str, str] | None:
+    """Return by which code and in which words an endpoint says that it can't take a token, or None where it doesn't."""
+    if status != _REFUSED:
+        return None
+    try:
+        said = msgspec.json.decode(body, type=_Refusal)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    # No text of the database's holds this character.
+    code, words = (each.replace("\0", "\N{REPLACEMENT CHARACTER}") for each in (said.err, said.description))
+    return code, words[:_WORDS]

@@ -18,7 +18,7 @@ from billfold_server.connectors.service import Notice, Report
 from billfold_server.consents import queries as consent_queries
 from billfold_server.db.outbox import NewEvent, emit, list_events
 from billfold_server.keys.service import Keys
-from billfold_server.open_banking.events import queries
+from billfold_server.open_banking.events import queries, staff
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.transaction import TenantTx
 from tests.explaining import Explaining
@@ -39,6 +39,14 @@ async def events_of(teller: Teller, type_: str) -> list[Event]:
     """Return the stream's events of a type."""
     async with teller.database.tx(teller.tenant) as tx:
         return await list_events(tx, event_type=type_)
+
+
+async def shown(teller: Teller) -> tuple[str, str | None, str | None, str | None]:
+    """Return what staff see of the first notification: state, last result, and its reader's code and words."""
+    async with teller.database.tx(teller.tenant) as tx:
+        *_, first = await queries.list_told(tx, client_id=None, state=None, before=None, limit=9)
+    seen = staff.shown(first)
+    return seen.state, seen.last_result, seen.error, seen.error_description
 
 
 class TestARevokedConsent:
@@ -173,6 +181,24 @@ class TestAnEndpointThatTakesNothing:
             await teller.publish()
             await teller.push()
         assert (await teller.states())[0] == ("unread", 1, status[:3])
+
+    async def test_says_why_it_takes_none(self, teller: Teller):
+        """Staff see its code and words for as long as its last answer says so (RFC 8935, section 2.3)."""
+        said = b'{"err": "invalid_issuer", "description": "not one of ours"}'
+        answers = [answering("400 Bad Request", body=said), answering("503 Service Unavailable", body=said)]
+
+        async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await answers[0](reader, writer)
+
+        async with Endpoint(behave).listening() as endpoint:
+            await teller.subscribe(endpoint.url())
+            await teller.revoked()
+            await teller.publish()
+            await teller.push()
+            assert await shown(teller) == ("unread", "400", "invalid_issuer", "not one of ours")
+            answers.pop(0)
+            await teller.pass_time(hours=1)
+            assert await shown(teller) == ("unread", "503", None, None)
 
     async def test_is_away_for_seventy_hours(self, teller: Teller):
         """When it is back everything comes, each once, and of each consent in order."""

@@ -210,7 +210,7 @@ class TestPolling:
         fewer = tpp.http.post("/events", json={"maxEvents": -1})
         assert (fewer.status_code, fewer.json()["Errors"][0]["Path"]) == (400, "maxEvents")
         assert tpp.poll(maxEvents=0, ack=[one]) == {"moreAvailable": True, "sets": {}}
-        refused = {two: {"err": "jwtIss", "description": "the issuer isn't known"}}
+        refused = {two: {"err": "invalid_issuer", "description": "the issuer isn't known"}}
         assert list(tpp.poll(setErrs=refused, ack=["unknown", one])["sets"]) == [three]
         assert tpp.poll(ack=[three]) == {"moreAvailable": False, "sets": {}}
 
@@ -223,7 +223,7 @@ class TestPolling:
         while len(sets := tpp.poll(ack=[first])["sets"]) < 1:
             time.sleep(0.01)
         (second,) = sets
-        tpp.poll(setErrs={second: {"err": "jwtIss", "description": "not\u202eknown"}})
+        tpp.poll(setErrs={second: {"err": "invalid_issuer", "description": "not\u202eknown"}})
         tell(server, tpp)
         third = next(iter(tpp.poll(returnImmediately=False)["sets"]))
         with server.client(SLUG, ["consents:read"]) as staff:
@@ -234,7 +234,7 @@ class TestPolling:
             assert [each["jti"] for each in found] == [third, second, first]
             assert [each["state"] for each in found] == ["unread", "refused", "acknowledged"]
             assert [each["ended_by"] for each in found] == [None, "poll", "poll"]
-            assert [each["error"] for each in found] == [None, "jwtIss", None]
+            assert [each["error"] for each in found] == [None, "invalid_issuer", None]
             assert found[1]["error_description"] == "not\N{REPLACEMENT CHARACTER}known"
             assert {each["client_id"] for each in found} == {tpp.client.client_id}
             assert all(each["object_id"].startswith("con_") for each in found)

@@ -15,7 +15,14 @@ from billfold_server.consents import telling
 from billfold_server.consents.service import ConsentKind
 from billfold_server.open_banking.edge.interface import INTERFACE
 from billfold_server.open_banking.events import rules
-from billfold_server.open_banking.events.rules import EVENTS, claims_of, endpoint_of, linked_notice, notice_of
+from billfold_server.open_banking.events.rules import (
+    EVENTS,
+    claims_of,
+    endpoint_of,
+    linked_notice,
+    notice_of,
+    refusal_in,
+)
 
 CLIENT, JTI = UUID(int=7), UUID(int=9)
 AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -188,3 +195,26 @@ class TestAnEndpoint:
     def test_is_the_resource_at_the_address_that_was_given(self, given: str, called: str):
         """The name of the resource is added where it isn't there."""
         assert endpoint_of(given) == called
+
+
+class TestARefusal:
+    def test_says_by_which_code_and_words(self):
+        """What a reader can't take it answers with 400 and both of them."""
+        assert refusal_in(400, b'{"err": "invalid_key", "description": "revoked"}') == ("invalid_key", "revoked")
+        assert refusal_in(400, b'{"err": "access_denied", "more": 1}') == ("access_denied", "")
+
+    def test_is_kept_as_the_database_can_have_it(self):
+        """A text of any length and of any characters."""
+        said = b'{"err": "a\\u0000", "description": "%s\\u0000"}' % (b"x" * 300)
+        assert refusal_in(400, said) == ("a\N{REPLACEMENT CHARACTER}", "x" * 256)
+
+    @pytest.mark.parametrize(
+        "body",
+        [b"", b"<html>", b"[]", b"7", b"{}", b'{"err": ""}', b'{"err": 7}', b'{"err": "%s"}' % (b"x" * 41), b"\xff",
+         b'{"err": "invalid_key", "description": null}', b'{"err": "\\ud800"}', b"[" * 100_000],
+        ids=lambda body: body[:40].decode("latin-1"),
+    )  # fmt: skip
+    def test_is_nothing_else(self, body: bytes):
+        """What isn't of this form says nothing, and neither does another status."""
+        assert refusal_in(400, body) is None
+        assert refusal_in(503, b'{"err": "invalid_key"}') is None
