@@ -149,6 +149,7 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
     details.register(WALLET_ACCESS)
     details.register(OPEN_BANKING_CONSENT)
     services.metrics.watch(registry)
+    services.metrics.count_unwritten(database.unwritten)
     services.metrics.follow(keys)
     services.metrics.follow(services.decryptor.client)
     services.decryptor.observe = services.metrics.vault_asked

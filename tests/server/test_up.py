@@ -176,7 +176,18 @@ class TestAServer:
         done = billfold("doctor", "--json", f"--data-dir={up.data_dir}", f"--port={up.port}")
         found = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
         assert {name for name, check in found.items() if check["verdict"] == "fail"} == set()
-        looked_at = {"database", "durability", "sizes", "clock", "rights", "schemas", "keyring", "port", "disk"}
+        looked_at = {
+            "database",
+            "database_space",
+            "durability",
+            "sizes",
+            "clock",
+            "rights",
+            "schemas",
+            "keyring",
+            "port",
+            "disk",
+        }
         assert looked_at <= found.keys()
         assert up.welcome["url"] in found["port"]["sentence"]
 

@@ -14,6 +14,8 @@ from typing import Any, Final, Protocol
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from billfold_server.db.unwritten import REASONS as UNWRITTEN
+
 __all__ = ["Metrics"]
 
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -78,6 +80,12 @@ class _Tenants(Protocol):
     @property
     def unreadable(self) -> list[str]:
         """Those that this version can't read."""
+
+
+class _Unwritten(Protocol):
+    """What is told of what the database couldn't write."""
+
+    counts: Counts[str]
 
 
 class _Lines(Protocol):
@@ -157,6 +165,7 @@ class Metrics:
             ["kind"],
             registry=self.registry,
         )
+        self._add_unwritten()
         self._begin_at_zero()
         self._together = _TOGETHER in os.environ
         self._tallies: dict[tuple[str, str, int], _Tally] = {}
@@ -166,10 +175,21 @@ class Metrics:
     def _begin_at_zero(self) -> None:
         """Show what alarms look at before it is counted: a series that begins with 1 has, to them, never risen."""
         self._problems.labels("overloaded")
+        for because in UNWRITTEN:
+            self._unwritten.labels(because)
         for outcome in ("written", "dropped", "failed"):
             self._logged.labels(outcome)
         for why in ("threshold", "limit"):
             self._tokens.labels("alarm", why)
+
+    def _add_unwritten(self) -> None:
+        self._unwritten = Counter(
+            "billfold_database_unwritten_total",
+            "Transactions that ended because PostgreSQL couldn't write: disk_full, io_error, read_only or exhausted.",
+            ["because"],
+            registry=self.registry,
+        )
+        self._not_written: _Unwritten | None = None
 
     def _add_running(self) -> None:
         self._in_flight = Gauge(
@@ -327,6 +347,10 @@ class Metrics:
         """Report how many requests wait to be handled, too."""
         self._lines = lines
 
+    def count_unwritten(self, unwritten: "_Unwritten") -> None:
+        """Report what the database couldn't write, too."""
+        self._not_written = unwritten
+
     def vault_called(self, operation: str, outcome: str, took_s: float) -> None:
         """Count a call to Vault, of which there are few."""
         del took_s
@@ -341,14 +365,10 @@ class Metrics:
         self._due = None
         if self._tenants is not None:
             self._unreadable.set(len(self._tenants.unreadable))
-        for keys in self._followed:
-            for event, times in _taken(keys.counts).items():
-                self._keys.labels(keys.domain, event).inc(times)
-            for reason, times in _taken(keys.failures).items():
-                self._keys_failed.labels(keys.domain, reason).inc(times)
-            self._keys_available.labels(keys.domain).set(keys.standing.ok)
-            if keys.awaiting_rewrap is not None:
-                self._awaiting.labels(keys.domain).set(keys.awaiting_rewrap)
+        self._report_keys()
+        if self._not_written is not None:
+            for because, times in _taken(self._not_written.counts).items():
+                self._unwritten.labels(because).inc(times)
         tallies, self._tallies = self._tallies, {}
         for (method, route, status), tally in tallies.items():
             self._requests.labels(method, route, str(status)).inc(sum(tally.buckets))
@@ -359,6 +379,16 @@ class Metrics:
         self._in_flight.set(self._running)
         if self._lines is not None:
             self._in_line.set(self._lines.waiting)
+
+    def _report_keys(self) -> None:
+        for keys in self._followed:
+            for event, times in _taken(keys.counts).items():
+                self._keys.labels(keys.domain, event).inc(times)
+            for reason, times in _taken(keys.failures).items():
+                self._keys_failed.labels(keys.domain, reason).inc(times)
+            self._keys_available.labels(keys.domain).set(keys.standing.ok)
+            if keys.awaiting_rewrap is not None:
+                self._awaiting.labels(keys.domain).set(keys.awaiting_rewrap)
 
     def exposition(self) -> bytes:
         """Return everything in Prometheus's text form."""

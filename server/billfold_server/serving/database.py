@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import asyncpg
@@ -23,6 +23,7 @@ import msgspec
 
 from billfold_server.db.embedded import EmbeddedPostgres
 from billfold_server.db.pools import CONNECTIONS
+from billfold_server.db.unwritten import CANNOT_WRITE
 from billfold_server.serving.failures import Exit, Failure
 from billfold_server.serving.unreachable import unreachable
 from billfold_server.settings import Secret, Settings
@@ -38,6 +39,7 @@ __all__ = [
     "look",
     "needed_connections",
     "unfit",
+    "why_unwritten",
 ]
 
 _log = logging.getLogger("billfold.server")
@@ -75,6 +77,10 @@ SELECT current_setting('server_version_num')::int / 10000 AS major, current_sett
     current_setting('server_encoding') AS encoding, pg_is_in_recovery() AS standby, clock_timestamp() AS now
 FROM pg_catalog.pg_roles r WHERE r.rolname = current_user
 """
+
+
+_WRITING: Final = "CREATE TEMP TABLE billfold_doctor AS SELECT n FROM generate_series(1, 200000) AS n"
+"""Some seven megabytes, in none of the shared pages."""
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,6 +183,24 @@ async def look(url: Secret, variable: str = "BILLFOLD_DATABASE_URL") -> Facts:
         await connection.close(timeout=_CONNECT_TIMEOUT_S)
     assert row is not None, "everybody has a role"
     return Facts(**row, asked_at=datetime.fromtimestamp(asked.timestamp() + half_way, UTC))
+
+
+async def why_unwritten(url: Secret) -> str | None:
+    """Return why PostgreSQL can't write some megabytes, in its own words, or None where it can.
+
+    What is written is gone with the transaction, and stands in nobody's way. Who may make no table for it doesn't learn
+    it. A full disk of PostgreSQL's log shows in another way: PostgreSQL ends.
+    """
+    connection = await asyncpg.connect(url.reveal(), timeout=_CONNECT_TIMEOUT_S, command_timeout=_CONNECT_TIMEOUT_S)
+    try:
+        await connection.execute(f"BEGIN; {_WRITING}; ROLLBACK")
+    except asyncpg.InsufficientPrivilegeError:
+        return None
+    except CANNOT_WRITE as error:
+        return str(error).partition("\n")[0]
+    finally:
+        await connection.close(timeout=_CONNECT_TIMEOUT_S)
+    return None
 
 
 def needed_connections(settings: Settings) -> int:

@@ -30,7 +30,7 @@ from billfold_server.db.pools import dsn_for
 from billfold_server.http.certificates import read_trust
 from billfold_server.keys.service import check_store, open_keyring, same_database
 from billfold_server.serving import rules
-from billfold_server.serving.database import Facts, Step, embedded_for, keys_beside, look, unfit
+from billfold_server.serving.database import Facts, Step, embedded_for, keys_beside, look, unfit, why_unwritten
 from billfold_server.serving.explaining import explain
 from billfold_server.serving.failures import Failure
 from billfold_server.serving.files import look_at_keyring
@@ -219,6 +219,8 @@ async def _judged(settings: Settings, url: Secret, facts: Facts) -> list[Check]:
         ),
         rules.judge_skew(facts.skew_s),
     ]
+    if failure is None:
+        checks.append(rules.judge_space(await why_unwritten(url)))
     deployment = await _deployment(url)
     checks.append(
         rules.judge_rights(

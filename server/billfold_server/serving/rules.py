@@ -23,6 +23,7 @@ __all__ = [
     "judge_schemas",
     "judge_sizes",
     "judge_skew",
+    "judge_space",
 ]
 
 Verdict = Literal["ok", "warn", "fail"]
@@ -83,6 +84,18 @@ def judge_disk(folder: str, free_bytes: int) -> Check:
     if free_bytes < COMFORTABLE_BYTES:
         return Check("disk", "warn", f"Only {free}: free some before the database needs it.")
     return Check("disk", "ok", f"{free}.")
+
+
+def judge_space(because: str | None) -> Check:
+    """Judge whether PostgreSQL can write some megabytes.
+
+    Args:
+        because: Why it can't, in its own words; None where it can.
+    """
+    if because is None:
+        return Check("database_space", "ok", "PostgreSQL has room to write.")
+    sentence = f"PostgreSQL can't write ({because}): free space on its disk, or give it more."
+    return Check("database_space", "fail", sentence)
 
 
 def judge_files(limit: int) -> Check:

@@ -24,6 +24,7 @@ from asyncpg.pool import PoolConnectionProxy
 from billfold import errors
 from billfold_server.db.engine import ENGINE, NoTransactionError
 from billfold_server.db.pools import CONNECTION_LOST, Lease, Login, Pools, PoolSettings, Session, unavailable
+from billfold_server.db.unwritten import CANNOT_WRITE, Unwritten
 from billfold_server.db.wakeups import Wakeups, Work
 from billfold_server.tenancy import secret
 from billfold_server.tenancy.context import TenantRef
@@ -170,6 +171,9 @@ class Database:
         secret: The deployment's secret, from which the tenants' own logins derive their passwords. Without it, tenants
             with ``isolation = "login"`` can't be served.
         settings: Size of the pools.
+
+    Attributes:
+        unwritten: What couldn't be written.
     """
 
     def __init__(
@@ -180,6 +184,7 @@ class Database:
         self._deployment: Deployment | None = None
         self._ending: set[asyncio.Task[None]] = set()
         self.wakeups = Wakeups()
+        self.unwritten = Unwritten()
 
     def tx(
         self,
@@ -410,7 +415,7 @@ class _Scope(Generic[TxT]):
         else:
             lost = _lost(error, self._lease)
             await self._abort(self._lease)
-            if (meaning := _meaning(error, lost=lost) or self._tx.meaning(error)) is not None:
+            if (meaning := self._meaning(error, lost=lost) or self._tx.meaning(error)) is not None:
                 raise meaning from error
 
     async def _start(self, lease: Lease, begin: str) -> None:
@@ -421,7 +426,7 @@ class _Scope(Generic[TxT]):
             await self._abort(lease)
             if lost and not lease.fresh:
                 raise _Stale from error
-            if (meaning := _meaning(error, lost=lost)) is not None:
+            if (meaning := self._meaning(error, lost=lost)) is not None:
                 raise meaning from error
             raise
 
@@ -440,12 +445,24 @@ class _Scope(Generic[TxT]):
             if isinstance(error, _FROM_WITHIN):
                 # It came of what was prepared, which stays so: a PREPARE isn't undone by a rollback.
                 self._tx.committed()
-            if (meaning := _meaning(error, lost=False) or self._tx.meaning(error)) is not None:
+            if (meaning := self._meaning(error) or self._tx.meaning(error)) is not None:
                 raise meaning from error
             raise error from None
         except _NO_ANSWER as error:
-            raise _meaning_at_commit(error) from error
+            raise self._meaning_at_commit(error) from error
         self._tx.committed()
+
+    def _meaning(self, error: BaseException, *, lost: bool = False) -> errors.BillfoldError | None:
+        if not lost and isinstance(error, CANNOT_WRITE):
+            self._database.unwritten.note(error, asyncio.get_running_loop().time())
+        return _meaning(error, lost=lost)
+
+    def _meaning_at_commit(self, error: Exception) -> Exception:
+        """Return what a failure of COMMIT means: PostgreSQL's refusal as it is, anything else as an unknown outcome."""
+        if isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "")[:2] in _REFUSES_COMMIT:
+            return self._meaning(error) or error
+        msg = "the connection was lost while the transaction was being committed"
+        return errors.OutcomeUnknown(msg, retry_after_s=1)
 
     async def _abort(self, lease: Lease) -> None:
         # If this fails the connection is closed instead, which rolls back just as well; the first error is told.
@@ -482,11 +499,6 @@ _BUSY = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
 )
-_CANNOT_WRITE = (
-    asyncpg.InsufficientResourcesError,
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.PostgresIOError,
-)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -512,17 +524,10 @@ def _meaning(error: BaseException, *, lost: bool) -> errors.BillfoldError | None
     if isinstance(error, _BUSY):
         msg = "the database was too busy with other work on the same rows"
         return errors.Busy(msg, retry_after_s=1)
-    if isinstance(error, _CANNOT_WRITE):
+    if isinstance(error, CANNOT_WRITE):
         msg = "the database can't write now: its disk or memory is full, or it is a standby"
         return errors.DatabaseUnavailable(msg, retry_after_s=5)
     return None
-
-
-def _meaning_at_commit(error: Exception) -> Exception:
-    """Return what a failure of COMMIT means: PostgreSQL's refusal as it is, anything else as an unknown outcome."""
-    if isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "")[:2] in _REFUSES_COMMIT:
-        return _meaning(error, lost=False) or error
-    return errors.OutcomeUnknown("the connection was lost while the transaction was being committed", retry_after_s=1)
 
 
 def _observe(task: asyncio.Task[None]) -> None:

@@ -7,10 +7,12 @@ import sys
 import time
 from pathlib import Path
 
+import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from billfold_server.db.unwritten import Unwritten
 from billfold_server.http.metrics import Metrics
 from tests.server.upping import environment
 
@@ -57,6 +59,17 @@ class TestWhatWasCounted:
         assert value("billfold_http_problems_total", {"code": "insufficient_funds"}) == 3
         assert value("billfold_http_requests_in_flight") == 1
 
+    def test_tells_what_the_database_could_not_write(self) -> None:
+        """Each is told once, however often somebody looks."""
+        metrics, unwritten = Metrics(), Unwritten()
+        metrics.count_unwritten(unwritten)
+        for now_s in (0.0, 1.0):
+            unwritten.note(asyncpg.DiskFullError(), now_s)
+            metrics.exposition()
+            metrics.exposition()
+        value = metrics.registry.get_sample_value
+        assert value("billfold_database_unwritten_total", {"because": "disk_full"}) == 2
+
     def test_begins_at_zero_where_alarms_look_at_it(self) -> None:
         """A series that begins with 1 hasn't risen, so the first of its events would be missed."""
         metrics = Metrics()
@@ -65,6 +78,7 @@ class TestWhatWasCounted:
         value = metrics.registry.get_sample_value
         assert value("billfold_jobs_dead_total", {"kind": "ledger.verify"}) == 0
         assert value("billfold_http_problems_total", {"code": "overloaded"}) == 0
+        assert value("billfold_database_unwritten_total", {"because": "disk_full"}) == 0
         assert value("billfold_request_log_total", {"outcome": "dropped"}) == 0
         assert value("billfold_vault_tokens_total", {"operation": "alarm", "kind": "threshold"}) == 0
 

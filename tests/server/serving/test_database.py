@@ -2,11 +2,20 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
 import msgspec
 import pytest
 
-from billfold_server.serving.database import Facts, embedded_for, follow_embedded, look, needed_connections, unfit
+from billfold_server.serving.database import (
+    Facts,
+    embedded_for,
+    follow_embedded,
+    look,
+    needed_connections,
+    unfit,
+    why_unwritten,
+)
 from billfold_server.serving.failures import Exit
 from billfold_server.settings import Secret, Settings
 
@@ -80,6 +89,14 @@ class TestADatabase:
         assert (facts.creates_roles, facts.owns_database, facts.fsync, facts.encoding) == (True, True, False, "UTF8")
         assert 0 < facts.usable_connections <= facts.max_connections
         assert abs(facts.skew_s) < 1
+
+    async def test_is_tried_for_whether_it_can_write(self, database: str):
+        """What is written for that is gone afterwards, and where it can't be PostgreSQL says why."""
+        assert await why_unwritten(Secret(database)) is None
+        options = urlencode({"options": "-c default_transaction_read_only=on"}, quote_via=quote)
+        told = await why_unwritten(Secret(f"{database}{'&' if '?' in database else '?'}{options}"))
+        assert told is not None
+        assert "read-only transaction" in told
 
     def test_is_followed_to_another_port(self):
         """The server's own login stays, and so does the database's name."""

@@ -50,6 +50,12 @@ class TestTheDoctor:
         """Ahead or behind, the database's clock should be ours."""
         assert rules.judge_skew(skew_s).verdict == verdict
 
+    def test_tells_where_postgresql_has_no_room(self):
+        """What PostgreSQL says of it is in the sentence."""
+        assert rules.judge_space(None).verdict == "ok"
+        found = rules.judge_space("No space left on device")
+        assert (found.verdict, "No space left on device" in found.sentence) == ("fail", True)
+
     @pytest.mark.parametrize("off", ["fsync", "full_page_writes", "synchronous_commit"])
     def test_insists_on_durability(self, off: str):
         """Each of the three alone can lose what was acknowledged."""
