@@ -133,6 +133,33 @@ class TestAReset:
 
         assert live.run(names()) >= KEPT
 
+    @pytest.mark.parametrize(
+        "stuck",
+        [
+            "frozen_at = 'infinity'",
+            "frozen_at = now(), advancing_to = 'infinity', advancing_freeze = false",
+            "frozen_at = '9999-12-30Z'",
+        ],
+    )
+    def test_brings_a_clock_back_from_the_end_of_the_calendar(self, live: LiveServer, stuck: str):
+        """Former versions let it go there, where it stood for good."""
+        slug = f"ended_{secrets.token_hex(4)}"
+        live.add_tenant(manifest(slug))
+
+        async def send_there() -> None:
+            async with live.services.database.tx(await live.services.registry.get(slug)) as tx:
+                await tx.execute(f"UPDATE tenant_clock SET {stuck}")  # noqa: S608 - constants
+                await tx.execute("UPDATE job_schedules SET next_at = 'infinity'")
+
+        with live.client(slug) as client:
+            live.run(send_there())
+            done = client.post("/v1/sandbox/reset", json={"seeded": False})
+            assert done.status_code == 200, done.text
+            now = client.get("/v1/clock").json()
+            assert (now["frozen"], now["now"] < "2200") == (False, True)
+            later = (datetime.fromisoformat(now["now"]) + timedelta(days=1)).isoformat()
+            assert client.post("/v1/clock/advance", json={"to": later}).status_code == 200
+
     def test_can_leave_it_empty(self, live: LiveServer):
         """Nobody is there, where that is asked for; and where money is real, it is refused."""
         live.add_tenant(manifest("emptied"))
