@@ -38,6 +38,9 @@ HEADERS_LIMIT: Final = 100
 HEAD_PATIENCE_S: Final = 20.0
 """How long a request's head may take, from the connection or from its first byte on."""
 
+_LAST_LOOK_S: Final = 0.002
+"""For how long a connection that is to end is looked at once more."""
+
 _NO_CONTENT: Final = 204
 _VERSIONS: Final = ("1.1", "1.0")
 
@@ -169,6 +172,7 @@ class _Awaited(Enum):
     NOTHING = auto()
     HEAD = auto()
     NEXT = auto()
+    LAST = auto()
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -445,6 +449,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if left_s > 0.001:  # noqa: PLR2004
             self._set_alarm(left_s)
         elif self._awaited is _Awaited.NEXT:
+            # A loop that was busy until now may not have read yet what came in time, and who has sent it can't tell
+            # whether it was carried out.
+            self._await(_Awaited.LAST, _LAST_LOOK_S)
+        elif self._awaited is _Awaited.LAST:
             self.timeout_keep_alive_handler()
         elif self._answering():
             # The head of a next request may have to wait for that.

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import re
 import socket
 import time
@@ -300,6 +301,29 @@ class TestAConnection:
         else:
             await ask()
         assert len(app.asked) == before
+
+    @pytest.mark.parametrize("loop_of", ["asyncio", "uvloop"])
+    async def test_reads_what_came_in_time_before_it_ends(self, loop_of: str) -> None:
+        """A request that lies there while the server is busy is answered, though by now nothing more is waited for."""
+        app = Keeping()
+        app.may_answer.set()
+
+        async def ask() -> None:
+            async with serving(app, timeout_keep_alive=0.2) as (reader, writer):
+                writer.write(START + b"\r\n")
+                assert await asyncio.wait_for(reader.readexactly(len(ANSWER)), 10) == ANSWER
+                # When the loop is free again, two timers are due: what comes by the first isn't read before the other.
+                loop = asyncio.get_running_loop()
+                loop.call_later(0.1, time.sleep, 0.2)
+                loop.call_later(0.15, os.write, writer.get_extra_info("socket").fileno(), START + b"\r\n")
+                assert await asyncio.wait_for(reader.readexactly(len(ANSWER)), 10) == ANSWER
+                assert await asyncio.wait_for(reader.read(), 10) == b""
+
+        if loop_of == "uvloop":
+            await asyncio.to_thread(uvloop.run, ask())
+        else:
+            await ask()
+        assert len(app.asked) == 2
 
     async def test_that_the_client_ends_in_the_middle_of_its_request_ends(self) -> None:
         """Who reads the body learns that no more of it comes."""
