@@ -1,7 +1,7 @@
-"""Load over HTTP, from a process of its own: ``python loading.py``, an order as JSON on its input, what it found out.
+"""Load over HTTP, from a process of its own (``PROGRAM``): an order as JSON on its input, and what it found out.
 
 A bare HTTP/1.1 client on sockets, because a comfortable one would take more of the processors than the server does.
-Each connection has one request under way at a time. It depends on nothing of ours.
+Each connection has one request under way at a time. It depends on nothing of the product's.
 """
 
 import asyncio
@@ -13,13 +13,18 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Final, cast
 from uuid import uuid4
 
 import msgspec
 import uvloop
 
-__all__ = ["Found", "Group", "Load", "Shown"]
+from tests.benchmarks.receiving import Receiver
+
+__all__ = ["PROGRAM", "Found", "Group", "Load", "Shown"]
+
+PROGRAM: Final = (sys.executable, "-m", "tests.benchmarks.loading")
+"""By what it is started, in the checkout."""
 
 _CREATED = 201
 
@@ -147,8 +152,7 @@ class _Connection(asyncio.Protocol):
         self._bulk = group.bulk
         self._request = request
         self._done = done
-        self._received = b""
-        self._whole = 0
+        self._receiver = Receiver()
         self._began = self._due = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -175,16 +179,7 @@ class _Connection(asyncio.Protocol):
         self._transport.write(self._request())
 
     def data_received(self, data: bytes) -> None:
-        self._received += data
-        if not self._whole:
-            end = self._received.find(b"\r\n\r\n")
-            if end < 0:
-                return
-            head = self._received[: end + 2].lower()
-            at = head.index(b"\r\ncontent-length: ") + 18
-            self._whole = end + 4 + int(head[at : head.index(b"\r\n", at)])
-        if len(self._received) >= self._whole:
-            answer, self._received, self._whole = self._received, b"", 0
+        if (answer := self._receiver.whole(data)) is not None:
             self._run.answered(self._began, answer, bulk=self._bulk)
             self.next()
 

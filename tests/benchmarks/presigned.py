@@ -1,6 +1,7 @@
 """Sends requests that are ready, each once, on connections that stay open; a program that reads ``Presigned``."""
 
 import asyncio
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -9,7 +10,9 @@ from typing import cast
 import msgspec
 import uvloop
 
-__all__ = ["Outcome", "Presigned"]
+from tests.benchmarks.receiving import Receiver
+
+__all__ = ["Outcome", "Presigned", "sent"]
 
 
 class Presigned(msgspec.Struct):
@@ -57,8 +60,7 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self, run: _Run) -> None:
         self._run = run
-        self._received = b""
-        self._whole = 0
+        self._receiver = Receiver()
         self._began = 0.0
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -76,23 +78,21 @@ class _Connection(asyncio.Protocol):
         self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
-        self._received += data
-        if not self._whole:
-            end = self._received.find(b"\r\n\r\n")
-            if end < 0:
-                return
-            head = self._received[: end + 2].lower()
-            at = head.index(b"\r\ncontent-length: ") + 18
-            self._whole = end + 4 + int(head[at : head.index(b"\r\n", at)])
-        if len(self._received) >= self._whole:
+        if (answer := self._receiver.whole(data)) is not None:
             self._run.took.append(time.perf_counter() - self._began)
-            self._run.statuses[int(self._received[9:12])] += 1
-            self._received, self._whole = b"", 0
+            self._run.statuses[int(answer[9:12])] += 1
             self.next()
 
     def connection_lost(self, _exc: Exception | None) -> None:
         if not self.done.done():
             self.done.set_exception(ConnectionError("the server has closed a connection"))
+
+
+def sent(order: Presigned) -> Outcome:
+    """Send them all from a process of its own, and return what became of it."""
+    program = [sys.executable, "-m", "tests.benchmarks.presigned"]
+    done = subprocess.run(program, input=msgspec.json.encode(order), stdout=subprocess.PIPE, check=True)
+    return msgspec.json.decode(done.stdout, type=Outcome)
 
 
 async def send(order: Presigned) -> Outcome:
@@ -112,5 +112,5 @@ async def send(order: Presigned) -> Outcome:
 
 
 if __name__ == "__main__":
-    sent = msgspec.json.decode(sys.stdin.buffer.read(), type=Presigned)
-    sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(send(sent))))
+    given = msgspec.json.decode(sys.stdin.buffer.read(), type=Presigned)
+    sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(send(given))))

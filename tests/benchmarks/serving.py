@@ -4,10 +4,8 @@ import asyncio
 import contextlib
 import random
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from uuid import uuid4
 
 import httpx
@@ -22,17 +20,15 @@ from tests.benchmarks.bank import Bank, books_of, open_bank
 from tests.benchmarks.extent import Extent
 from tests.benchmarks.gauge import LOAD, Sample
 from tests.benchmarks.ground import Ground, processor_s
-from tests.benchmarks.loading import Found, Group, Load, Shown
-from tests.benchmarks.presigned import Outcome, Presigned
+from tests.benchmarks.loading import PROGRAM, Found, Group, Load, Shown
+from tests.benchmarks.presigned import Presigned, sent
 from tests.server.identity.tokens.proofs import Prover
 from tests.server.upping import Up, until
 
 __all__ = ["SUCCESSES", "WARM_UP", "Client", "Server", "serving"]
 
-_LOADING = Path(__file__).parent / "loading.py"
 WARM_UP = 0.15
 """Which part of the time answers don't count."""
-_PRESIGNED = Path(__file__).parent / "presigned.py"
 _PROVEN_PER_S = 1_500
 """How many requests are made ready for each second that is to be measured."""
 _PATIENCE_S = 60
@@ -177,7 +173,7 @@ class Server:
             warm_up_s=max(self.extent.seconds * WARM_UP, least_s),
             shown=self.shown,
         )
-        sender = subprocess.Popen([sys.executable, str(_LOADING)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        sender = subprocess.Popen(PROGRAM, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert sender.stdin is not None
         sender.stdin.write(msgspec.json.encode(order))
         sender.stdin.close()
@@ -220,10 +216,8 @@ class Server:
         order = Presigned(port=self.port, connections=self.extent.callers, requests=requests)
         (worker,) = self.up.workers()
         before, worker_s, postgres_s = self.entries([client]), processor_s(worker), self.ground.postgres_s()
-        program = [sys.executable, str(_PRESIGNED)]
-        done = subprocess.run(program, input=msgspec.json.encode(order), stdout=subprocess.PIPE, check=True)
+        outcome = sent(order)
         worker_s, postgres_s = processor_s(worker) - worker_s, self.ground.postgres_s() - postgres_s
-        outcome = msgspec.json.decode(done.stdout, type=Outcome)
         assert outcome.statuses == {201: len(requests)}
         assert self.entries([client]) - before == len(requests)
         return Sample(

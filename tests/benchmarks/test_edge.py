@@ -29,7 +29,7 @@ from billfold_server.settings import Settings
 from tests.benchmarks.edging import CASES, TRANSFER
 from tests.benchmarks.extent import Extent
 from tests.benchmarks.ground import processor_s
-from tests.benchmarks.loading import Found, Group, Load
+from tests.benchmarks.loading import PROGRAM, Found, Group, Load
 from tests.live import LiveServer
 from tests.sandbox import live
 from tests.server.upping import environment
@@ -39,7 +39,6 @@ __all__ = ["live"]
 
 pytestmark = pytest.mark.timeout(0)
 
-_LOADING = Path(__file__).parent / "loading.py"
 _WALLETS = ["wal_01m7w9tnzcejq9b78b81gh4nmw", "wal_01m7w9tnzcejq9b78b81gh4nmx"]
 _CREATED = {201}
 _TENANT = "bank"
@@ -68,9 +67,7 @@ class Serving:
         group = Group(base=f"/t/{_TENANT}", token=token, wallets=_WALLETS, connections=extent.callers)
         load = Load(port=self.port, groups=[group], seconds=extent.seconds / 4, warm_up_s=0.0)
         before = processor_s(self._process.pid)
-        done = subprocess.run(
-            [sys.executable, str(_LOADING)], input=msgspec.json.encode(load), capture_output=True, check=True
-        )
+        done = subprocess.run(PROGRAM, input=msgspec.json.encode(load), capture_output=True, check=True)
         used_s = processor_s(self._process.pid) - before
         found = msgspec.json.decode(done.stdout, type=Found)
         assert set(found.statuses) == _CREATED, found.refused

@@ -16,7 +16,6 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import httpx
-import msgspec
 import pytest
 from joserfc import jws
 
@@ -28,7 +27,7 @@ from billfold_server.identity.clients.private_key_jwt import TYPE
 from tests.benchmarks.extent import Extent
 from tests.benchmarks.gauge import Gauge, Report, Sample
 from tests.benchmarks.ground import Ground
-from tests.benchmarks.presigned import Outcome, Presigned
+from tests.benchmarks.presigned import Presigned, sent
 from tests.server.identity.clients_of import key_for, public_jwk
 from tests.server.identity.tokens.proofs import Prover
 from tests.server.upping import Up, until
@@ -157,9 +156,7 @@ def measured(extent: Extent, port: int, make: Callable[[], bytes]) -> Sample:
 def send(port: int, requests: list[bytes], *, status: int, connections: int) -> Sample:
     """Send requests that are ready, and see that each is answered with this status."""
     order = Presigned(port=port, connections=connections, requests=requests)
-    program = [sys.executable, str(_HERE / "presigned.py")]
-    done = subprocess.run(program, input=msgspec.json.encode(order), stdout=subprocess.PIPE, check=True)
-    outcome = msgspec.json.decode(done.stdout, type=Outcome)
+    outcome = sent(order)
     assert outcome.statuses == {status: len(requests)}
     return Sample(rate=len(requests) / outcome.elapsed_s, mean_ms=outcome.mean_ms, p95_ms=outcome.p95_ms)
 

@@ -3,11 +3,8 @@
 import asyncio
 import re
 import secrets
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -20,7 +17,7 @@ from billfold_server.identity.service import create_client
 from billfold_server.tenancy.context import TenantRef
 from tests.benchmarks.gauge import Sample
 from tests.benchmarks.ground import Ground, processor_s
-from tests.benchmarks.presigned import Outcome, Presigned
+from tests.benchmarks.presigned import Presigned, sent
 from tests.openbao import OpenBao
 from tests.server.keys.vault.kit import approle
 from tests.server.tokens.banks import fresh_pan
@@ -30,7 +27,6 @@ from tests.tenants import manifest
 __all__ = ["BULK", "Vault", "opened"]
 
 BULK: Final = 100
-_PRESIGNED: Final = Path(__file__).with_name("presigned.py")
 _SLUG: Final = "vaulted"
 _SCOPES: Final = ("arrangements:write", "tokens:detokenize", "tokens:write")
 _PLENTY: Final = 10_000_000
@@ -176,9 +172,7 @@ class Vault:
         assert decryptor is not None
         rows, spent = self._rows(), self._spent(worker, decryptor)
         order = Presigned(port=self.port, connections=connections, requests=requests)
-        program = [sys.executable, str(_PRESIGNED)]
-        done = subprocess.run(program, input=msgspec.json.encode(order), stdout=subprocess.PIPE, check=True)
-        outcome = msgspec.json.decode(done.stdout, type=Outcome)
+        outcome = sent(order)
         spent = [after - before for before, after in zip(spent, self._spent(worker, decryptor), strict=True)]
         values = len(requests) * size
         assert outcome.statuses == {status: len(requests)}
