@@ -33,7 +33,7 @@ from billfold_server.serving.on_demand import OnDemand
 from billfold_server.serving.supervisor import SIMULATOR
 from billfold_server.serving.tls.contexts import asking_context, following_context, kept_side
 from billfold_server.serving.tls.setting_up import with_certificates
-from billfold_server.serving.worker import Config, Server, server_config
+from billfold_server.serving.worker import KEEP_ALIVE_S, Config, Server, server_config
 from billfold_server.settings import Secret, Settings
 from billfold_server.tenancy.manifest import Manifest
 from billfold_server.tenancy.provisioning import Administrator
@@ -223,6 +223,8 @@ def _serve(app: Any, outermost: Any, listener: socket.socket, url: str, settings
         http=BoundedProtocol,
         ws="none",
         proxy_headers=False,
+        # A server that ends connections as soon as clients do meets a request that is just on its way.
+        timeout_keep_alive=KEEP_ALIVE_S,
     )
     config.shares = app.state.services.rooms[SHARES]
     yield from _run(uvicorn.Server(config), app, [listener], url, settings, outermost=outermost)
