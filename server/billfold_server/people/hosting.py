@@ -6,8 +6,7 @@ from typing import Literal, TypeVar
 from billfold_server.http.routing import Call, Reply, Routes
 from billfold_server.people import sessions
 from billfold_server.people.desk import Desk
-from billfold_server.people.pages import forms
-from billfold_server.people.pages.kit import check_csrf, declare_page, root_of
+from billfold_server.people.pages.kit import declare_page, form_of, root_of
 from billfold_server.people.queries import UserRow
 from billfold_server.people.sessions import Session
 
@@ -40,18 +39,6 @@ def page(method: Literal["GET", "POST"], path: str) -> Callable[[H], H]:
         return handler
 
     return declare
-
-
-def form_of(call: Call, body: bytes) -> dict[str, str]:
-    """Return a form of ours.
-
-    Raises:
-        errors.MalformedBody: It is no form.
-        errors.PermissionDenied: It wasn't made for this visit.
-    """
-    form = forms.read(body)
-    check_csrf(call, form)
-    return form
 
 
 def go(call: Call, path: str, *, cookies: Sequence[str] = (), absolute: bool = False) -> Reply[bytes]:

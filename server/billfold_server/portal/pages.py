@@ -33,7 +33,7 @@ from billfold import errors, ids
 from billfold.ids import Prefix
 from billfold_server.http.routing import Call, Reply, Routes
 from billfold_server.people.pages import forms, kit
-from billfold_server.people.pages.kit import check_csrf, root_of, sign_in_address
+from billfold_server.people.pages.kit import form_of, root_of, sign_in_address
 from billfold_server.portal.viewers import Viewer
 from billfold_server.portal.viewers import viewer as find_viewer
 from billfold_server.tenancy.transaction import TenantTx
@@ -240,18 +240,6 @@ def waits(
     again = None if form is None else {name: value for name, value in form.items() if name != forms.FIELD}
     view = {"approval_id": waiting.approval_id, "about": about, "back": back, "action": action, "again": again}
     return render(call, "waits.html", view, section=section, viewer=viewer, status=_WAITING)
-
-
-def form_of(call: Call, body: bytes) -> dict[str, str]:
-    """Return a form of ours.
-
-    Raises:
-        errors.MalformedBody: It is no form.
-        errors.PermissionDenied: It wasn't made for this visit.
-    """
-    form = forms.read(body)
-    check_csrf(call, form)
-    return form
 
 
 def go(call: Call, path: str) -> Reply[bytes]:

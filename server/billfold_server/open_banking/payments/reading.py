@@ -16,6 +16,7 @@ from billfold.contract.open_banking.payments import (
     OBWriteDomestic2Initiation,
     OBWriteDomesticConsent4Authorisation,
 )
+from billfold.contract.open_banking.vrp import OBRemittanceInformation2Vrp
 from billfold.money import AmountError, Money, from_decimal
 from billfold_server.open_banking.consents.reading import to_utc
 from billfold_server.open_banking.edge.errors import field_error
@@ -121,7 +122,7 @@ def repeated(initiation: OBWriteDomestic2Initiation, risk: Any) -> bytes:
     return _canonical({"Initiation": initiation, "Risk": risk})
 
 
-def reference_of(remittance: OBRemittanceInformation2Payment | UnsetType) -> str | None:
+def reference_of(remittance: OBRemittanceInformation2Payment | OBRemittanceInformation2Vrp | UnsetType) -> str | None:
     """Return what the payer writes to the payee: the creditor's own reference, or else the first free text."""
     if remittance is UNSET:
         return None

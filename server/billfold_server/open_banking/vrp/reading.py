@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from billfold.contract.open_banking.vrp import (
     OBActiveOrHistoricCurrencyAndAmountVrp,
@@ -17,11 +17,10 @@ from billfold.contract.open_banking.vrp import (
     OBDomesticVRPControlParameters,
     OBDomesticVRPInitiation,
     OBDomesticVRPRequest,
-    OBRemittanceInformation2Vrp,
 )
 from billfold.money import AmountError, Money, from_decimal
 from billfold_server.open_banking.edge.errors import field_error
-from billfold_server.open_banking.payments.reading import check_instrument
+from billfold_server.open_banking.payments.reading import check_instrument, reference_of
 from billfold_server.payments.service import AgreedAmount, ControlParameters, PeriodicLimit, RecurringOrder, day_of
 
 __all__ = [
@@ -194,18 +193,6 @@ def check_migration(asked: OBDomesticVRPConsentRequest, body: OBDomesticVRPConse
 def money_of(order: RecurringOrder) -> Money:
     """Return an order's amount."""
     return Money(order.amount_minor, order.currency)
-
-
-def reference_of(remittance: OBRemittanceInformation2Vrp | UnsetType) -> str | None:
-    """Return what the payer writes to the payee: the creditor's own reference, or else the first free text."""
-    if remittance is UNSET:
-        return None
-    for each in () if remittance.structured is UNSET else remittance.structured:
-        information = each.creditor_reference_information
-        if information is not UNSET and information.reference is not UNSET:
-            return information.reference
-    texts = [] if remittance.unstructured is UNSET else remittance.unstructured
-    return texts[0] if texts else None
 
 
 def read_order(body: OBDomesticVRPRequest, currencies: Collection[str]) -> RecurringOrder:

@@ -37,6 +37,7 @@ __all__ = [
     "Pages",
     "check_csrf",
     "declare_page",
+    "form_of",
     "is_known",
     "language_of",
     "page_error",
@@ -425,3 +426,15 @@ def check_csrf(call: Call, form: Mapping[str, str]) -> None:
         errors.PermissionDenied: Its ``param`` is ``csrf``.
     """
     pages_of(call).check(Visit.of(call), form)
+
+
+def form_of(call: Call, body: bytes) -> dict[str, str]:
+    """Return a form of ours.
+
+    Raises:
+        errors.MalformedBody: It is no form.
+        errors.PermissionDenied: It wasn't made for this visit.
+    """
+    form = forms.read(body)
+    check_csrf(call, form)
+    return form
