@@ -1,7 +1,8 @@
 """A detached month's archive, verified against what its ledger keeps: checkpoint, links, and what hangs on the month.
 
 That is its transfers, what was reversed of its entries and by them, and the holds that they captured. An archive knows
-of a sum what it had come to by then, so the tenant's may be more, unless the archives have all that it is made of.
+of a sum what it had come to by then, so the tenant's may be more, unless the archives have all that it is made of. What
+was reversed is exact where all archives are given, for the ledger has the rest of what has reversed it.
 
 The checkpoint holds the digest of the file, and is a record of the chain. So a file that has this digest is the one
 that was verified before its month left. Of another one the first record that isn't as the chain's links say is named.
@@ -11,7 +12,7 @@ Both say no more than the chain itself, which ``verify_ledger`` looks at.
 import asyncio
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -41,7 +42,7 @@ from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.service import month_of
 from billfold_server.tenancy.transaction import Database, TenantTx
 
-__all__ = ["ArchiveVerification", "Sums", "verify_archive"]
+__all__ = ["ArchiveVerification", "Sums", "verify_archive", "verify_archives"]
 
 _WINDOW: Final = 1000
 _KINDS: Final = ["transfer", "top_up", "withdrawal"]
@@ -56,6 +57,16 @@ _TRANSFERS: Final = (
 _REVERSALS: Final = (
     "SELECT journal_entry_id, amount_minor, reversed_minor FROM reversals WHERE journal_entry_id = ANY($1::uuid[])"
 )
+_KEPT_REVERSING: Final = """
+SELECT j.reverses, sum(p.amount_minor)::bigint AS total
+FROM journal_entries AS j JOIN postings AS p ON p.entry_id = j.id
+WHERE j.reverses <= $1 AND p.amount_minor > 0 GROUP BY j.reverses
+"""
+_DETACHED_REVERSALS: Final = """
+SELECT journal_entry_id, amount_minor, reversed_minor FROM reversals
+WHERE journal_entry_id > $1 AND journal_entry_id <= $2
+ORDER BY journal_entry_id LIMIT 1000
+"""
 _HOLDS: Final = "SELECT id, captured_minor, journal_entry_ids FROM holds WHERE id = ANY($1::uuid[])"
 _COUNT: Final = "SELECT count(*) FROM transfers WHERE kind = ANY($1::text[]) AND id > $2 AND id <= $3"
 _CHECKPOINTS: Final = "SELECT number, month, entry_id, sequence, archive_digest FROM ledger_checkpoints ORDER BY number"
@@ -111,6 +122,14 @@ class Sums:
             self._totals[of] += sum(posting.amount_minor for posting in entry.postings if posting.amount_minor > 0)
         return self._totals[of]
 
+    def add(self, of: UUID, amount_minor: int) -> None:
+        """Add what entries reverse that the ledger keeps."""
+        self._totals[of] += amount_minor
+
+    def total(self, of: UUID) -> int:
+        """Return what was reversed of an entry by all that was counted and added."""
+        return self._totals[of]
+
     def has_all(self, of: UUID, entries: Sequence[UUID]) -> bool:
         """Tell whether these are the entries that were counted."""
         return self._entries[of] == set(entries)
@@ -132,6 +151,55 @@ async def verify_archive(
     """
     async with database.tx(tenant, snapshot=True, statement_timeout_ms=STATEMENT_TIMEOUT_MS) as tx:
         return await _Archive(tx, path, Sums() if sums is None else sums).verify()
+
+
+async def verify_archives(
+    database: Database, tenant: TenantRef, paths: Sequence[Path]
+) -> dict[str, ArchiveVerification]:
+    """Verify archives one after the other, and the sums of detached entries where nothing is missing of these.
+
+    That is where all detached months are given, and each is as it left: what isn't in them is in the ledger. A sum that
+    is wrong is a finding of its entry's month.
+
+    Args:
+        database: Where the ledger lies.
+        tenant: Whose ledger it is.
+        paths: The files.
+
+    Raises:
+        OSError: One of them can't be read.
+    """
+    sums = Sums()
+    looked = {str(path): await verify_archive(database, tenant, path, sums) for path in paths}
+    if not looked or not all(each.ok for each in looked.values()):
+        return looked
+    async with database.tx(tenant, snapshot=True, statement_timeout_ms=STATEMENT_TIMEOUT_MS) as tx:
+        checkpoints = await _fetch(tx, "checkpoint", _CHECKPOINTS)
+        if {row["number"] for row in checkpoints} != {each.checkpoint for each in looked.values()}:
+            return looked
+        paths_of = {each.month: path for path, each in looked.items()}
+        findings: defaultdict[str, Findings] = defaultdict(Findings)
+        async for entry_id, fact in _wrong_reversals(tx, sums, checkpoints[-1]["entry_id"]):
+            path = paths_of.get(_month(entry_id), str(paths[-1]))
+            findings[path].add(Damage.EDITED, "reversal", str(entry_id), fact)
+    for path, found in findings.items():
+        further = found.count - len(found.kept)
+        looked[path] = msgspec.structs.replace(looked[path], ok=False, findings=found.kept, further=further)
+    return looked
+
+
+async def _wrong_reversals(tx: TenantTx, sums: Sums, last_id: UUID) -> AsyncIterator[tuple[UUID, str]]:
+    """Yield the entries up to one of which something else is said than all that has reversed them makes."""
+    for row in await tx.fetch(_KEPT_REVERSING, last_id):
+        sums.add(row["reverses"], row["total"])
+    after_id = UUID(int=0)
+    while rows := await _fetch(tx, "reversal", _DETACHED_REVERSALS, after_id, last_id):
+        for row in rows:
+            said, made = row["reversed_minor"], sums.total(row["journal_entry_id"])
+            if said != made:
+                fact = f"the tenant says that {said} were reversed, and all that has reversed it makes {made}"
+                yield row["journal_entry_id"], fact
+        after_id = rows[-1]["journal_entry_id"]
 
 
 class _Sealed(msgspec.Struct, frozen=True):
@@ -250,7 +318,7 @@ class _Archive:
     def _take_entry(self, line: int, record: JournalEntryRecord) -> None:
         self._entries += 1
         if self._sequence is None:
-            self._month = _month(record)
+            self._month = _month(record.id)
             self._sealed = self._checkpoints.get(self._month)
             self._sequence = record.sequence - 1 if self._sealed is None else self._sealed.after_sequence
         if record.sequence != self._sequence + 1:
@@ -376,9 +444,9 @@ async def _fetch(tx: TenantTx, record: str, query: str, *arguments: object) -> l
     return rows
 
 
-def _month(record: JournalEntryRecord) -> str | None:
+def _month(entry_id: UUID) -> str | None:
     try:
-        return f"{month_of(ids.instant_of(record.id)):%Y-%m}"
+        return f"{month_of(ids.instant_of(entry_id)):%Y-%m}"
     except OverflowError:
         return None
 

@@ -22,7 +22,7 @@ from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.invariants.service import Breach, check
 from billfold_server.ledger import queries, service
-from billfold_server.ledger.archives import ArchiveVerification, Sums, verify_archive
+from billfold_server.ledger.archives import ArchiveVerification, verify_archives
 from billfold_server.ledger.detaching import Detached, DetachRefusedError, detach
 from billfold_server.ledger.export import UnreadableError, count_sealed, export_ledger, verify_ledger
 from billfold_server.ledger.importing import ImportRefusedError, import_ledger
@@ -69,8 +69,8 @@ def verify(
 
     Every record is compared with the hash chain, and the first one that was edited, dropped, inserted or reordered is
     named; every entry, running balance, hold and reference is checked. An archive is compared with the checkpoint that
-    seals its month, with the chain's links, and with the month's transfers, reversals and captures in the tenant. Exits
-    with 1 where something is broken.
+    seals its month, with the chain's links, and with the month's transfers, reversals and captures in the tenant; where
+    all archives are given, what was reversed of detached entries is exact. Exits with 1 where something is broken.
     """
     kept = None if trusted is None else _read_head(trusted)
 
@@ -79,8 +79,7 @@ def verify(
             found = await services.registry.get(tenant)
             with _progress("Verifying …"):
                 verification = await verify_ledger(services.database, found, trusted=kept)
-                sums = Sums()
-                looked = {str(path): await verify_archive(services.database, found, path, sums) for path in archives}
+                looked = await verify_archives(services.database, found, archives)
             return verification, await check(services.database, found), looked
 
     verification, breaches, looked = asyncio.run(run())

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from billfold_server.ledger.archives import Sums, verify_archive
+from billfold_server.ledger.archives import Sums, verify_archive, verify_archives
+from tests.server.ledger.giving import reverse
 from tests.server.ledger.test_detaching import past
 from tests.tenants import Tenancy
 
@@ -62,3 +63,32 @@ class TestReversalsAndHolds:
             verified = await verify_archive(books.bench.database, books.tenant, Path(archive), sums)
             seen |= {(verified.month, each.damage.value, each.record) for each in verified.findings}
         assert seen == found
+
+    @pytest.mark.parametrize(
+        ("statement", "found"),
+        [
+            ("UPDATE reversals SET reversed_minor = reversed_minor + 1", {("2025-01", "edited", "reversal")}),
+            (
+                (
+                    "INSERT INTO reversals (journal_entry_id, amount_minor, reversed_minor) "
+                    "SELECT entry_id, 7, 1 FROM ledger_checkpoints WHERE number = 2"
+                ),
+                {("2025-02", "edited", "reversal")},
+            ),
+            ("UPDATE reversals SET reversed_minor = reversed_minor", set()),
+        ],
+    )
+    async def test_are_exact_where_all_archives_are_given(
+        self, tenancy: Tenancy, tmp_path: Path, statement: str, found: set[tuple[str, str, str]]
+    ) -> None:
+        """With what the ledger keeps of reversing entries they have all; one month alone doesn't say it."""
+        books = await past(tenancy)
+        await reverse(books.bench, books.first["journal_entry_id"], 5)
+        archives = [Path(str(each.archive)) for each in await books.detach(date(2025, 3, 1), tmp_path)]
+        await tenancy.as_owner(books.tenant, statement)
+        looked = await verify_archives(books.bench.database, books.tenant, archives)
+        seen = {(each.month, one.damage.value, one.record) for each in looked.values() for one in each.findings}
+        assert seen == found
+        assert {each.ok for each in looked.values() if each.findings} <= {False}
+        alone = await verify_archives(books.bench.database, books.tenant, archives[1:])
+        assert all(each.ok for each in alone.values())
