@@ -2,6 +2,6 @@
 
 from tests.openbao import openbao
 from tests.server.tls_up import tls_up
-from tests.tenants import administer, tenancy, tenancy_template
+from tests.tenants import administer, tenancy, tenancy_deployment, tenancy_template
 
-__all__ = ["administer", "openbao", "tenancy", "tenancy_template", "tls_up"]
+__all__ = ["administer", "openbao", "tenancy", "tenancy_deployment", "tenancy_template", "tls_up"]

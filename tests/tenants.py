@@ -6,7 +6,8 @@
         async with tenancy.database.tx(tenancy.tenant) as tx:
             ...
 
-The database is a copy of a template that was migrated once per run, which takes some 50 ms.
+The database is a copy of a template that was migrated once per run, which takes some 50 ms. What a server finds out
+about it when it starts is the same for all copies, so the first of a process is asked.
 """
 
 import asyncio
@@ -25,10 +26,11 @@ import pytest_asyncio
 from billfold_server.db.embedded import EmbeddedPostgres
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.manifest import Manifest, parse_manifest
-from billfold_server.tenancy.provisioning import Administrator
+from billfold_server.tenancy.provisioning import Administrator, Bootstrapped
+from billfold_server.tenancy.roles import guarding
 from billfold_server.tenancy.service import Owner, Registry, Tenants
 from billfold_server.tenancy.transaction import Database
-from tests.postgres import copying, template_database
+from tests.postgres import copying, in_own_loop, template_database
 
 SECRET = b"a secret of the tests, which is long enough"
 
@@ -130,12 +132,29 @@ def administer(postgres_dsn: str) -> Iterator[Administer]:
         thread.submit(runner.close).result()
 
 
+@pytest.fixture(scope="session")
+def tenancy_deployment(postgres_dsn: str, administer: Administer, tenancy_template: str) -> Bootstrapped:
+    """Return what a server finds in a copy of the template."""
+    name = f"test_{secrets.token_hex(6)}"
+    administer(copying(name, tenancy_template))
+    try:
+        return in_own_loop(Administrator(in_database(postgres_dsn, name), deployment_secret=SECRET).bootstrap())
+    finally:
+        administer(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest_asyncio.fixture
-async def tenancy(postgres_dsn: str, administer: Administer, tenancy_template: str) -> AsyncIterator[Tenancy]:
+async def tenancy(
+    postgres_dsn: str, administer: Administer, tenancy_template: str, tenancy_deployment: Bootstrapped
+) -> AsyncIterator[Tenancy]:
     """Copy the template, and open it as a server would."""
     name = f"test_{secrets.token_hex(6)}"
     administer(copying(name, tenancy_template))
-    opened = await open_tenancy(in_database(postgres_dsn, name))
+    # All that a copy doesn't inherit.
+    for statements in guarding(name, tenancy_deployment.deployment):
+        administer(statements)
+    ready = msgspec.structs.replace(tenancy_deployment, runtime_dsn=in_database(tenancy_deployment.runtime_dsn, name))
+    opened = await open_tenancy(in_database(postgres_dsn, name), ready=ready)
     try:
         yield opened
     finally:
@@ -143,10 +162,10 @@ async def tenancy(postgres_dsn: str, administer: Administer, tenancy_template: s
         administer(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-async def open_tenancy(admin_dsn: str, *, slug: str = "testbank") -> Tenancy:
-    """Open a database that has the template's tenant."""
+async def open_tenancy(admin_dsn: str, *, slug: str = "testbank", ready: Bootstrapped | None = None) -> Tenancy:
+    """Open a database that has the template's tenant, and is made ready first unless somebody has seen to that."""
     administrator = Administrator(admin_dsn, deployment_secret=SECRET)
-    ready = await administrator.bootstrap()
+    ready = ready or await administrator.bootstrap()
     database = Database(ready.runtime_dsn, deployment_secret=SECRET)
     registry = Registry(database)
     return Tenancy(

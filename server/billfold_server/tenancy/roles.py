@@ -13,6 +13,7 @@ __all__ = [
     "can_login",
     "create_role",
     "guard_database",
+    "guarding",
     "is_member",
     "logins",
     "other_way_is_open",
@@ -77,17 +78,26 @@ async def guard_database(connection: AdminConnection, deployment: Deployment) ->
     await create_role(connection, deployment.guest_role)
     for login in await logins(connection, deployment):
         await admit(connection, deployment, login)
-    database = await connection.fetchval("SELECT quote_ident(current_database())")
-    creator, guest = quoted(deployment.creator_role), quoted(deployment.guest_role)
-    await connection.execute(f"GRANT CREATE ON DATABASE {database} TO {creator}")
+    may_create, guarded = guarding(await connection.fetchval("SELECT quote_ident(current_database())"), deployment)
+    await connection.execute(may_create)
     if await connection.fetchval(
         "SELECT pg_has_role(current_user, datdba, 'USAGE') FROM pg_catalog.pg_database "
         "WHERE datname = current_database()"
     ):
-        await connection.execute(
-            f"GRANT CONNECT ON DATABASE {database} TO {guest}; "
-            f"REVOKE CONNECT, TEMPORARY ON DATABASE {database} FROM PUBLIC"
-        )
+        await connection.execute(guarded)
+
+
+def guarding(database: str, deployment: Deployment) -> tuple[str, str]:
+    """Return the SQL that lets schemas be made in a database, and the SQL by which its owner guards it.
+
+    Args:
+        database: Its name, quoted where SQL asks for it.
+        deployment: Whose database it is.
+    """
+    creator, guest = quoted(deployment.creator_role), quoted(deployment.guest_role)
+    return f"GRANT CREATE ON DATABASE {database} TO {creator}", (
+        f"GRANT CONNECT ON DATABASE {database} TO {guest}; REVOKE CONNECT, TEMPORARY ON DATABASE {database} FROM PUBLIC"
+    )
 
 
 async def other_way_is_open(
