@@ -1,6 +1,7 @@
 """What the readers' queries touch of a long history: the rows that they show, however many months there are."""
 
-from collections.abc import Awaitable, Callable, Iterator
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
@@ -15,7 +16,8 @@ from billfold_server.tenancy import partitions
 from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.wallets import queries as wallets
 from tests.explaining import Explaining
-from tests.tenants import Tenancy
+from tests.postgres import copying, in_own_loop
+from tests.tenants import Administer, Tenancy, in_database, open_tenancy
 
 MONTHS = [date(2026, month, 1) for month in range(1, 7)]
 EACH = 25_000
@@ -62,9 +64,19 @@ def filling(month: date, place: int) -> Iterator[str]:
     """  # noqa: S608
 
 
-@pytest_asyncio.fixture
-async def long(tenancy: Tenancy) -> Tenancy:
-    """Return a tenant with some hundred thousand postings in six months."""
+@pytest.fixture(scope="module")
+def history(postgres_dsn: str, administer: Administer, tenancy_template: str) -> Iterator[str]:
+    """Have a database whose tenant has some hundred thousand postings in six months, and yield its DSN."""
+    name = f"test_{secrets.token_hex(6)}"
+    administer(copying(name, tenancy_template))
+    dsn = in_database(postgres_dsn, name)
+    in_own_loop(fill(dsn))
+    yield dsn
+    administer(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def fill(dsn: str) -> None:
+    """Write the history."""
     accounts = f"""
         INSERT INTO accounts (
             id, type, normal_side, currency, wallet_id, status, posted_minor, pending_minor, held_minor, metadata,
@@ -82,8 +94,17 @@ async def long(tenancy: Tenancy) -> Tenancy:
     ]
     filled = [statement for place, month in enumerate(MONTHS) for statement in filling(month, place)]
     analyzed = ["ANALYZE journal_entries", "ANALYZE postings", "ANALYZE transfers", "ANALYZE accounts"]
+    tenancy = await open_tenancy(dsn)
     await tenancy.as_owner(tenancy.tenant, accounts, *made, *filled, *analyzed)
-    return tenancy
+    await tenancy.database.close()
+
+
+@pytest_asyncio.fixture
+async def long(history: str) -> AsyncIterator[Tenancy]:
+    """Open the history, which is only read."""
+    opened = await open_tenancy(history)
+    yield opened
+    await opened.database.close()
 
 
 MIDDLE = datetime(2026, 4, 10, 12, tzinfo=UTC)
