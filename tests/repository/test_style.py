@@ -39,11 +39,19 @@ MAYBE_A_CARD = re.compile(r"token_hex\([789]\)")
 """One in sixty thousand of these has digits alone, or but for one, that may be a card's number."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+BLOCKS = ("body", "orelse", "handlers", "finalbody", "cases")
+"""Where a statement has further statements."""
 
 
 def functions(source: str) -> Iterator[Function]:
-    """Yield every function and method, however deep."""
-    return (node for node in ast.walk(ast.parse(source)) if isinstance(node, Function))
+    """Yield every function and method, however deep. They are statements, so nothing looks into expressions."""
+    todo: list[ast.AST] = [ast.parse(source)]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, Function):
+            yield node
+        for name in BLOCKS:
+            todo.extend(getattr(node, name, ()))
 
 
 def too_long(source: str) -> list[str]:
