@@ -24,7 +24,7 @@ def forms_of(number: str) -> Iterator[bytes]:
 
 
 def found_in(pid: int, numbers: Sequence[str]) -> set[str]:
-    """Return which numbers lie anywhere in a process's memory, in any form."""
+    """Return which numbers lie anywhere in a process's memory, in any form; it looks no further than to the last."""
     forms = {form: number for number in numbers for form in forms_of(number)}
     # All forms of numbers with the same beginning begin alike, so one pass for each beginning finds all of them.
     pattern = re.compile(b"|".join(re.escape(each) for each in _beginnings(list(forms))))
@@ -34,6 +34,8 @@ def found_in(pid: int, numbers: Sequence[str]) -> set[str]:
         for match in pattern.finditer(chunk):
             at = match.start()
             found |= {forms[each] for length in lengths if (each := chunk[at : at + length]) in forms}
+        if len(found) == len(set(numbers)):
+            break
     return found
 
 

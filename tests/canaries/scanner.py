@@ -5,6 +5,7 @@ looked for at the speed of memory; only where one is found is it looked at more 
 """
 
 import base64
+import hashlib
 import os
 import re
 import secrets
@@ -106,12 +107,25 @@ class Canaries:
 
     def found_in_pieces(self, pieces: Iterable[bytes]) -> set[Find]:
         """Return which numbers are in bytes that come piece by piece, also where one lies over an edge."""
-        found: set[Find] = set()
+        return set().union(*self._found_by_piece(pieces))
+
+    def any_in_pieces(self, pieces: Iterable[bytes]) -> bool:
+        """Tell whether such bytes have any number, and look no further than to the first."""
+        return any(self._found_by_piece(pieces))
+
+    def _found_by_piece(self, pieces: Iterable[bytes]) -> Iterator[set[Find]]:
+        """Yield what is in each piece, and over the edge before it.
+
+        Much of a memory is the same as much else of it, such as what was never written to. It is looked at once, and at
+        its edges each time.
+        """
+        known: set[bytes] = set()
         before = b""
         for piece in pieces:
-            found |= self.found_in(before[-_OVERLAP:] + piece)
+            digest = hashlib.sha256(piece).digest()
+            yield self.found_in(before[-_OVERLAP:] + (piece[:_OVERLAP] if digest in known else piece))
+            known.add(digest)
             before = piece
-        return found
 
     def found_in_file(self, path: Path) -> set[Find]:
         """Return which numbers are in a file."""

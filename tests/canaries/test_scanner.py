@@ -68,6 +68,18 @@ class TestTheScanner:
         (tmp_path / "deep" / "file").write_bytes(b"\n" * 16 * 1024 * 1024 + text)
         assert canaries.found_in_folder(tmp_path).keys() == {"deep/file"}
 
+    def test_finds_one_on_an_edge_of_what_comes_again(self) -> None:
+        """A number that lies in two pieces of which either has been looked at before, and one that comes twice."""
+        canaries = Canaries()
+        number, whole = canaries.make(), canaries.make()
+        begin, end = b"." * 700 + number[:7].encode(), number[7:].encode() + b"." * 700
+        assert canaries.found_in_pieces([end, begin, begin]) == set()
+        assert not canaries.any_in_pieces([end, begin, begin])
+        for pieces in ([begin, b".", begin, end], [end, b".", begin, end], [end, begin, b".", begin, end]):
+            assert {each.number for each in canaries.found_in_pieces(pieces)} == {number}
+            assert canaries.any_in_pieces(pieces)
+        assert {each.number for each in canaries.found_in_pieces([whole.encode()] * 2)} == {whole}
+
     @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc/<pid>/mem")
     def test_finds_one_in_a_process(self) -> None:
         """A process that was told a number holds it, and what was told nothing doesn't."""
