@@ -1,6 +1,7 @@
 """The exported document, cut into what lives below a tenant and what lives at the deployment itself."""
 
 import functools
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ __all__ = [
     "about",
     "collections",
     "deployment_part",
+    "judging",
     "operations",
     "read_document",
     "reset_part",
@@ -26,6 +28,8 @@ EXPORTED = Path(__file__).parents[2] / "openapi" / "billfold.yaml"
 RESET = "/v1/sandbox/reset"
 SANDBOXES = "/v1/partners/{partner_id}/sandboxes"
 METHODS = ("get", "post", "put", "patch", "delete")
+_WHOLE = "urn:billfold:document"
+"""By what schemas that are read apart from the document refer to it."""
 
 
 class Operation(NamedTuple):
@@ -131,15 +135,27 @@ def operations(document: dict[str, Any]) -> Iterator[Operation]:
                 yield Operation(item[method]["operationId"], method.upper(), path, item[method], "servers" in item)
 
 
+def judging(schema: dict[str, Any]) -> Any:
+    """Return the validator of a schema that stands in the exported document, or refers into it, formats included."""
+    return _judging(json.dumps(schema))
+
+
 @functools.cache
-def _webhook(name: str) -> jsonschema_rs.Draft202012Validator:
-    at = f"#/webhooks/{name}/post/requestBody/content/application~1json/schema"
+def _judging(schema: str) -> Any:
+    # Read with each schema, the whole document would take longer than whatever is judged by it.
+    referring = json.loads(schema.replace('"#/', f'"{_WHOLE}#/'))
+    return jsonschema_rs.validator_for(referring, registry=_registry(), validate_formats=True)
+
+
+@functools.cache
+def _registry() -> jsonschema_rs.Registry:
     parts = {key: read_document()[key] for key in ("webhooks", "components")}
-    return jsonschema_rs.Draft202012Validator({**parts, "$ref": at}, validate_formats=True)
+    return jsonschema_rs.Registry([(_WHOLE, parts)], draft=jsonschema_rs.Draft202012)
 
 
 def told_otherwise(event: dict[str, Any]) -> list[str]:
     """Return where an event isn't what the document's webhook of its type says."""
     if event["type"] not in read_document()["webhooks"]:
         return [f"there is no webhook {event['type']}"]
-    return [each.message for each in _webhook(event["type"]).iter_errors(event)]
+    at = f"#/webhooks/{event['type']}/post/requestBody/content/application~1json/schema"
+    return [each.message for each in judging({"$ref": at}).iter_errors(event)]
