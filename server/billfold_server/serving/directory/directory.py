@@ -84,6 +84,7 @@ class Directory:
         self.folder = data_dir / "directory"
         self._now = now or datetime.now(UTC)
         self._authority = Authority(data_dir, now=now)
+        self._keys: dict[tuple[str, bytes], jose.SigningKey] = {}
 
     def ensure(self) -> list[Listed]:
         """Return all software, with its files made or renewed where need be.
@@ -180,9 +181,8 @@ class Directory:
 
     def _key(self, path: Path, alg: str) -> jose.SigningKey:
         """Return the key of a file, made if it isn't there."""
-        kind = ECKey if alg == "ES256" else RSAKey
         try:
-            return kind.import_key(path.read_bytes())
+            return self._read(path.read_bytes(), alg)
         except FileNotFoundError:
             made: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey = (
                 ec.generate_private_key(ec.SECP256R1())
@@ -193,10 +193,17 @@ class Directory:
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
             _write(path, pem)
-            return kind.import_key(pem)
+            return self._read(pem, alg)
         except (ValueError, TypeError) as error:
             sentence = f"{path} isn't the key that was made there: remove it, and it is made anew."
             raise Failure("directory_damaged", sentence, Exit.BAD_DATA, file=str(path)) from error
+
+    def _read(self, pem: bytes, alg: str) -> jose.SigningKey:
+        # Checking an RSA key takes tens of milliseconds, and each question to the directory reads all keys again.
+        if (alg, pem) not in self._keys:
+            kind = ECKey if alg == "ES256" else RSAKey
+            self._keys[alg, pem] = kind.import_key(pem)
+        return self._keys[alg, pem]
 
     @contextlib.contextmanager
     def _held(self) -> Iterator[None]:
