@@ -6,22 +6,19 @@ import os
 import re
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 import pytest
-import uvicorn
 import uvloop
-from uvicorn.server import ServerState
 
 from billfold_server.http.protocol import HEAD_LIMIT_BYTES, HEADERS_LIMIT, BoundedProtocol
 from billfold_server.http.receiving import exchange_of
 from tests.live import LiveServer
+from tests.server.http.keeping import ANSWER, POST, REFUSAL, START, UPGRADE, Keeping, send, serving
 from tests.server.http.resetting import abort
-
-START = b"GET /health/live HTTP/1.1\r\nHost: here\r\n"
 
 _FAR_TOO_MUCH = 64 * 1024 * 1024
 """More than the kernel keeps for a reader who has gone."""
@@ -146,66 +143,8 @@ class TestAHead:
         assert re.match(rb"HTTP/1\.1 400 .*x-fapi-interaction-id: [0-9a-f-]{36}\r\n", answer, re.DOTALL)
 
 
-@contextlib.asynccontextmanager
-async def serving(app: Any, **options: Any) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """Serve an application by the protocol, in this event loop, and connect to it."""
-    config = uvicorn.Config(app, http=BoundedProtocol, lifespan="off", log_config=None, ws="none", **options)
-    config.load()
-    state = ServerState()
-    server = await asyncio.get_running_loop().create_server(lambda: BoundedProtocol(config, state, {}), "127.0.0.1", 0)
-    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
-        server.close()
-        await server.wait_closed()
-
-
-ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
-REFUSAL = rb"HTTP/1\.1 400 Bad Request\r\n(?:[^\r]+\r\n)*connection: close\r\n(?:[^\r]+\r\n)*\r\n"
-POST = b"POST /t/alpha/v1/parties HTTP/1.1\r\nHost: here\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
-
 CODED = POST + b"Transfer-Encoding: %b\r\nConnection: close\r\n\r\n0\r\n\r\n"
-
-
-class Keeping:
-    """An application that takes in what it is sent, and answers once it may.
-
-    Attributes:
-        asked: Which messages each request received, in the order of the requests.
-        headers: Their headers.
-        bodies: Their bodies, as far as they have come.
-        begun: Set when the first request begins.
-        may_answer: Set by who lets it answer.
-        answered: Set when a request is over.
-    """
-
-    def __init__(self) -> None:
-        self.asked: list[list[str]] = []
-        self.headers: list[list[tuple[bytes, bytes]]] = []
-        self.bodies: list[bytes] = []
-        self.begun, self.may_answer, self.answered = asyncio.Event(), asyncio.Event(), asyncio.Event()
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Receive a request, and answer it."""
-        messages: list[str] = []
-        self.asked.append(messages)
-        self.headers.append(scope["headers"])
-        self.bodies.append(b"")
-        self.begun.set()
-        more = True
-        while more:
-            message = await receive()
-            messages.append(message["type"])
-            self.bodies[-1] += message.get("body", b"")
-            more = message.get("more_body", False)
-        await self.may_answer.wait()
-        exchange = exchange_of(receive, send)
-        assert exchange is not None
-        assert exchange.answer(200, [(b"content-length", b"2")], b"ok")
-        self.answered.set()
 
 
 class TestAConnection:
@@ -394,7 +333,6 @@ class TestAConnection:
             assert await reader.readexactly(len(ANSWER)) == ANSWER
 
 
-UPGRADE = b"Connection: upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
 HIDDEN = START + b"X-Hidden: yes\r\n\r\n"
 
 
@@ -414,12 +352,8 @@ class TestAnUpgrade:
         app = Keeping()
         app.may_answer.set()
         came = (POST + UPGRADE + body) * 2 + START + b"\r\n"
-        size = -(-len(came) // pieces)
         async with serving(app) as (reader, writer):
-            for place in range(0, len(came), size):
-                writer.write(came[place : place + size])
-                await writer.drain()
-                await asyncio.sleep(0.001)
+            await send(writer, came, pieces)
             assert await asyncio.wait_for(reader.readexactly(len(ANSWER) * 3), 10) == ANSWER * 3
         expected = HIDDEN if len(body) > 2 else b""
         assert app.bodies == [expected, expected, b""]
