@@ -23,6 +23,7 @@ from billfold.contract.platform import TenantState
 from billfold_server.account_statements import tasks as account_statements_tasks
 from billfold_server.approvals import tasks as approvals_tasks
 from billfold_server.approvals.service import Approvals
+from billfold_server.audit.sealing import Sealer
 from billfold_server.connectors.service import Rails
 from billfold_server.consents import service as consents
 from billfold_server.consents import tasks as consents_tasks
@@ -269,6 +270,7 @@ def _add_background(services: Services) -> None:
     services.rooms[REQUEST_LOG] = request_log.Recorder(services.database, services.registry, services.metrics, personal)
     services.rooms[expansion.EXPANDERS] = EXPANDERS
     services.rooms["deletions"] = Deletions(services.tenants)
+    services.rooms["sealing"] = Sealer(services.database, services.registry.everyone)
     services.rooms["background"] = Background(services.database, active, relay, runner)
 
 
@@ -310,7 +312,7 @@ async def open_services(settings: Settings, *, clock: Clock | None = None) -> As
         await _close(services)
 
 
-_RUNNING: Final = ("background", "rotation", consents_uses.ROOM, REQUEST_LOG, "keeper", "deletions")
+_RUNNING: Final = ("background", "rotation", consents_uses.ROOM, REQUEST_LOG, "keeper", "deletions", "sealing")
 """The rooms that go on for as long as the application is served."""
 
 

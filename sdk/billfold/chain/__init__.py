@@ -24,6 +24,9 @@ nothing to guess it by, and the chain whole.
 ``UNHELD`` lists what an export may say otherwise without contradicting the chain, and why; ``UNHELD_BEFORE`` what more
 of books that began before the chain said whose wallets and accounts are, or what holds were placed as.
 
+The audit trail has a chain of the same construction, which is of its own (``billfold.chain.trail``). What
+``billfold audit export`` has written is read by ``verify_trail_export``.
+
 All hashes are SHA-256, 32 bytes.
 """
 
@@ -65,6 +68,18 @@ from billfold.chain.terms import (
     wallet_terms_leaf,
     wallet_terms_text,
 )
+from billfold.chain.trail import (
+    TRAIL_START,
+    TrailHead,
+    TrailLink,
+    audit_record_leaf,
+    audit_record_text,
+    ordered_leaf,
+    ordered_text,
+    seal_leaf,
+    seal_text,
+)
+from billfold.chain.trail_verification import TrailVerification, TrailVerifier, verify_trail_export
 from billfold.chain.unheld import UNHELD, UNHELD_BEFORE
 from billfold.chain.verification import Verification, Verifier, verify_export
 
@@ -73,6 +88,7 @@ __all__ = [
     "HASH_BYTES",
     "NOTHING",
     "START",
+    "TRAIL_START",
     "UNHELD",
     "UNHELD_BEFORE",
     "BrokenLinkError",
@@ -85,10 +101,16 @@ __all__ = [
     "Link",
     "PostingFacts",
     "StoredLink",
+    "TrailHead",
+    "TrailLink",
+    "TrailVerification",
+    "TrailVerifier",
     "Verification",
     "Verifier",
     "account_terms_leaf",
     "account_terms_text",
+    "audit_record_leaf",
+    "audit_record_text",
     "balances_digest",
     "checkpoint_leaf",
     "checkpoint_text",
@@ -106,11 +128,16 @@ __all__ = [
     "links_for_proof",
     "movement_leaf",
     "movement_text",
+    "ordered_leaf",
+    "ordered_text",
     "root_of_path",
+    "seal_leaf",
+    "seal_text",
     "skipped",
     "tree_root",
     "verify_export",
     "verify_inclusion",
+    "verify_trail_export",
     "wallet_terms_leaf",
     "wallet_terms_text",
 ]

@@ -51,11 +51,14 @@ class Linking:
 
     Args:
         findings: Where to say what is wrong.
-        trusted: A head that is known from elsewhere; the ledger must contain it.
+        trusted: A head that is known from elsewhere; the chain must contain it.
+        start: The head before the first link.
+        whole: What the chain is of, in words.
     """
 
-    def __init__(self, findings: Findings, trusted: Head | None) -> None:
-        self.head: Head = START
+    def __init__(self, findings: Findings, trusted: Head | None, *, start: Head = START, whole: str = "ledger") -> None:
+        self.head: Head = start
+        self._whole = whole
         self.number: int | None = None
         self._findings = findings
         self._trusted = trusted
@@ -72,8 +75,13 @@ class Linking:
         self._detached = self._last_sequence = detached
 
     def take(self, record: LinkRecord) -> None:
+        """Follow the next link, and keep its leaves for the records that come."""
+        self._link = stored = record.stored()
+        self.follow(stored)
+
+    def follow(self, stored: StoredLink) -> None:
         """Follow the next link."""
-        stored, expected = record.stored(), self.head.number + 1
+        expected = self.head.number + 1
         if stored.number > expected:
             self._name_missing_links(stored.number)
             self._go_on_after(stored)
@@ -82,7 +90,7 @@ class Linking:
             self._findings.add(Damage.REORDERED, "link", str(stored.number), fact, link=stored.number)
         else:
             self._follow(stored)
-        self._link, self.number, self._linked_at = stored, stored.number, stored.recorded_at
+        self.number, self._linked_at = stored.number, stored.recorded_at
         if self._trusted is not None and self._trusted.number == stored.number and self._trusted.hash != stored.hash:
             fact = "its hash isn't that of the head which is trusted"
             self._findings.add(Damage.EDITED, "link", str(stored.number), fact, link=stored.number)
@@ -100,10 +108,11 @@ class Linking:
 
     def _go_on_after(self, stored: StoredLink) -> None:
         """Take a broken link's hash as it is stored, so that later links are judged by themselves."""
-        follower, _ = Head(number=stored.number - 1, hash=NOTHING, skips=self.head.skips).extend(
+        head_type = type(self.head)
+        follower, _ = head_type(number=stored.number - 1, hash=NOTHING, skips=self.head.skips).extend(
             [NOTHING], stored.recorded_at
         )
-        self.head = Head(number=stored.number, hash=stored.hash, skips=follower.skips)
+        self.head = head_type(number=stored.number, hash=stored.hash, skips=follower.skips)
 
     def _name_missing_links(self, following: int) -> None:
         first = max(self.head.number + 1, self._missed_to)
@@ -232,11 +241,11 @@ class Linking:
         if trusted is not None and trusted.number < 1 and (trusted.number, trusted.hash) != (START.number, START.hash):
             # No link has such a number, so none was compared.
             number = trusted.number
-            fact = "no ledger has the head which is trusted"
+            fact = f"no {self._whole} has the head which is trusted"
             self._findings.add(Damage.EDITED, "link", str(number), fact, link=number)
         if self._trusted is not None and self._trusted.number > self.head.number:
             number, last = self.head.number + 1, self._trusted.number
-            fact = f"the ledger ends before link {last}, whose head is trusted"
+            fact = f"the {self._whole} ends before link {last}, whose head is trusted"
             self._findings.add(Damage.DROPPED, "link", str(number), fact, link=number)
 
 

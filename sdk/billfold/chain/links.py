@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import ClassVar, Final, Self
 from uuid import UUID
 
 import msgspec
@@ -337,8 +337,10 @@ class Link(msgspec.Struct, frozen=True):
         recorded_at: When the last of its records was written.
         count: How many records it holds.
         root: The root of the tree over their leaves.
+        word: With what its text begins: no link of one chain can pass as one of another.
     """
 
+    word: ClassVar[str] = "link"
     number: int
     previous: bytes
     skip: bytes
@@ -351,7 +353,7 @@ class Link(msgspec.Struct, frozen=True):
         """What is hashed, one fact a line."""
         recorded = (self.recorded_at - _EPOCH) // _MICROSECOND
         hashes = f"{self.previous.hex()}\n{self.skip.hex()}"
-        return f"link\n{self.number}\n{hashes}\n{recorded}\n{self.count}\n{self.root.hex()}"
+        return f"{self.word}\n{self.number}\n{hashes}\n{recorded}\n{self.count}\n{self.root.hex()}"
 
     @property
     def hash(self) -> bytes:
@@ -393,13 +395,15 @@ class Head(msgspec.Struct, frozen=True):
         hash: Its hash.
         skips: The hashes of the links ``skipped(number)``, ``skipped(skipped(number))`` and so on, end to end, without
             link 0; at most 32 bytes for each doubling of the chain.
+        link_type: What the links of its chain are.
     """
 
+    link_type: ClassVar[type[Link]] = Link
     number: int
     hash: bytes
     skips: bytes = b""
 
-    def extend(self, leaves: Sequence[bytes], recorded_at: datetime) -> tuple["Head", Link]:
+    def extend(self, leaves: Sequence[bytes], recorded_at: datetime) -> tuple[Self, Link]:
         """Return the head after one more link, and the link.
 
         Args:
@@ -415,7 +419,7 @@ class Head(msgspec.Struct, frozen=True):
             # The two links skipped to from here lie equally far apart: the new one reaches behind both.
             skips = self.skips[HASH_BYTES:]
             skip = skips[:HASH_BYTES] or NOTHING
-        link = Link(
+        link = self.link_type(
             number=number,
             previous=self.hash,
             skip=skip,
@@ -423,9 +427,9 @@ class Head(msgspec.Struct, frozen=True):
             count=len(leaves),
             root=tree_root(leaves),
         )
-        return Head(number=number, hash=link.hash, skips=skips), link
+        return type(self)(number=number, hash=link.hash, skips=skips), link
 
-    def follow(self, stored: StoredLink) -> "Head":
+    def follow(self, stored: StoredLink) -> Self:
         """Return the head after a stored link, once it is certain that it follows.
 
         Raises:

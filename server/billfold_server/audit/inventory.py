@@ -30,7 +30,17 @@ INVENTORY: Final = Inventory(
         NotPersonal(
             table="audit_records",
             because="names of fields and wire ids; nothing personal may be a fact, which a test of each room sees",
-            columns="id action object_id request_id facts recorded_at",
+            columns="id action object_id request_id facts recorded_at link salt",
+        ),
+        NotPersonal(
+            table="audit_links",
+            because="hashes of salted records, and their ids; the salt goes with the record",
+            columns="number sealed_at leaves record_ids ordered ordered_to hash",
+        ),
+        NotPersonal(
+            table="audit_head",
+            because="the newest link",
+            columns="id number hash skips sealed_at ordered_to",
         ),
     ),
 )

@@ -45,6 +45,7 @@ SEEDING: Final = "seeding"
 KEPT: Final = frozenset(
     {
         "api_clients",
+        "audit_head",
         "audit_records",
         "consent_evidence_head",
         "encryption_keys",
@@ -75,6 +76,9 @@ WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p'
 ORDER BY c.relname
 """
 _ANEW: Final = (
+    # Links hold who ordered transfers that are gone, so the trail is sealed again from its beginning.
+    "UPDATE audit_head SET number = 0, hash = decode(repeat('00', 32), 'hex'), skips = '', ordered_to = NULL",
+    "UPDATE audit_records SET link = NULL, salt = NULL WHERE link IS NOT NULL",
     "UPDATE consent_evidence_head SET number = 0, digest = decode(repeat('00', 32), 'hex')",
     """
     UPDATE tenant_clock SET offset_us = 0, frozen_at = NULL, advancing_to = NULL, advancing_freeze = NULL,

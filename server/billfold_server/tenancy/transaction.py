@@ -232,13 +232,14 @@ class Database:
         *,
         lock_timeout_ms: int = LOCK_TIMEOUT_MS,
         statement_timeout_ms: int = STATEMENT_TIMEOUT_MS,
+        snapshot: bool = False,
         at_once: bool = False,
     ) -> "_Scope[PlatformTx]":
         """Open a transaction on the platform's own tables. Arguments and errors are those of ``tx``."""
         return _Scope(
             self,
             self._acquire_shared,
-            functools.partial(self._begin_platform, lock_timeout_ms, statement_timeout_ms),
+            functools.partial(self._begin_platform, lock_timeout_ms, statement_timeout_ms, snapshot=snapshot),
             PlatformTx,
             at_once=at_once,
         )
@@ -312,9 +313,9 @@ class Database:
     async def _acquire_shared(self) -> Lease:
         return await self.pools.acquire(Login("platform"))
 
-    async def _begin_platform(self, lock_timeout_ms: int, statement_timeout_ms: int) -> str:
-        deployment = await self.deployment()
-        return opening(deployment.platform_role, PLATFORM_SCHEMA, lock_timeout_ms, statement_timeout_ms, snapshot=False)
+    async def _begin_platform(self, lock_timeout_ms: int, statement_timeout_ms: int, *, snapshot: bool) -> str:
+        role = (await self.deployment()).platform_role
+        return opening(role, PLATFORM_SCHEMA, lock_timeout_ms, statement_timeout_ms, snapshot=snapshot)
 
     async def finish(self, lease: Lease, sql: str) -> None:
         """End a transaction and give its connection back, also if the caller is cancelled meanwhile.
