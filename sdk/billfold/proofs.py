@@ -19,7 +19,7 @@ can't show the entry any longer.
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -40,9 +40,12 @@ from billfold.contract.ledger import (
     ProofLink,
 )
 from billfold.contract.oauth import JwkSet
+from billfold.contract.platform import AUDIT_HEAD_TYPE, AuditHead, AuditHeadClaims
 from billfold.ids import Prefix
 
-__all__ = ["InvalidProofError", "ProvenEntry", "ProvenPosting", "verify_head", "verify_proof"]
+__all__ = ["InvalidProofError", "ProvenEntry", "ProvenPosting", "verify_audit_head", "verify_head", "verify_proof"]
+
+C = TypeVar("C", bound=msgspec.Struct)
 
 _ALGORITHM: Final = "ES256"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -90,7 +93,7 @@ def verify_head(head: LedgerHead, keys: JwkSet | Mapping[str, Any], *, issuer: s
         InvalidProofError: By ``fact``: ``signature`` (nobody with such a key has signed it, or another tenant has) or
             ``head`` (it was signed, but says something else).
     """
-    claims = _claims(head, keys)
+    claims = _claims(head, keys, LedgerHeadClaims, LEDGER_HEAD_TYPE)
     if claims.iss != issuer.rstrip("/"):
         _refuse("signature", head.number, "the head was signed by another issuer than the one that was named")
     said = LedgerHeadClaims(
@@ -101,7 +104,27 @@ def verify_head(head: LedgerHead, keys: JwkSet | Mapping[str, Any], *, issuer: s
     return Head(number=head.number, hash=_digest(head.hash, "head", head.number))
 
 
-def _claims(head: LedgerHead, keys: JwkSet | Mapping[str, Any]) -> LedgerHeadClaims:
+def verify_audit_head(head: AuditHead, keys: JwkSet | Mapping[str, Any], *, issuer: str) -> Head:
+    """Verify the signed head of an audit trail, and return it as the chain knows it, to keep it.
+
+    Args:
+        head: What ``billfold.audit_records.head()`` returned, or somebody else has kept.
+        keys: The JWKS of the tenant, or of the platform, got from a place that is trusted.
+        issuer: The base URL of the tenant, or of the platform, which must be the one that signed.
+
+    Raises:
+        InvalidProofError: As ``verify_head``.
+    """
+    claims = _claims(head, keys, AuditHeadClaims, AUDIT_HEAD_TYPE)
+    if claims.iss != issuer.rstrip("/"):
+        _refuse("signature", head.number, "the head was signed by another issuer than the one that was named")
+    said = AuditHeadClaims(iss=claims.iss, number=head.number, hash=head.hash, sealed_at=head.sealed_at)
+    if claims != said:
+        raise InvalidProofError("head", head.number)
+    return Head(number=head.number, hash=_digest(head.hash, "head", head.number))
+
+
+def _claims(head: LedgerHead | AuditHead, keys: JwkSet | Mapping[str, Any], claims_type: type[C], typ: str) -> C:
     published = msgspec.to_builtins(keys) if isinstance(keys, JwkSet) else keys
     by_id = {key.get("kid"): key for key in published.get("keys", ())}
     if not by_id:
@@ -112,12 +135,12 @@ def _claims(head: LedgerHead, keys: JwkSet | Mapping[str, Any]) -> LedgerHeadCla
             _refuse("signature", head.number, "none of the keys that were given has signed it")
         # The algorithm is fixed here, and never read from what is verified.
         signed = jws.deserialize_compact(head.jws, ECKey.import_key(by_id[kid]), algorithms=[_ALGORITHM])
-        claims = msgspec.json.decode(signed.payload, type=LedgerHeadClaims)
+        claims = msgspec.json.decode(signed.payload, type=claims_type)
     except InvalidProofError:
         raise
     except (JoseError, ValueError, TypeError, msgspec.MsgspecError):
         raise InvalidProofError("signature", head.number) from None
-    if signed.headers().get("typ") != LEDGER_HEAD_TYPE:
+    if signed.headers().get("typ") != typ:
         _refuse("signature", head.number)
     return claims
 

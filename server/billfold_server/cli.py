@@ -200,6 +200,7 @@ SECTIONS = {
     "ledger": Section(
         "billfold_server.ledger.commands", "ledger", "Verify, export and import a tenant's books.", open_services
     ),
+    "audit": Section("billfold_server.audit.commands", "audit", "Verify, seal and export audit trails.", open_services),
     "vault": Section(
         "billfold_server.serving.vault.commands",
         "vault",

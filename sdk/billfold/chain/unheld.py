@@ -75,8 +75,8 @@ UNHELD: Final[Mapping[type, Mapping[str, str]]] = {
         **_TIMES,
     },
     TransferRecord: {
-        "actor": "it is written for the audit trail, beside the chain",
-        "request_id": "it is written for the audit trail, beside the chain",
+        "actor": "it is written for the audit trail, whose own chain holds it",
+        "request_id": "it is written for the audit trail, whose own chain holds it",
     },
     RowRecord: {
         "table": "no chain commits to other rooms' rows; they only come in order, table by table",

@@ -388,6 +388,7 @@ TEST_WEBHOOK_ENDPOINT: Final = Operation(
 ROTATE_WEBHOOK_SECRET: Final = Operation(
     "POST", "/v1/webhook-endpoints/{webhook_endpoint_id}/rotate-secret", webhooks.WebhookSecret
 )
+GET_AUDIT_HEAD: Final = Operation("GET", "/v1/audit-head", platform.AuditHead)
 LIST_AUDIT_RECORDS: Final = paged("/v1/audit-records", platform.AuditRecord)
 
 LIST_TENANTS: Final = paged("/platform/v1/tenants", platform.Tenant)
@@ -410,6 +411,7 @@ DISABLE_OPERATOR: Final = Operation("POST", "/platform/v1/users/{user_id}/disabl
 ENABLE_OPERATOR: Final = Operation("POST", "/platform/v1/users/{user_id}/enable", operators.Operator)
 UNLOCK_OPERATOR: Final = Operation("POST", "/platform/v1/users/{user_id}/unlock", operators.Operator)
 SIGN_OPERATOR_OUT: Final = Operation("POST", "/platform/v1/users/{user_id}/sign-out", users.SignedOut)
+GET_PLATFORM_AUDIT_HEAD: Final = Operation("GET", "/platform/v1/audit-head", platform.AuditHead)
 LIST_PLATFORM_AUDIT_RECORDS: Final = paged("/platform/v1/audit-records", platform.AuditRecord)
 
 OPERATIONS: Final[tuple[Operation[object], ...]] = tuple(

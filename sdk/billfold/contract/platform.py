@@ -1,16 +1,21 @@
 """What a tenant shows of itself: brand and currencies, clock, events and audit; and what operators see of tenants."""
 
+from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from billfold.contract.common import AuditRecordId, EventId, Instant, JobId, LongText, PartnerId, Request, Response
+from billfold.contract.ledger import Digest
 from billfold.money import CurrencyCode
 
 __all__ = [
+    "AUDIT_HEAD_TYPE",
     "AdvanceClock",
     "ApplyTenant",
+    "AuditHead",
+    "AuditHeadClaims",
     "AuditRecord",
     "ChangeTenantState",
     "DeadJob",
@@ -162,6 +167,38 @@ class AuditRecord(Response, frozen=True, kw_only=True):
     request_id: str | None
     facts: dict[str, Any]
     recorded_at: Instant
+
+
+AUDIT_HEAD_TYPE: Final = "audit-head+jwt"
+"""The ``typ`` of the header of an audit trail's signed head."""
+
+
+class AuditHead(Response, frozen=True, kw_only=True):
+    """The newest link of an audit trail's hash chain, signed: it stands for everything that is sealed so far.
+
+    What was recorded is sealed within about a minute. Keep the head, or publish it: a trail that is changed later no
+    longer leads to it.
+    """
+
+    number: Annotated[int, Meta(description="The link's number; 0 where nothing has been sealed.")]
+    hash: Digest
+    sealed_at: Annotated[Instant, Meta(description="When it was made; at number 0, when the chain began.")]
+    jws: Annotated[
+        str,
+        Meta(
+            description="A compact JWS (RFC 7515, ES256, `typ` audit-head+jwt) of `iss` and the members above, by a "
+            "key of the issuer's JWKS."
+        ),
+    ]
+
+
+class AuditHeadClaims(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a signed head says: the issuer, a tenant's or the platform's, and the members of ``AuditHead``."""
+
+    iss: str
+    number: int
+    hash: str
+    sealed_at: datetime
 
 
 class ApplyTenant(Request, frozen=True, kw_only=True):

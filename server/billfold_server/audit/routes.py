@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from billfold import ids
 from billfold.contract.common import Page
-from billfold.contract.platform import AuditRecord
+from billfold.contract.platform import AUDIT_HEAD_TYPE, AuditHead, AuditRecord
 from billfold.ids import Prefix
 from billfold_server.audit import service
 from billfold_server.http.pagination import DEFAULT_LIMIT, Cursor, Limit
@@ -62,6 +62,29 @@ async def list_audit_records(
     return call.page(_KIND, records, limit, key=_position)
 
 
+@routes.get("/v1/audit-head", scope="audit:read")
+async def get_audit_head(call: Call) -> AuditHead:
+    """Show the signed head of the audit trail's hash chain.
+
+    It stands for everything that is sealed so far, which is done within about a minute of what was recorded. Whoever
+    keeps it notices a trail that is changed later.
+    """
+    async with call.tx() as tx:
+        head = await service.get_head(tx)
+    return await _signed(call, head)
+
+
+@platform_routes.get("/platform/v1/audit-head", scope="platform:audit:read")
+async def get_platform_audit_head(call: Call) -> AuditHead:
+    """Show the signed head of the hash chain of what operators did.
+
+    It stands for everything that is sealed so far, which is done within about a minute of what was recorded.
+    """
+    async with call.services.database.platform_tx() as tx:
+        head = await service.get_head(tx)
+    return await _signed(call, head)
+
+
 @platform_routes.get("/platform/v1/audit-records", scope="platform:audit:read")
 async def list_platform_audit_records(
     call: Call,
@@ -81,6 +104,13 @@ async def list_platform_audit_records(
             tx, object_id=object_id, action=action, before=UUID(str(after[0])) if after else None, limit=limit + 1
         )
     return call.page(_PLATFORM_KIND, records, limit, key=_position)
+
+
+async def _signed(call: Call, head: service.HeadRow) -> AuditHead:
+    identity = call.services.identity
+    realm = identity.realm(call.tenant_or_none)
+    claims = service.head_claims(head, realm.issuer)
+    return service.signed_head(claims, await identity.attest(realm, AUDIT_HEAD_TYPE, claims))
 
 
 def _position(record: AuditRecord) -> list[str]:

@@ -2,7 +2,8 @@
 
 A record is written by the transaction that changes what it tells of, so there is no change without its record and no
 record of a change that was rolled back. The role that serves requests may add records and read them, and nothing else;
-what is more than a year old it may delete, which the tenant's retention does.
+what is more than a year old it may delete, which the tenant's retention does. Who has more rights than that role is
+noticed all the same: a chain holds what was recorded, soon after (``sealing``, ADR 67).
 
 What moves money between wallets, or in and out of them, has no second row here: its own row says who ordered it in
 which request, is never changed either, and is shown among the records (ADR 25).
@@ -17,14 +18,27 @@ import msgspec
 
 from billfold import ids
 from billfold.clock import SystemClock
-from billfold.contract.platform import AuditRecord
+from billfold.contract.platform import AuditHead, AuditHeadClaims, AuditRecord
 from billfold.ids import Prefix
-from billfold_server.audit import queries
+from billfold_server.audit import queries, seal_queries
 from billfold_server.db.sets import Write, write_all
 from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["NewAuditRecord", "list_records", "new_record", "record", "sweep", "with_program", "writes"]
+__all__ = [
+    "HeadMissingError",
+    "HeadRow",
+    "NewAuditRecord",
+    "get_head",
+    "head_claims",
+    "list_records",
+    "new_record",
+    "record",
+    "signed_head",
+    "sweep",
+    "with_program",
+    "writes",
+]
 
 _NOBODY: Final = UUID(int=0)
 
@@ -198,3 +212,57 @@ async def sweep(tx: Tx, before: datetime, limit: int) -> int:
     The database lets nobody who serves requests delete what is younger than a year.
     """
     return len(await tx.fetch(f"{queries.DELETE} RETURNING id", before, ids.uuid7_at(before), limit))
+
+
+class HeadMissingError(Exception):
+    """The head of a trail's chain is gone, which no command does."""
+
+
+class HeadRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The head of a trail's chain.
+
+    Attributes:
+        number: The newest link's number; 0 where there is none.
+        hash: Its hash.
+        skips: What the next link needs of those before.
+        sealed_at: When it was made.
+        ordered_to: The newest transfer that is sealed.
+    """
+
+    number: int
+    hash: bytes
+    skips: bytes
+    sealed_at: datetime
+    ordered_to: UUID | None
+
+
+async def get_head(tx: Tx) -> HeadRow:
+    """Return the head of a trail's chain.
+
+    Raises:
+        HeadMissingError: It is gone.
+    """
+    rows = await tx.fetch(seal_queries.HEAD)
+    if not rows:
+        raise HeadMissingError
+    return HeadRow(**dict(rows[0]))
+
+
+def head_claims(head: HeadRow, issuer: str) -> AuditHeadClaims:
+    """Return what is signed of a head.
+
+    Args:
+        head: The head.
+        issuer: The base URL of the tenant or of the platform.
+    """
+    return AuditHeadClaims(iss=issuer, number=head.number, hash=head.hash.hex(), sealed_at=head.sealed_at)
+
+
+def signed_head(claims: AuditHeadClaims, jws: str) -> AuditHead:
+    """Return a head as the API shows it.
+
+    Args:
+        claims: What was signed.
+        jws: The signature over it.
+    """
+    return AuditHead(number=claims.number, hash=claims.hash, sealed_at=claims.sealed_at, jws=jws)

@@ -25,19 +25,16 @@ from billfold.chain.trail_lines import (
     trail_line_name,
 )
 from billfold_server.audit import seal_queries as queries
+from billfold_server.audit.service import HeadMissingError, get_head
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.transaction import LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS, Database, TenantTx, Tx
 
-__all__ = ["export_trail", "get_head", "open_trail", "read_trail", "record_line", "verify_trail"]
+__all__ = ["export_trail", "open_trail", "read_trail", "record_line", "verify_trail"]
 
 _LONG_MS: Final = 3_600_000
 _LINKS: Final = 20
 """Each of half a megabyte at most."""
 _WINDOW: Final = 1_000
-
-
-class HeadMissingError(Exception):
-    """The trail's head is gone, which no command does."""
 
 
 def open_trail(
@@ -86,18 +83,6 @@ async def export_trail(database: Database, tenant: TenantRef | None) -> AsyncIte
             yield encode_trail_line(line)
 
 
-async def get_head(tx: Tx) -> Any:
-    """Return the row of a trail's head.
-
-    Raises:
-        HeadMissingError: It is gone.
-    """
-    row = await tx.fetchrow(queries.HEAD)
-    if row is None:
-        raise HeadMissingError
-    return row
-
-
 async def read_trail(tx: Tx) -> AsyncIterator[TrailLine]:
     """Yield the lines of a trail in the order of an export; the transaction must see it as of one moment.
 
@@ -114,7 +99,7 @@ async def read_trail(tx: Tx) -> AsyncIterator[TrailLine]:
 async def _lines(tx: Tx) -> AsyncIterator[TrailLine]:
     tenant = tx.tenant.slug if isinstance(tx, TenantTx) else None
     oldest: UUID | None = await tx.fetchval(queries.OLDEST)
-    yield TrailHeadLine(format=TRAIL_FORMAT, tenant=tenant, oldest=oldest, **dict(await get_head(tx)))
+    yield TrailHeadLine(format=TRAIL_FORMAT, tenant=tenant, oldest=oldest, **msgspec.structs.asdict(await get_head(tx)))
     ordered = _Ordered(tx)
     sealed = 0
     async for link in _links(tx):

@@ -1,8 +1,6 @@
 """``billfold ledger``: a tenant's books on the command line."""
 
 import asyncio
-import os
-import secrets
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
@@ -27,6 +25,7 @@ from billfold_server.ledger.detaching import Detached, DetachRefusedError, detac
 from billfold_server.ledger.export import UnreadableError, count_sealed, export_ledger, verify_ledger
 from billfold_server.ledger.importing import ImportRefusedError, import_ledger
 from billfold_server.ledger.recording import NotRecordedError, Recorded, record_terms
+from billfold_server.private_files import open_private
 from billfold_server.tenancy.context import COMMAND_LINE
 from billfold_server.tenancy.service import AHEAD, Partitioned
 
@@ -39,7 +38,6 @@ OpenServices = Callable[[], AbstractAsyncContextManager["Services"]]
 """Opens the server's parts for a command, and closes them after."""
 
 _BROKEN: Final = 1
-_PRIVATE: Final = 0o600
 _EVERY: Final = 10_000
 _tenant_option = click.option("--tenant", required=True, metavar="SLUG", help="The tenant whose books they are.")
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
@@ -221,39 +219,11 @@ def export(open_services: OpenServices, tenant: str, output: str, *, as_json: bo
                         advance(number)
 
     try:
-        with _opened(output) as stream:
+        with open_private(output) as stream:
             asyncio.run(run(stream))
     except UnreadableError as unreadable:
         click.echo(f"The export isn't whole, since {unreadable}: see billfold ledger verify.", err=True)
         raise click.exceptions.Exit(_BROKEN) from None
-
-
-@contextmanager
-def _opened(output: str) -> Iterator[BinaryIO]:
-    """Open what is written to; a file belongs to its owner alone from its first byte on.
-
-    What was there stays until all is written, so that neither a failure nor a tenant's name that was mistyped costs
-    somebody the export of yesterday.
-    """
-    if output == "-":
-        yield sys.stdout.buffer
-        return
-    path = Path(output).resolve()
-    if path.exists() and not path.is_file():
-        # A pipe, or a device.
-        with path.open("wb") as stream:
-            yield stream
-        return
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE), "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
 
 
 @ledger.command("import")

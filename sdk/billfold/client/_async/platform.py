@@ -7,7 +7,7 @@ from billfold.client import _encoding as encoding
 from billfold.client import _operations as operations
 from billfold.client._async.resource import AsyncPages, AsyncResource
 from billfold.contract.operators import EnrolmentHalf, Operator
-from billfold.contract.platform import AuditRecord, DeadJob, Tenant
+from billfold.contract.platform import AuditHead, AuditRecord, DeadJob, Tenant
 from billfold.contract.users import SignedOut, UserState
 
 __all__ = ["AsyncDeadJobs", "AsyncOperators", "AsyncPlatformAuditRecords", "AsyncTenants"]
@@ -218,6 +218,13 @@ class AsyncPlatformAuditRecords(AsyncResource):
     """What operators did with tenants and clients, and why: ``platform.audit_records``."""
 
     __slots__ = ()
+
+    async def head(self) -> AuditHead:
+        """Return the signed head of the trail's hash chain, which stands for everything that is sealed so far.
+
+        Whoever keeps it notices a trail that is changed later; ``billfold.proofs.verify_audit_head`` verifies it.
+        """
+        return await self._ask(operations.GET_PLATFORM_AUDIT_HEAD)
 
     def list(
         self,

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from billfold.client import _encoding as encoding
 from billfold.client import _operations as operations
 from billfold.client._async.resource import AsyncPages, AsyncResource
-from billfold.contract.platform import AuditRecord, Event, TenantClock, TenantInfo
+from billfold.contract.platform import AuditHead, AuditRecord, Event, TenantClock, TenantInfo
 
 __all__ = ["AsyncAuditRecords", "AsyncClock", "AsyncEvents", "AsyncTenant"]
 
@@ -93,6 +93,13 @@ class AsyncAuditRecords(AsyncResource):
     """Who did what, and why: ``billfold.audit_records``."""
 
     __slots__ = ()
+
+    async def head(self) -> AuditHead:
+        """Return the signed head of the trail's hash chain, which stands for everything that is sealed so far.
+
+        Whoever keeps it notices a trail that is changed later; ``billfold.proofs.verify_audit_head`` verifies it.
+        """
+        return await self._ask(operations.GET_AUDIT_HEAD)
 
     def list(
         self,

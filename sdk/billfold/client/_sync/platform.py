@@ -9,7 +9,7 @@ from billfold.client import _encoding as encoding
 from billfold.client import _operations as operations
 from billfold.client._sync.resource import Pages, Resource
 from billfold.contract.operators import EnrolmentHalf, Operator
-from billfold.contract.platform import AuditRecord, DeadJob, Tenant
+from billfold.contract.platform import AuditHead, AuditRecord, DeadJob, Tenant
 from billfold.contract.users import SignedOut, UserState
 
 __all__ = ["DeadJobs", "Operators", "PlatformAuditRecords", "Tenants"]
@@ -220,6 +220,13 @@ class PlatformAuditRecords(Resource):
     """What operators did with tenants and clients, and why: ``platform.audit_records``."""
 
     __slots__ = ()
+
+    def head(self) -> AuditHead:
+        """Return the signed head of the trail's hash chain, which stands for everything that is sealed so far.
+
+        Whoever keeps it notices a trail that is changed later; ``billfold.proofs.verify_audit_head`` verifies it.
+        """
+        return self._ask(operations.GET_PLATFORM_AUDIT_HEAD)
 
     def list(
         self,

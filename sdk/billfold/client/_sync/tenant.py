@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from billfold.client import _encoding as encoding
 from billfold.client import _operations as operations
 from billfold.client._sync.resource import Pages, Resource
-from billfold.contract.platform import AuditRecord, Event, TenantClock, TenantInfo
+from billfold.contract.platform import AuditHead, AuditRecord, Event, TenantClock, TenantInfo
 
 __all__ = ["AuditRecords", "Clock", "Events", "Tenant"]
 
@@ -95,6 +95,13 @@ class AuditRecords(Resource):
     """Who did what, and why: ``billfold.audit_records``."""
 
     __slots__ = ()
+
+    def head(self) -> AuditHead:
+        """Return the signed head of the trail's hash chain, which stands for everything that is sealed so far.
+
+        Whoever keeps it notices a trail that is changed later; ``billfold.proofs.verify_audit_head`` verifies it.
+        """
+        return self._ask(operations.GET_AUDIT_HEAD)
 
     def list(
         self,

@@ -1,0 +1,253 @@
+"""``billfold audit``: the chain of an audit trail on the command line."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from billfold import ids
+from billfold.chain import HASH_BYTES, Head, TrailVerification
+from billfold.contract.platform import AUDIT_HEAD_TYPE, AuditHead
+from billfold.ids import Prefix
+from billfold_server.audit import service
+from billfold_server.audit.sealing import Sealed, seal
+from billfold_server.audit.trail_reading import export_trail, open_trail, verify_trail
+from billfold_server.private_files import open_private
+from billfold_server.tenancy.context import COMMAND_LINE, TenantRef
+
+if TYPE_CHECKING:
+    from billfold_server.http.services import Services
+
+__all__ = ["audit"]
+
+OpenServices = Callable[[], AbstractAsyncContextManager["Services"]]
+"""Opens the server's parts for a command, and closes them after."""
+
+_BROKEN: Final = 1
+_LATE: Final = timedelta(minutes=5)
+"""After so long it is worth a look why something isn't sealed."""
+
+
+def _trail_options(command: Callable[..., None]) -> Callable[..., None]:
+    platform = click.option("--platform", is_flag=True, help="The platform's own trail: what operators did.")
+    tenant = click.option("--tenant", metavar="SLUG", help="The tenant whose trail it is.")
+    as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
+    return tenant(platform(as_json(command)))
+
+
+@click.group()
+def audit() -> None:
+    """Verify, seal and export audit trails."""
+
+
+@audit.command()
+@_trail_options
+@click.option("--trusted", metavar="NUMBER:HASH", help="A head that was kept earlier; the trail must contain it.")
+@click.option(
+    "--head",
+    "kept",
+    type=click.File("rb"),
+    help="The file of such a head, as billfold audit head --json has written it.",
+)
+@click.pass_obj
+def verify(
+    open_services: OpenServices,
+    tenant: str | None,
+    trusted: str | None,
+    kept: BinaryIO | None,
+    *,
+    platform: bool,
+    as_json: bool,
+) -> None:
+    """Check that an audit trail is as it was written.
+
+    Every record, and who ordered each transfer, is compared with the trail's hash chain; the first one that was edited,
+    dropped, inserted or reordered is named. Records that were deleted after the time for which they are kept are
+    counted. What isn't sealed yet can't be checked, and is counted, too. Exits with 1 where something is broken.
+    """
+    _check_trail(tenant, platform=platform)
+    head = _trusted(trusted, kept)
+
+    async def run() -> TrailVerification:
+        async with open_services() as services:
+            return await verify_trail(services.database, await _find(services, tenant), trusted=head)
+
+    found = asyncio.run(run())
+    if as_json:
+        document = {
+            "tenant": tenant,
+            "ok": found.ok,
+            "head": {"number": found.head.number, "hash": found.head.hash.hex()},
+            "findings": found.findings,
+            "further": found.further,
+            "counts": found.counts,
+            "deleted": found.deleted,
+            "deleted_to": found.deleted_to,
+            "unsealed": found.unsealed,
+            "unsealed_since": found.unsealed_since,
+        }
+        click.echo(msgspec.json.encode(document).decode())
+    else:
+        _print(_name(tenant), found)
+    if not found.ok:
+        raise click.exceptions.Exit(_BROKEN)
+
+
+def _print(name: str, found: TrailVerification) -> None:
+    if found.ok:
+        records, transfers = found.counts.get("audit_record", 0), found.counts.get("ordered", 0)
+        click.echo(
+            f"The audit trail of {name} is as it was written: {records:,} records and who ordered {transfers:,} "
+            f"transfers, in {found.head.number:,} links."
+        )
+        click.echo(f"Head: {found.head.number}:{found.head.hash.hex()}")
+    else:
+        table = Table("What", "Object", "What was found", title=f"Audit trail of {name}")
+        for finding in found.findings:
+            table.add_row(finding.damage.value, f"{finding.record.replace('_', ' ')} {finding.id or ''}", finding.fact)
+        if found.further:
+            table.add_row("…", "", f"and {found.further:,} more")
+        Console().print(table)
+    if found.deleted_to is not None:
+        click.echo(
+            f"{found.deleted:,} records up to {found.deleted_to.date()} were deleted, having been kept for long."
+        )
+    if found.unsealed_since is not None:
+        late = datetime.now(UTC) - found.unsealed_since > _LATE
+        why = "; look why no server seals them, or do it by billfold audit seal" if late else ""
+        since = found.unsealed_since.isoformat()
+        click.echo(f"{found.unsealed:,} records and transfers aren't sealed yet, the oldest since {since}{why}.")
+
+
+@audit.command("seal")
+@_trail_options
+@click.pass_obj
+def seal_(open_services: OpenServices, tenant: str | None, *, platform: bool, as_json: bool) -> None:
+    """Seal now what was recorded, rather than within the next minute.
+
+    A server does so by itself about twice a minute.
+    """
+    _check_trail(tenant, platform=platform)
+
+    async def run() -> Sealed:
+        async with open_services() as services:
+            return await seal(services.database, await _find(services, tenant), wait=True)
+
+    done = asyncio.run(run())
+    if as_json:
+        click.echo(msgspec.json.encode(done).decode())
+    else:
+        what = f"{done.records:,} records and {done.transfers:,} transfers of {_name(tenant)}"
+        click.echo(f"Sealed {what} in {done.links:,} links.")
+
+
+@audit.command()
+@_trail_options
+@click.pass_obj
+def head(open_services: OpenServices, tenant: str | None, *, platform: bool, as_json: bool) -> None:
+    """Show the signed head of the trail's hash chain, to be kept or published.
+
+    A trail that is changed later no longer leads to it: billfold audit verify --trusted NUMBER:HASH.
+    """
+    _check_trail(tenant, platform=platform)
+
+    async def run() -> AuditHead:
+        async with open_services() as services:
+            found = await _find(services, tenant)
+            async with open_trail(services.database, found) as tx:
+                newest = await service.get_head(tx)
+            realm = services.identity.realm(found)
+            claims = service.head_claims(newest, realm.issuer)
+            return service.signed_head(claims, await services.identity.attest(realm, AUDIT_HEAD_TYPE, claims))
+
+    try:
+        signed = asyncio.run(run())
+    except service.HeadMissingError:
+        click.echo("Nothing is signed, since the head is gone: see billfold audit verify.", err=True)
+        raise click.exceptions.Exit(_BROKEN) from None
+    if as_json:
+        click.echo(msgspec.json.encode(signed).decode())
+    else:
+        click.echo(f"Head:      {signed.number}:{signed.hash}")
+        click.echo(f"Sealed:    {signed.sealed_at.isoformat()}")
+        click.echo(f"Signature: {signed.jws}")
+
+
+@audit.command()
+@_trail_options
+@click.option(
+    "--output", type=click.Path(dir_okay=False), default="-", help="Where the lines go; standard output if absent."
+)
+@click.pass_obj
+def export(open_services: OpenServices, tenant: str | None, output: str, *, platform: bool, as_json: bool) -> None:
+    """Stream a whole audit trail as JSON lines, as of one moment.
+
+    That is its chain, its records, and who ordered each transfer. billfold.chain.verify_trail_export verifies it
+    without a server. It says who did what and why, so a file is made readable for its owner only. --json has no effect:
+    the export is JSON lines anyway.
+    """
+    del as_json
+    _check_trail(tenant, platform=platform)
+
+    async def run(stream: BinaryIO) -> None:
+        async with open_services() as services:
+            found = await _find(services, tenant)
+            async with open_trail(services.database, found) as tx:
+                of = "platform" if found is None else ids.encode(Prefix.TENANT, found.id)
+                await service.record(tx, service.new_record(COMMAND_LINE, "audit.exported", of))
+            async for line in export_trail(services.database, found):
+                stream.write(line + b"\n")
+
+    try:
+        with open_private(output) as stream:
+            asyncio.run(run(stream))
+    except service.HeadMissingError:
+        click.echo("The export isn't whole, since the head is gone: see billfold audit verify.", err=True)
+        raise click.exceptions.Exit(_BROKEN) from None
+
+
+def _check_trail(tenant: str | None, *, platform: bool) -> None:
+    """See that exactly one trail was named, before anything is opened."""
+    if (tenant is None) is not platform:
+        msg = "name one trail: --tenant SLUG, or --platform"
+        raise click.UsageError(msg)
+
+
+async def _find(services: "Services", tenant: str | None) -> TenantRef | None:
+    return None if tenant is None else await services.registry.get(tenant)
+
+
+def _name(tenant: str | None) -> str:
+    return "the platform" if tenant is None else tenant
+
+
+def _trusted(text: str | None, kept: BinaryIO | None) -> Head | None:
+    """Return the head that was kept, in whichever way it was given."""
+    if text is not None and kept is not None:
+        msg = "give --trusted or --head"
+        raise click.UsageError(msg)
+    if kept is not None:
+        try:
+            read: dict[str, Any] = msgspec.json.decode(kept.read(), type=dict[str, Any])
+            text = f"{read['number']}:{read['hash']}"
+        except (msgspec.MsgspecError, KeyError):
+            msg = "it isn't what billfold audit head --json has written"
+            raise click.BadParameter(msg, param_hint="--head") from None
+    if text is None:
+        return None
+    number, _, digest = text.partition(":")
+    try:
+        head = Head(number=int(number), hash=bytes.fromhex(digest))
+    except ValueError:
+        head = None
+    # Of a head that no trail can have nothing would be seen.
+    if head is None or head.number < 0 or len(head.hash) != HASH_BYTES:
+        msg = "it is a number, a colon and a hash in hexadecimal"
+        raise click.BadParameter(msg, param_hint="--trusted" if kept is None else "--head")
+    return head
