@@ -46,6 +46,7 @@ _SENTENCES: Final = {
 OPERATORS: Final = frozenset(
     {
         "adopt-keyring",
+        "audit",
         "certs",
         "clients",
         "consents",

@@ -167,6 +167,8 @@ async def _empty(owner: Tx, caller: Caller) -> None:
     """Take everything out that isn't kept, in one transaction."""
     # Whoever writes to the ledger ends first, and knows afterwards that what it remembers holds no longer.
     await owner.execute("SELECT 1 FROM ledger_head FOR UPDATE")
+    # Whoever seals the audit trail ends first, too.
+    await owner.execute("SELECT 1 FROM audit_head FOR UPDATE")
     found = [row["name"] for row in await owner.fetch(_TABLES)]
     apart = {"parties", "users", *_OF_USERS}
     names = ", ".join(f'"{name}"' for name in found if name not in KEPT | apart)
