@@ -180,7 +180,7 @@ def unauthenticated(around: Surroundings, operation: Operation) -> httpx.Respons
 def forbidden(around: Surroundings, operation: Operation) -> httpx.Response:
     """Show a token that lacks the scope, or come to a suspended tenant."""
     if not operation.at_deployment:
-        poor = operation.needs_token and operation.operation_id != "listAuditRecords"
+        poor = operation.needs_token and operation.operation_id not in {"listAuditRecords", "getAuditHead"}
         if poor:
             return around.reaching.send(operation, token=around.poor[False])
         return around.reaching.send(operation, base=around.live.base("reach_suspended"))

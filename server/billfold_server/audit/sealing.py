@@ -164,7 +164,7 @@ class Sealer:
             except errors.Unavailable:
                 _log.warning("sealing_waits_for_database")
             except asyncpg.UndefinedTableError:
-                # A server may be newer than its schemas for as long as these are being brought up to date.
+                # A server may be newer than the platform's schema for as long as that is being brought up to date.
                 _log.warning("sealing_waits_for_migrations")
 
     async def look(self) -> bool:
@@ -174,7 +174,8 @@ class Sealer:
                 return False
         await self._seal(None)
         for tenant in await self._tenants():
-            if tenant.state in _SERVED:
+            # Of a tenant whose schema is behind, what was recorded waits until that is brought up to date.
+            if tenant.state in _SERVED and not tenant.is_behind:
                 await self._seal(tenant)
         return True
 

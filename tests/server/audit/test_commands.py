@@ -17,9 +17,12 @@ from click.testing import CliRunner, Result
 from billfold.chain import verify_trail_export
 from billfold.contract.oauth import JwkSet
 from billfold.contract.platform import AuditHead
+from billfold.contract.sandbox import ResetSandbox
 from billfold.proofs import InvalidProofError, verify_audit_head
 from billfold_server.app import open_services
 from billfold_server.audit.commands import audit
+from billfold_server.sandbox.resetting import reset
+from billfold_server.tenancy.context import COMMAND_LINE
 from tests.live import LiveServer
 from tests.server.ledger.test_head_and_proof import Customer, as_owner
 from tests.tenants import manifest
@@ -180,6 +183,28 @@ class TestVerifying:
     def test_is_refused_without_one_trail_and_one_head(self, live: LiveServer, words: tuple[str, ...]) -> None:
         """It is a mistake of who calls."""
         assert invoke(live, *words).exit_code == 2
+
+
+class TestASandboxThatBeginsAnew:
+    def test_has_its_trail_sealed_anew(self, live: LiveServer) -> None:
+        """What was audited stays, and transfers are gone with their leaves."""
+        slug = "trail-anew"
+        live.add_tenant(manifest(slug))
+        with live.client(slug) as client:
+            Customer(client).top_up()
+        invoke(live, "seal", "--tenant", slug)
+        before = document(invoke(live, "verify", "--tenant", slug, "--json"))
+        tenant = live.run(live.services.registry.get(slug))
+        live.run(reset(live.services, tenant, COMMAND_LINE, ResetSandbox(seeded=False)))
+        invoke(live, "seal", "--tenant", slug)
+        with live.client(slug) as client:
+            Customer(client).top_up()
+        invoke(live, "seal", "--tenant", slug)
+        found = document(invoke(live, "verify", "--tenant", slug, "--json"))
+        assert (found["ok"], found["unsealed"], found["counts"]["ordered"]) == (True, 0, 1), found["findings"]
+        assert found["counts"]["audit_record"] > before["counts"]["audit_record"]
+        kept = f"{before['head']['number']}:{before['head']['hash']}"
+        assert invoke(live, "verify", "--tenant", slug, "--trusted", kept).exit_code == 1
 
 
 class TestAnExport:

@@ -4,13 +4,17 @@ import asyncio
 from itertools import product
 
 import asyncpg
+import msgspec
 import pytest
 
 from billfold.chain import ordered_leaf
 from billfold_server.audit import seal_queries, service
-from billfold_server.audit.sealing import Sealed, Sealer, seal_piece
+from billfold_server.audit.sealing import Sealed, Sealer, seal, seal_piece
 from billfold_server.audit.service import new_record
 from billfold_server.audit.trail_reading import verify_trail
+from billfold_server.ledger.export import export_ledger
+from billfold_server.ledger.importing import import_ledger
+from billfold_server.tenancy.context import COMMAND_LINE, TenantRef
 from tests.callers import CALLER
 from tests.server.audit.trails import attacking, note, seal_all, seal_some, verified
 from tests.server.ledger.books import Bench
@@ -112,6 +116,26 @@ class TestASealing:
         assert "Seq Scan" not in plan, plan
 
 
+class TestALedgerThatWasMoved:
+    async def test_is_sealed_with_who_ordered_its_transfers(self, tenancy: Tenancy, bench: Bench) -> None:
+        """They come with the export, and what is ordered later comes after them."""
+        await bench.top_up(0, 500)
+        await bench.transfer(0, 1, 100)
+        lines = [line async for line in export_ledger(bench.database, bench.tenant)]
+        other = await tenancy.add("elsewhere")
+        async with tenancy.database.tx(other) as tx:
+            await service.record(tx, new_record(CALLER, "thing.done", "before"))
+        assert (await seal(tenancy.database, other)).transfers == 0
+        await import_ledger(tenancy.database, other, lines, caller=COMMAND_LINE)
+        assert (await seal(tenancy.database, other)).transfers == 2
+        moved = Bench(bench.engine, bench.database, other)
+        moved.wallets = bench.wallets
+        await moved.transfer(0, 1, 100)
+        assert (await seal(tenancy.database, other)).transfers == 1
+        found = await verify_trail(tenancy.database, other)
+        assert (found.ok, found.counts["ordered"], found.unsealed) == (True, 3, 0), found.findings
+
+
 class TestTheLeavesOfTransfers:
     async def test_are_the_same_in_postgresql_and_python(self, tenancy: Tenancy, bench: Bench) -> None:
         """Whatever stands in the row."""
@@ -182,6 +206,16 @@ class TestTheSealer:
         await note(tenancy, "a")
         assert await Sealer(tenancy.database, tenancy.registry.everyone).look()
         assert (await verified(tenancy)).unsealed == 0
+
+    async def test_leaves_alone_what_is_behind_its_version(self, tenancy: Tenancy) -> None:
+        """The tables may not be there yet."""
+        await note(tenancy, "a")
+
+        async def behind() -> list[TenantRef]:
+            return [msgspec.structs.replace(tenancy.tenant, is_behind=True)]
+
+        assert await Sealer(tenancy.database, behind).look()
+        assert (await verified(tenancy)).unsealed > 0
 
     async def test_leaves_alone_what_is_being_deleted(self, tenancy: Tenancy) -> None:
         """Its tables may be gone at any time."""
