@@ -94,8 +94,10 @@ MOVE_HEAD: Final = """
 UPDATE audit_head SET number = $1, hash = $2, skips = $3, sealed_at = $4, ordered_to = $5 WHERE id = 1
 """
 
+# A row that is gone, or far ahead, as by a clock that was put back, keeps nobody from sealing.
 CLAIM_ROUND: Final = """
-UPDATE audit_rounds SET next_at = now() + $1::float8 * interval '1 second' WHERE id = 1 AND next_at <= now()
+INSERT INTO audit_rounds AS r (id, next_at) VALUES (1, now() + $1::float8 * interval '1 second')
+ON CONFLICT (id) DO UPDATE SET next_at = excluded.next_at WHERE r.next_at <= now() OR r.next_at > excluded.next_at
 RETURNING id
 """
 

@@ -38,7 +38,7 @@ RECORDS: Final = 1_000
 ORDERED: Final = 10_000
 """How many transfers a link holds at most."""
 _EVERY_S: Final = 30.0
-_MOST: Final = 200
+_MOST: Final = 40
 """So many links of one trail in one round; what is left waits for the next one."""
 _SALT_BYTES: Final = 16
 _MICROSECOND: Final = timedelta(microseconds=1)

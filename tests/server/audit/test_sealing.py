@@ -15,6 +15,7 @@ from billfold_server.audit.trail_reading import verify_trail
 from billfold_server.ledger.export import export_ledger
 from billfold_server.ledger.importing import import_ledger
 from billfold_server.tenancy.context import COMMAND_LINE, TenantRef
+from billfold_server.tenancy.rules import PLATFORM_SCHEMA
 from tests.callers import CALLER
 from tests.server.audit.trails import attacking, note, seal_all, seal_some, verified
 from tests.server.ledger.books import Bench
@@ -198,6 +199,16 @@ class TestTheSealer:
         for trail in (tenancy.tenant, other, None):
             found = await verify_trail(tenancy.database, trail)
             assert (found.ok, found.unsealed, found.head.number) == (True, 0, int(trail != other)), trail
+
+    @pytest.mark.parametrize("change", ["DELETE FROM audit_rounds", "UPDATE audit_rounds SET next_at = 'infinity'"])
+    async def test_is_not_kept_from_its_round(self, tenancy: Tenancy, change: str) -> None:
+        """By a row that is gone, or says that the next one is never."""
+        await note(tenancy, "a")
+        connection = await asyncpg.connect(tenancy.admin_dsn)
+        await connection.execute(f"SET search_path TO {PLATFORM_SCHEMA}; {change}")
+        await connection.close()
+        assert await Sealer(tenancy.database, tenancy.registry.everyone).look()
+        assert (await verified(tenancy)).unsealed == 0
 
     async def test_goes_on_where_one_trail_cannot_be_sealed(self, tenancy: Tenancy) -> None:
         """The next one is sealed all the same, and it is tried again."""

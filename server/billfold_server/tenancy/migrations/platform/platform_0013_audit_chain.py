@@ -61,5 +61,5 @@ _GRANTS = {
     "audit_records": "UPDATE (link, salt)",
     "audit_links": "SELECT, INSERT",
     "audit_head": "SELECT, UPDATE (number, hash, skips, sealed_at, ordered_to)",
-    "audit_rounds": "SELECT, UPDATE (next_at)",
+    "audit_rounds": "SELECT, INSERT, UPDATE (next_at)",
 }
