@@ -125,6 +125,8 @@ NO_BOOKS = {
     "account_statements",
     "approvals",
     "arrangements",
+    "audit_head",
+    "audit_links",
     "audit_records",
     "authorization_codes",
     "blocked_third_parties",
