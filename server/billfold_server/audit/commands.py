@@ -101,11 +101,10 @@ def verify(
 
 def _print(name: str, found: TrailVerification) -> None:
     if found.ok:
-        records, transfers = found.counts.get("audit_record", 0), found.counts.get("ordered", 0)
-        click.echo(
-            f"The audit trail of {name} is as it was written: {records:,} records and who ordered {transfers:,} "
-            f"transfers, in {found.head.number:,} links."
-        )
+        # What no link holds may be anything.
+        sealed = found.counts.get("audit_record", 0) + found.counts.get("ordered", 0) - found.unsealed
+        counts = f"{sealed:,} records and orders of transfers in {found.head.number:,} links"
+        click.echo(f"The audit trail of {name} is as it was sealed: {counts}.")
         click.echo(f"Head: {found.head.number}:{found.head.hash.hex()}")
     else:
         table = Table("What", "Object", "What was found", title=f"Audit trail of {name}")
