@@ -1,6 +1,7 @@
 """The sealing of audit trails against PostgreSQL."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from itertools import product
 
 import asyncpg
@@ -8,6 +9,8 @@ import msgspec
 import pytest
 
 from billfold.chain import ordered_leaf
+from billfold.contract.wallets import CreateTopUp
+from billfold.money import Money
 from billfold_server.audit import seal_queries, service
 from billfold_server.audit.sealing import Sealed, Sealer, seal, seal_piece
 from billfold_server.audit.service import new_record
@@ -16,9 +19,10 @@ from billfold_server.ledger.export import export_ledger
 from billfold_server.ledger.importing import import_ledger
 from billfold_server.tenancy.context import COMMAND_LINE, TenantRef
 from billfold_server.tenancy.rules import PLATFORM_SCHEMA
+from billfold_server.wallets import kinds
 from tests.callers import CALLER
 from tests.server.audit.trails import attacking, note, seal_all, seal_some, verified
-from tests.server.ledger.books import Bench
+from tests.server.ledger.books import Bench, open_engine
 from tests.tenants import Tenancy
 
 
@@ -76,6 +80,33 @@ class TestASealing:
         await seal_all(tenancy)
         found = await verified(tenancy)
         assert (found.ok, found.unsealed) == (True, 0), found.findings
+
+    async def test_passes_no_transfer_by_while_two_engines_write(self, tenancy: Tenancy, bench: Bench) -> None:
+        """Whatever is committed later has a later id, backdated ones and all kinds among them."""
+        await bench.top_up(0, 100_000)
+        other = Bench(open_engine(tenancy.database), tenancy.database, tenancy.tenant)
+        other.wallets = bench.wallets
+        yesterday = datetime.now(UTC) - timedelta(days=1)
+
+        async def move(engine: Bench, amount: int) -> None:
+            late = CreateTopUp(
+                wallet_id=engine.wallets[2], amount=Money(amount, "EUR"), effective_at=yesterday if amount % 2 else None
+            )
+            await asyncio.gather(engine.transfer(0, 1, amount), engine.submit(kinds.TOP_UP, kinds.top_up(late)))
+
+        async def seal_on() -> None:
+            while True:
+                await seal_some(tenancy, ordered=7)
+
+        sealing = asyncio.create_task(seal_on())
+        for _ in range(10):
+            await asyncio.gather(*(move(engine, amount) for engine in (bench, other) for amount in range(1, 9)))
+        sealing.cancel()
+        await asyncio.wait([sealing])
+        await other.engine.close()
+        await seal_all(tenancy)
+        found = await verified(tenancy)
+        assert (found.ok, found.unsealed, found.counts["ordered"]) == (True, 0, 321), found.findings
 
     async def test_that_ends_early_leaves_nothing(self, tenancy: Tenancy) -> None:
         """Link, head and marks commit together."""
