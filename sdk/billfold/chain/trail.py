@@ -19,6 +19,7 @@ from billfold.chain.links import NOTHING, Head, Link, leaf
 
 __all__ = [
     "ID_BYTES",
+    "MOST_RECORDS",
     "TRAIL_START",
     "TrailHead",
     "TrailLink",
@@ -34,6 +35,8 @@ __all__ = [
 ]
 
 ID_BYTES: Final = 16
+MOST_RECORDS: Final = 1_000
+"""How many records a link holds at most: those of the lowest ids, and fewer only where there were no more."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from billfold import ids
 from billfold.chain.findings import Damage, Findings
 from billfold.chain.links import HASH_BYTES, BrokenLinkError
-from billfold.chain.trail import ID_BYTES, seal_leaf, split_ids
+from billfold.chain.trail import ID_BYTES, MOST_RECORDS, seal_leaf, split_ids
 from billfold.chain.trail_lines import AuditRecordLine, OrderedLine, SealLine
 
 __all__ = ["SealedOrders", "SealedRecords", "Sealing"]
@@ -18,6 +18,9 @@ _INSERTED: Final = "no such record was sealed there"
 _APART: Final = timedelta(minutes=1)
 """How much older a record that stays may be than one that is deleted: ids are made just before the time is read."""
 _MOST_STRANGE: Final = 100
+_LATE: Final = timedelta(minutes=15)
+"""How long before a sealing a record may say that it was made, and not have been there: no transaction takes longer."""
+_MOST_LATE: Final = 100
 
 
 class Sealing:
@@ -31,6 +34,8 @@ class Sealing:
         oldest: The oldest record that is there.
         deleted: How many records are gone because they were old enough.
         deleted_to: When the newest of them was made.
+        late: How many records weren't there yet when they should have been sealed by what they say of their time.
+        late_ids: The first ones of them.
 
     Args:
         findings: Where to say what is wrong.
@@ -44,12 +49,17 @@ class Sealing:
         self.oldest: UUID | None = None
         self.deleted = 0
         self.deleted_to: datetime | None = None
+        self.late = 0
+        self.late_ids: list[UUID] = []
+        self._before: SealLine | None = None
+        self._since: datetime | None = None
+        self._above: UUID | None = None
         self._ordered_to: UUID | None = None
         self._findings = findings
 
     def begin(self, link: SealLine) -> None:
         """Go on with a link, and see that its seal says what it holds."""
-        self.link = link
+        self._note_before(link)
         try:
             seal, *self.record_leaves = link.stored().split()
         except BrokenLinkError:
@@ -63,6 +73,27 @@ class Sealing:
         before, self._ordered_to = self._ordered_to, link.ordered_to
         if before is not None and (link.ordered_to is None or link.ordered_to < before):
             self.blame(Damage.EDITED, "link", str(link.number), "it takes back which transfers are sealed")
+
+    def _note_before(self, link: SealLine) -> None:
+        """Remember which records were left for this link: none from long before the last one, if that had room."""
+        before, self.link = self._before, link
+        self._before = link
+        self._since, self._above = None, None
+        if before is not None:
+            self._since = before.sealed_at
+            if len(self.record_ids) >= MOST_RECORDS:
+                self._above = max(self.record_ids)
+
+    def see_when(self, line: AuditRecordLine) -> None:
+        """Take note of a record that wasn't there when, by what it says, the link before should have held it."""
+        if self._since is None or (self._above is not None and line.id > self._above):
+            return
+        times = [line.recorded_at, _made_at(line.id) or line.recorded_at]
+        if self._since - min(times) <= _LATE:
+            return
+        self.late += 1
+        if len(self.late_ids) < _MOST_LATE:
+            self.late_ids.append(line.id)
 
     def blame(self, damage: Damage, record: str, id_: str | None, fact: str) -> None:
         """Say what is wrong with something that the link holds."""
@@ -137,6 +168,8 @@ class SealedRecords:
             said = "none" if line.link is None else f"link {line.link}"
             fact = f"it says that {said} holds it, and link {link.number} does"
             self._sealing.blame(Damage.EDITED, "audit_record", name, fact)
+        else:
+            self._sealing.see_when(line)
         return True
 
     def end(self) -> None:

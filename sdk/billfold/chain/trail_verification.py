@@ -49,6 +49,9 @@ class TrailVerification(msgspec.Struct, frozen=True, kw_only=True):
         deleted_to: When the newest of them was made.
         unsealed: How many records and transfers no link holds yet, so that nothing would show if they were changed.
         unsealed_since: When the oldest of them was recorded.
+        late: How many sealed records say that they were made more than a quarter of an hour before a sealing that
+            didn't find them, though it had room. Somebody may have put them in, or a server's clock was wrong.
+        late_ids: Their ids, 100 at most.
     """
 
     ok: bool
@@ -60,6 +63,8 @@ class TrailVerification(msgspec.Struct, frozen=True, kw_only=True):
     deleted_to: datetime | None = None
     unsealed: int = 0
     unsealed_since: datetime | None = None
+    late: int = 0
+    late_ids: list[UUID] = []
 
 
 def verify_trail_export(
@@ -179,6 +184,8 @@ class TrailVerifier:
             deleted_to=sealing.deleted_to,
             unsealed=self._unsealed,
             unsealed_since=self._unsealed_since,
+            late=sealing.late,
+            late_ids=list(sealing.late_ids),
         )
 
     def _take_head(self, line: TrailHeadLine) -> None:

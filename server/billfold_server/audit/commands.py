@@ -91,6 +91,8 @@ def verify(
             "deleted_to": found.deleted_to,
             "unsealed": found.unsealed,
             "unsealed_since": found.unsealed_since,
+            "late": found.late,
+            "late_ids": [ids.encode(Prefix.AUDIT_RECORD, each) for each in found.late_ids],
         }
         click.echo(msgspec.json.encode(document).decode())
     else:
@@ -116,6 +118,12 @@ def _print(name: str, found: TrailVerification) -> None:
     if found.deleted_to is not None:
         click.echo(
             f"{found.deleted:,} records up to {found.deleted_to.date()} were deleted, having been kept for long."
+        )
+    if found.late:
+        such = ids.encode(Prefix.AUDIT_RECORD, found.late_ids[0])
+        click.echo(
+            f"{found.late:,} records, such as {such}, say that they were made long before a sealing that didn't find "
+            "them: somebody may have put them in, or a server's clock was wrong."
         )
     if found.unsealed_since is not None:
         late = datetime.now(UTC) - found.unsealed_since > _LATE

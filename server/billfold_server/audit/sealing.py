@@ -20,7 +20,7 @@ import structlog
 
 from billfold import chain, errors
 from billfold.chain import TrailHead
-from billfold.chain.trail import join_ids
+from billfold.chain.trail import MOST_RECORDS, join_ids
 from billfold.contract.platform import TenantState
 from billfold_server.audit import seal_queries as queries
 from billfold_server.audit.trail_reading import open_trail, record_line
@@ -33,7 +33,7 @@ _log = structlog.stdlib.get_logger("billfold.audit")
 
 # An instance of its own: the module's state is everybody's, and tests that draw by chance must be repeatable.
 _CHANCE: Final = random.Random()  # noqa: S311 - It only has to differ.
-RECORDS: Final = 1_000
+RECORDS: Final = MOST_RECORDS
 """How many records a link holds at most."""
 ORDERED: Final = 10_000
 """How many transfers a link holds at most."""

@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from billfold import ids
 from billfold.chain import Damage, Head, TrailVerification
-from billfold.chain.trail import TrailHead
+from billfold.chain.trail import MOST_RECORDS, TrailHead
 from tests.server.audit.trails import Attack, attacking, fill, note, seal_all, verified
 from tests.server.ledger.books import Bench
 from tests.tenants import Tenancy
@@ -326,6 +326,40 @@ class TestWhatIsUnsealed:
         await tenancy.as_owner(tenancy.tenant, "UPDATE audit_records SET actor = 'usr_1'")
         await seal_all(tenancy)
         assert (await verified(tenancy)).ok
+
+
+class TestARecordThatIsPutIn:
+    async def test_with_an_earlier_time_is_told_once_it_is_sealed(self, attack: Attack) -> None:
+        """It wasn't there when the link before was made, which had room; whichever of its two times is the earlier."""
+        known, hour = (await sealed_ids(attack))[0], timedelta(hours=1)
+        before, now = ids.uuid7_at(datetime.now(UTC) - hour), ids.uuid7_at(datetime.now(UTC))
+        for id_ in (before, now):
+            await attack.do(INSERT, id_, known)
+            await attack.do("UPDATE audit_records SET link = NULL WHERE id = $1", id_)
+        await attack.do("UPDATE audit_records SET recorded_at = recorded_at - $1::interval WHERE id = $2", hour, now)
+        assert (await attack.verify()).late == 0
+        await attack.seal()
+        found = await attack.verify()
+        assert (found.ok, found.late, found.late_ids) == (True, 2, [before, now])
+
+    async def test_is_told_from_old_ones_that_are_sealed_late(self, tenancy: Tenancy) -> None:
+        """More than a link holds, from before there were links, and from among them one that came after the first."""
+        old = datetime.now(UTC) - timedelta(days=30)
+        made = [old + timedelta(minutes=minute) for minute in range(MOST_RECORDS + 100)]
+        add = """
+            INSERT INTO audit_records (id, actor, action, object_id, facts, recorded_at)
+            SELECT n.id, 'cli_1', 'thing.done', 'x', '{}', n.at FROM unnest($1::uuid[], $2::timestamptz[]) AS n (id, at)
+        """
+        async with attacking(tenancy) as attack:
+            await attack.do(add, [ids.uuid7_at(each) for each in made], made)
+            await attack.seal()
+            among = ids.uuid7_at(made[MOST_RECORDS // 2])
+            await attack.do(add, [among], [made[MOST_RECORDS // 2]])
+            await attack.seal()
+            await attack.seal()
+            found = await attack.verify()
+        assert (found.ok, found.head.number, found.unsealed) == (True, 2, 0)
+        assert (found.late, found.late_ids) == (1, [among])
 
 
 class TestAnyChange:
