@@ -28,6 +28,7 @@ AS_INSTALLED = str(Path(__file__).parent / "as_installed")
 """Hides from a process what only tests bring."""
 START_S = 60
 END_S = 30
+WORKING = "billfold_server.serving.worker"
 DECRYPTING = "billfold_server.serving.decrypting"
 SIMULATING = "billfold_server.serving.simulating"
 
@@ -122,9 +123,8 @@ class Up:
         return int(self.welcome["url"].rpartition(":")[2])
 
     def workers(self) -> list[int]:
-        """Return the processes of its workers."""
-        others = (DECRYPTING, SIMULATING)
-        return [pid for pid, command in self._children() if not any(each in command for each in others)]
+        """Return the processes of its workers. It has others now and then, as while its database is started."""
+        return [pid for pid, command in self._children() if WORKING in command]
 
     def decryptor(self) -> int | None:
         """Return the process of its decryptor, or None while there is none."""
