@@ -270,7 +270,8 @@ def _add_background(services: Services) -> None:
     services.rooms[REQUEST_LOG] = request_log.Recorder(services.database, services.registry, services.metrics, personal)
     services.rooms[expansion.EXPANDERS] = EXPANDERS
     services.rooms["deletions"] = Deletions(services.tenants)
-    services.rooms["sealing"] = Sealer(services.database, services.registry.everyone)
+    count = services.metrics.trail_sealed
+    services.rooms["sealing"] = Sealer(services.database, services.registry.everyone, count=count)
     services.rooms["background"] = Background(services.database, active, relay, runner)
 
 

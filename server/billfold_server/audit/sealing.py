@@ -141,6 +141,7 @@ class Sealer:
         database: The door to the trails.
         tenants: Lists the tenants.
         every_s: How long after one round the next one begins.
+        count: Counts looks by what came of them: ``done``, ``put_off`` or ``failed``.
     """
 
     def __init__(
@@ -149,10 +150,12 @@ class Sealer:
         tenants: Callable[[], Awaitable[Sequence[TenantRef]]],
         *,
         every_s: float = _EVERY_S,
+        count: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._database = database
         self._tenants = tenants
         self._every_s = every_s
+        self._count = count
 
     async def run(self) -> None:
         """Go on until cancelled."""
@@ -185,10 +188,14 @@ class Sealer:
         try:
             await seal(self._database, tenant, most=_MOST, rest=1.0)
         except errors.Unavailable:
+            self._count("put_off")
             _log.info("sealing_put_off", trail=name)
         except Exception:  # noqa: BLE001 - it is logged, and the next round may do better
             if tenant is None or await self._is_served(tenant):
+                self._count("failed")
                 _log.exception("sealing_failed", trail=name)
+        else:
+            self._count("done")
 
     async def _is_served(self, tenant: TenantRef) -> bool:
         """Tell whether a tenant is still there: one that is being deleted fails in any way."""

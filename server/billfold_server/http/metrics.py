@@ -153,6 +153,16 @@ class Metrics:
         )
         self._add_keys()
         self._add_stream()
+        self._add_background()
+        self._add_unwritten()
+        self._begin_at_zero()
+        self._together = _TOGETHER in os.environ
+        self._tallies: dict[tuple[str, str, int], _Tally] = {}
+        self._codes: Counts[str] = Counts()
+        self._due: asyncio.TimerHandle | None = None
+
+    def _add_background(self) -> None:
+        """Add what is counted of work beside requests."""
         self._logged = Counter(
             "billfold_request_log_total",
             "Requests for the log that developers read: written, dropped where there was no room, or failed.",
@@ -165,12 +175,12 @@ class Metrics:
             ["kind"],
             registry=self.registry,
         )
-        self._add_unwritten()
-        self._begin_at_zero()
-        self._together = _TOGETHER in os.environ
-        self._tallies: dict[tuple[str, str, int], _Tally] = {}
-        self._codes: Counts[str] = Counts()
-        self._due: asyncio.TimerHandle | None = None
+        self._trails = Counter(
+            "billfold_audit_sealings_total",
+            "Looks for what isn't sealed of audit trails, by what came of them: done, put_off or failed.",
+            ["outcome"],
+            registry=self.registry,
+        )
 
     def _begin_at_zero(self) -> None:
         """Show what alarms look at before it is counted: a series that begins with 1 has, to them, never risen."""
@@ -179,6 +189,8 @@ class Metrics:
             self._unwritten.labels(because)
         for outcome in ("written", "dropped", "failed"):
             self._logged.labels(outcome)
+        for outcome in ("done", "put_off", "failed"):
+            self._trails.labels(outcome)
         for why in ("threshold", "limit"):
             self._tokens.labels("alarm", why)
 
@@ -330,6 +342,10 @@ class Metrics:
     def job_buried(self, kind: str) -> None:
         """Count a job that failed for good."""
         self._dead_jobs.labels(kind).inc()
+
+    def trail_sealed(self, outcome: str) -> None:
+        """Count a look at an audit trail."""
+        self._trails.labels(outcome).inc()
 
     def stream_reachable(self, *, reachable: bool) -> None:
         """Note whether NATS takes what is published."""

@@ -80,6 +80,7 @@ class TestWhatWasCounted:
         assert value("billfold_http_problems_total", {"code": "overloaded"}) == 0
         assert value("billfold_database_unwritten_total", {"because": "disk_full"}) == 0
         assert value("billfold_request_log_total", {"outcome": "dropped"}) == 0
+        assert value("billfold_audit_sealings_total", {"outcome": "failed"}) == 0
         assert value("billfold_vault_tokens_total", {"operation": "alarm", "kind": "threshold"}) == 0
 
     def test_is_seen_by_other_workers_while_the_one_that_counted_lives(self, tmp_path: Path) -> None:
