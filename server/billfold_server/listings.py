@@ -9,7 +9,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Column, Table
 
-__all__ = ["listing", "print_listing"]
+__all__ = ["findings_of", "listing", "print_listing"]
 
 _PADDING: Final = (0, 1, 0, 0)
 _BY_PROGRAMS: Final = 1_000
@@ -25,6 +25,16 @@ def listing(id_name: str, *names: str) -> Table:
     """
     others = [Column(name, overflow="fold") for name in names]
     return Table(Column(id_name, no_wrap=True, min_width=30), *others, box=None, padding=_PADDING)
+
+
+def findings_of(title: str) -> Table:
+    """Return a table for what a verification has found, in which what is too long is broken and never cut off.
+
+    Args:
+        title: What was verified.
+    """
+    names = ("What", "Object", "What was found")
+    return Table(*(Column(name, overflow="fold") for name in names), title=title)
 
 
 def print_listing(table: Table) -> None:

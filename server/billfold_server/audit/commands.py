@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
 from billfold import ids
 from billfold.chain import HASH_BYTES, Head, TrailVerification
@@ -18,6 +16,7 @@ from billfold.ids import Prefix
 from billfold_server.audit import service
 from billfold_server.audit.sealing import Sealed, seal
 from billfold_server.audit.trail_reading import export_trail, open_trail, verify_trail
+from billfold_server.listings import findings_of, print_listing
 from billfold_server.private_files import open_private
 from billfold_server.tenancy.context import COMMAND_LINE, TenantRef
 
@@ -109,12 +108,12 @@ def _print(name: str, found: TrailVerification) -> None:
         click.echo(f"The audit trail of {name} is as it was sealed: {counts}.")
         click.echo(f"Head: {found.head.number}:{found.head.hash.hex()}")
     else:
-        table = Table("What", "Object", "What was found", title=f"Audit trail of {name}")
+        table = findings_of(f"Audit trail of {name}")
         for finding in found.findings:
             table.add_row(finding.damage.value, f"{finding.record.replace('_', ' ')} {finding.id or ''}", finding.fact)
         if found.further:
             table.add_row("…", "", f"and {found.further:,} more")
-        Console().print(table)
+        print_listing(table)
     if found.deleted_to is not None:
         click.echo(
             f"{found.deleted:,} records up to {found.deleted_to.date()} were deleted, having been kept for long."

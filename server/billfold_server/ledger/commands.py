@@ -25,6 +25,7 @@ from billfold_server.ledger.detaching import Detached, DetachRefusedError, detac
 from billfold_server.ledger.export import UnreadableError, count_sealed, export_ledger, verify_ledger
 from billfold_server.ledger.importing import ImportRefusedError, import_ledger
 from billfold_server.ledger.recording import NotRecordedError, Recorded, record_terms
+from billfold_server.listings import findings_of, print_listing
 from billfold_server.private_files import open_private
 from billfold_server.tenancy.context import COMMAND_LINE
 from billfold_server.tenancy.service import AHEAD, Partitioned
@@ -136,7 +137,7 @@ def _print_findings(
     breaches: Sequence[Breach],
     archives: Mapping[str, ArchiveVerification],
 ) -> None:
-    table = Table("What", "Object", "What was found", title=f"Books of {tenant}")
+    table = findings_of(f"Books of {tenant}")
     looked: dict[str, Verification | ArchiveVerification] = {"": verification, **archives}
     for place, found in looked.items():
         for finding in found.findings:
@@ -147,7 +148,7 @@ def _print_findings(
             table.add_row("…", place, f"and {found.further:,} more")
     for breach in breaches:
         table.add_row(breach.invariant, breach.object, breach.fact)
-    Console().print(table)
+    print_listing(table)
 
 
 @ledger.command()
