@@ -3,9 +3,15 @@
 Nothing here fails because it is slow. What is asserted is that the answers are right, and that the books agree.
 """
 
+import asyncio
+from collections.abc import Iterator
+
 import pytest
 
+from tests.benchmarks.bare import BareRoom
+from tests.benchmarks.extent import Extent
 from tests.benchmarks.gauge import Gauge, Report
+from tests.benchmarks.ground import Ground
 from tests.benchmarks.room import OpenRoom, Room
 
 pytestmark = pytest.mark.timeout(0)
@@ -20,6 +26,14 @@ def room(open_room: OpenRoom) -> Room:
     return opened_room
 
 
+@pytest.fixture(scope="module")
+def bare(runner: asyncio.Runner, ground: Ground, extent: Extent) -> Iterator[BareRoom]:
+    """A ledger with next to nothing around it, in the same database."""
+    made = BareRoom(runner, ground, extent)
+    yield made
+    made.close()
+
+
 class TestTheEngine:
     """The engine in process."""
 
@@ -29,6 +43,12 @@ class TestTheEngine:
         report.variant("Engine in process, random", found["random"], asked="3.0 (3.5)")
         report.variant("Engine in process, one hot wallet", found["hot"])
         report.against("… hot against random", found["hot"], found["random"], asked="1.0")
+
+    def test_is_compared_with_a_bare_ledger(self, gauge: Gauge, report: Report, room: Room, bare: BareRoom) -> None:
+        """What all that Billfold keeps besides costs it, on this machine and in the same minutes."""
+        found = gauge.interleave("bare", {"engine": room.measure, "bare": bare.measure})
+        report.variant("A bare ledger in process, random", found["bare"])
+        report.against("… the engine against that", found["engine"], found["bare"])
 
     def test_answers_refused_and_copied_orders(self, gauge: Gauge, report: Report, room: Room) -> None:
         """With 5 % of refusals and 10 % of copies each order has one answer, and no copy moves money."""
