@@ -8,6 +8,7 @@ import msgspec
 
 from billfold import chain, ids
 from billfold.chain import records
+from billfold.chain.lines import name_of
 from billfold.chain.linking import Chained
 from billfold.chain.records import (
     AccountRecord,
@@ -389,7 +390,7 @@ class Ledger:
         """Add the last line, with the right counts."""
         counts: dict[str, int] = {}
         for line in lines:
-            counts[records.name_of(line)] = counts.get(records.name_of(line), 0) + 1
+            counts[name_of(line)] = counts.get(name_of(line), 0) + 1
         return [*lines, EndRecord(counts=counts)]
 
     def _account(self, account: UUID) -> AccountRecord:

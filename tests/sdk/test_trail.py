@@ -26,6 +26,7 @@ from billfold.chain import (
     seal_text,
     verify_trail_export,
 )
+from billfold.chain.lines import name_of
 from billfold.chain.trail import canonical_facts, join_ids, split_ids
 from billfold.chain.trail_lines import (
     TRAIL_FORMAT,
@@ -37,7 +38,6 @@ from billfold.chain.trail_lines import (
     TrailLine,
     encode_trail_line,
     read_trail_line,
-    trail_line_name,
 )
 
 WHEN = datetime(2026, 11, 20, 14, 30, 0, 123456, UTC)
@@ -114,7 +114,7 @@ def finished(
         ordered_to=ordered_to,
         oldest=min(known, default=None),
     )
-    counts = Counter(trail_line_name(line) for line in [first, *lines])
+    counts = Counter(name_of(line) for line in [first, *lines])
     return [first, *lines, TrailEndLine(counts=dict(counts))]
 
 
@@ -240,6 +240,14 @@ class TestAnExport:
         lines = [encode_trail_line(line) for line in small()]
         found = verify_trail_export([*lines[:place], text, *lines[place:]], now=NOW)
         assert [(each.damage, each.line) for each in found.findings] == [(Damage.MALFORMED, place + 1)]
+
+    def test_names_a_line_whose_facts_have_a_member_twice(self) -> None:
+        """Readers of JSON may take either, and facts are kept in the spelling in which they came."""
+        lines = [encode_trail_line(line) for line in small()]
+        place = next(at for at, line in enumerate(lines) if b'"facts":{' in line)
+        lines[place] = lines[place].replace(b'"facts":{', b'"facts":{"a":{"b":1,"\\u0062":2},', 1)
+        found = verify_trail_export(lines, now=NOW).findings[0]
+        assert (found.damage, found.line) == (Damage.MALFORMED, place + 1)
 
     def test_is_read_as_it_was_written(self) -> None:
         """Also by those whose JSON is spelled otherwise."""

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billfold import chain
-from billfold.chain import Damage, Finding, Head, Verification, Verifier, records, verify_export
+from billfold.chain import Damage, Finding, Head, Verification, Verifier, verify_export
+from billfold.chain.lines import name_of
 from billfold.chain.linking import Chained
 from billfold.chain.records import (
     AccountRecord,
@@ -214,7 +215,7 @@ class TestTheFirstDamagedRecord:
             facts = {"status": "frozen"}
             name = str(record.wallet_id if isinstance(record, WalletTermsRecord) else record.account_id)
         found = first(edited(lines, place, **facts))
-        assert (found.damage, found.record, found.id) == (Damage.EDITED, records.name_of(record), name)
+        assert (found.damage, found.record, found.id) == (Damage.EDITED, name_of(record), name)
         assert found.line == place + 1
 
     @given(st.data())

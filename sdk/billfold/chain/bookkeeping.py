@@ -10,6 +10,7 @@ from billfold import ids
 from billfold.chain.checkpoints import balances_digest
 from billfold.chain.findings import Damage, Findings
 from billfold.chain.holding import Holding
+from billfold.chain.lines import name_of
 from billfold.chain.owning import Owning
 from billfold.chain.people import DEBIT, People
 from billfold.chain.records import (
@@ -25,7 +26,6 @@ from billfold.chain.records import (
     ReversalRecord,
     TransferRecord,
     WalletTermsRecord,
-    name_of,
 )
 
 __all__ = ["Bookkeeping"]

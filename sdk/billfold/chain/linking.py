@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from billfold.chain.findings import Damage, Findings
+from billfold.chain.lines import name_of
 from billfold.chain.links import NOTHING, START, BrokenLinkError, Head, StoredLink
 from billfold.chain.records import (
     AccountTermsRecord,
@@ -18,7 +19,6 @@ from billfold.chain.records import (
     LinkRecord,
     MovementRecord,
     WalletTermsRecord,
-    name_of,
 )
 
 __all__ = ["Chained", "Linking"]

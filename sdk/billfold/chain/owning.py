@@ -9,8 +9,9 @@ from typing import Any, Final
 from uuid import UUID
 
 from billfold.chain.findings import Damage, Findings
+from billfold.chain.lines import name_of
 from billfold.chain.people import Account, People, Wallet
-from billfold.chain.records import AccountTermsRecord, EraRecord, WalletTermsRecord, name_of
+from billfold.chain.records import AccountTermsRecord, EraRecord, WalletTermsRecord
 from billfold.chain.terms import ERA
 
 __all__ = ["Owning"]

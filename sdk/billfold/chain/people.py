@@ -7,7 +7,8 @@ from typing import Any, Final
 from uuid import UUID
 
 from billfold.chain.findings import Damage, Findings
-from billfold.chain.records import AccountRecord, AliasRecord, PartyRecord, WalletRecord, name_of
+from billfold.chain.lines import name_of
+from billfold.chain.records import AccountRecord, AliasRecord, PartyRecord, WalletRecord
 
 __all__ = ["DEBIT", "Account", "People", "Wallet"]
 

@@ -22,14 +22,13 @@ The lines come in this order, so that a reader needs little memory:
 An export holds personal data: names, addresses, what people wrote, and whole answers.
 """
 
-import json
-from datetime import datetime
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 import msgspec
 
 from billfold.chain.checkpoints import checkpoint_leaf
+from billfold.chain.lines import Line, Time, read_line
 from billfold.chain.links import StoredLink, commitment, entry_leaf, movement_leaf
 from billfold.chain.terms import account_terms_leaf, era_leaf, hold_terms_leaf, wallet_terms_leaf
 
@@ -59,7 +58,6 @@ __all__ = [
     "WalletRecord",
     "WalletTermsRecord",
     "encode_record",
-    "name_of",
     "read_record",
 ]
 
@@ -68,15 +66,8 @@ FORMAT: Final = "billfold.ledger/4"
 FORMATS: Final = frozenset({"billfold.ledger/2", "billfold.ledger/3", FORMAT})
 """The versions that can be read. Before the third there were no terms and no eras, before the fourth none of holds."""
 
-Time: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
-"""An instant. One without its zone is no instant, so a line that has lost it can't be read."""
 
-
-class _Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="record"):
-    pass
-
-
-class HeadRecord(_Line, frozen=True, kw_only=True, tag="head"):
+class HeadRecord(Line, frozen=True, kw_only=True, tag="head"):
     """What the ledger says of itself, as its own row has it.
 
     Attributes:
@@ -102,7 +93,7 @@ class HeadRecord(_Line, frozen=True, kw_only=True, tag="head"):
     skips: bytes
 
 
-class PartyRecord(_Line, frozen=True, kw_only=True, tag="party"):
+class PartyRecord(Line, frozen=True, kw_only=True, tag="party"):
     """A person or company, as far as books have to know them: what is personal is sealed, and stays where its keys are.
 
     Attributes:
@@ -119,7 +110,7 @@ class PartyRecord(_Line, frozen=True, kw_only=True, tag="party"):
     updated_at: Time
 
 
-class WalletRecord(_Line, frozen=True, kw_only=True, tag="wallet"):
+class WalletRecord(Line, frozen=True, kw_only=True, tag="wallet"):
     """A party's wallet."""
 
     id: UUID
@@ -134,7 +125,7 @@ class WalletRecord(_Line, frozen=True, kw_only=True, tag="wallet"):
     updated_at: Time
 
 
-class AliasRecord(_Line, frozen=True, kw_only=True, tag="alias"):
+class AliasRecord(Line, frozen=True, kw_only=True, tag="alias"):
     """Another name by which money finds a wallet."""
 
     id: UUID
@@ -145,7 +136,7 @@ class AliasRecord(_Line, frozen=True, kw_only=True, tag="alias"):
     created_at: Time
 
 
-class AccountRecord(_Line, frozen=True, kw_only=True, tag="account"):
+class AccountRecord(Line, frozen=True, kw_only=True, tag="account"):
     """An account, with its balances of the moment; ``posted_minor`` is signed, positive is debit."""
 
     id: UUID
@@ -166,7 +157,7 @@ class AccountRecord(_Line, frozen=True, kw_only=True, tag="account"):
     updated_at: Time
 
 
-class CheckpointRecord(_Line, frozen=True, kw_only=True, tag="checkpoint", omit_defaults=True):
+class CheckpointRecord(Line, frozen=True, kw_only=True, tag="checkpoint", omit_defaults=True):
     """What a ledger has sealed of the months that were detached from it: where they end, and what they have led to.
 
     Attributes:
@@ -205,7 +196,7 @@ class CheckpointRecord(_Line, frozen=True, kw_only=True, tag="checkpoint", omit_
         )
 
 
-class LinkRecord(_Line, frozen=True, kw_only=True, tag="link"):
+class LinkRecord(Line, frozen=True, kw_only=True, tag="link"):
     """A link of the chain; its records are the lines that follow."""
 
     number: int
@@ -236,7 +227,7 @@ class PostingOfEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     late_class: int | None = None
 
 
-class JournalEntryRecord(_Line, frozen=True, kw_only=True, tag="journal_entry", omit_defaults=True):
+class JournalEntryRecord(Line, frozen=True, kw_only=True, tag="journal_entry", omit_defaults=True):
     """A journal entry with its postings.
 
     Attributes:
@@ -286,7 +277,7 @@ class JournalEntryRecord(_Line, frozen=True, kw_only=True, tag="journal_entry", 
         )
 
 
-class PostingRecord(_Line, frozen=True, kw_only=True, tag="posting"):
+class PostingRecord(Line, frozen=True, kw_only=True, tag="posting"):
     """A posting whose journal entry isn't there."""
 
     entry_id: UUID
@@ -296,7 +287,7 @@ class PostingRecord(_Line, frozen=True, kw_only=True, tag="posting"):
     currency: str
 
 
-class TransferRecord(_Line, frozen=True, kw_only=True, tag="transfer"):
+class TransferRecord(Line, frozen=True, kw_only=True, tag="transfer"):
     """Money that moved between wallets, into one or out of one; it has the id of its journal entry.
 
     No chain commits to ``actor`` and ``request_id``: only here they are said. ``metadata`` is the journal entry's, too,
@@ -324,7 +315,7 @@ class TransferRecord(_Line, frozen=True, kw_only=True, tag="transfer"):
     request_id: str | None = None
 
 
-class ReversalRecord(_Line, frozen=True, kw_only=True, tag="reversal"):
+class ReversalRecord(Line, frozen=True, kw_only=True, tag="reversal"):
     """How much of a journal entry has been undone by reversing entries, which come later."""
 
     journal_entry_id: UUID
@@ -332,7 +323,7 @@ class ReversalRecord(_Line, frozen=True, kw_only=True, tag="reversal"):
     reversed_minor: int
 
 
-class HoldRecord(_Line, frozen=True, kw_only=True, tag="hold"):
+class HoldRecord(Line, frozen=True, kw_only=True, tag="hold"):
     """A hold as it has become; its movements follow, and after the first one what it was placed as."""
 
     id: UUID
@@ -354,7 +345,7 @@ class HoldRecord(_Line, frozen=True, kw_only=True, tag="hold"):
     updated_at: Time
 
 
-class MovementRecord(_Line, frozen=True, kw_only=True, tag="hold_movement"):
+class MovementRecord(Line, frozen=True, kw_only=True, tag="hold_movement"):
     """A hold's movement: placed, captured, released or expired."""
 
     hold_id: UUID
@@ -382,7 +373,7 @@ class MovementRecord(_Line, frozen=True, kw_only=True, tag="hold_movement"):
         )
 
 
-class HoldTermsRecord(_Line, frozen=True, kw_only=True, tag="hold_terms"):
+class HoldTermsRecord(Line, frozen=True, kw_only=True, tag="hold_terms"):
     """What a hold was placed as, right after its first movement; those from before there were such records have none.
 
     Attributes:
@@ -418,7 +409,7 @@ class HoldTermsRecord(_Line, frozen=True, kw_only=True, tag="hold_terms"):
         )
 
 
-class EraRecord(_Line, frozen=True, kw_only=True, tag="era"):
+class EraRecord(Line, frozen=True, kw_only=True, tag="era"):
     """The beginning of an era: what holds of every record from here on, ``billfold.chain.era_text`` says."""
 
     number: int
@@ -429,7 +420,7 @@ class EraRecord(_Line, frozen=True, kw_only=True, tag="era"):
         return era_leaf(number=self.number, recorded_at=self.recorded_at)
 
 
-class WalletTermsRecord(_Line, frozen=True, kw_only=True, tag="wallet_terms"):
+class WalletTermsRecord(Line, frozen=True, kw_only=True, tag="wallet_terms"):
     """Whose a wallet is and how it stands: as it was opened, and after each change."""
 
     wallet_id: UUID
@@ -451,7 +442,7 @@ class WalletTermsRecord(_Line, frozen=True, kw_only=True, tag="wallet_terms"):
         )
 
 
-class AccountTermsRecord(_Line, frozen=True, kw_only=True, tag="account_terms"):
+class AccountTermsRecord(Line, frozen=True, kw_only=True, tag="account_terms"):
     """On what terms an account is kept: as it was opened, and after each change."""
 
     account_id: UUID
@@ -483,14 +474,14 @@ class AccountTermsRecord(_Line, frozen=True, kw_only=True, tag="account_terms"):
         )
 
 
-class RowRecord(_Line, frozen=True, kw_only=True, tag="row"):
+class RowRecord(Line, frozen=True, kw_only=True, tag="row"):
     """A row of another room's table, with the columns as the database spells them in JSON."""
 
     table: str
     columns: dict[str, Any]
 
 
-class IdempotencyKeyRecord(_Line, frozen=True, kw_only=True, tag="idempotency_key"):
+class IdempotencyKeyRecord(Line, frozen=True, kw_only=True, tag="idempotency_key"):
     """An answer that is kept under its key. No chain commits to it, and what it names isn't looked up.
 
     Attributes:
@@ -507,7 +498,7 @@ class IdempotencyKeyRecord(_Line, frozen=True, kw_only=True, tag="idempotency_ke
     created_at: Time
 
 
-class EndRecord(_Line, frozen=True, kw_only=True, tag="end"):
+class EndRecord(Line, frozen=True, kw_only=True, tag="end"):
     """How many lines of each kind came before, so that an export that was cut short shows."""
 
     counts: dict[str, int]
@@ -537,8 +528,6 @@ Record: TypeAlias = (
 )
 """Any line of an export."""
 
-_TOO_DEEP: Final = "the line nests too deep"
-_TWINS: Final = "a member stands twice in the same object"
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
 
@@ -555,33 +544,4 @@ def read_record(line: bytes | str) -> Record:
         msgspec.DecodeError: It is no JSON, no record, or one with members that it can't have, or has twice.
         UnicodeDecodeError: It is no UTF-8.
     """
-    try:
-        record = _decoder.decode(line)
-        written = encode_record(record)
-        if line.rstrip() != (written if isinstance(line, bytes) else written.decode()):
-            _refuse_twins(line)
-    except RecursionError:
-        raise msgspec.DecodeError(_TOO_DEEP) from None
-    return record
-
-
-def _refuse_twins(line: bytes | str) -> None:
-    """Refuse a line of which an object has a member twice.
-
-    JSON doesn't say which of the two counts (RFC 8259, section 4), so somebody else may see another one than we do.
-    Looked at are lines that aren't written as we write them, which may be another's way and no harm.
-    """
-    try:
-        json.loads(line, object_pairs_hook=_refuse_twin_members)
-    except ValueError as error:
-        raise msgspec.DecodeError(str(error)) from None
-
-
-def _refuse_twin_members(members: list[tuple[str, Any]]) -> None:
-    if len({name for name, _ in members}) < len(members):
-        raise ValueError(_TWINS)
-
-
-def name_of(record: Record) -> str:
-    """Return what kind of record this is, as ``record`` says it on its line."""
-    return str(record.__struct_config__.tag)
+    return read_line(line, _decoder, encode_record)

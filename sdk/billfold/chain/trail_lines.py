@@ -9,13 +9,12 @@ An export is a text of JSON lines (UTF-8), spelled as those of a ledger (``billf
 4. ``end``: how many lines of each kind came before.
 """
 
-import json
-from datetime import datetime
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Final, TypeAlias
 from uuid import UUID
 
 import msgspec
 
+from billfold.chain.lines import Line, Time, read_line
 from billfold.chain.links import StoredLink
 from billfold.chain.trail import audit_record_leaf, ordered_leaf
 
@@ -29,20 +28,13 @@ __all__ = [
     "TrailLine",
     "encode_trail_line",
     "read_trail_line",
-    "trail_line_name",
 ]
 
 TRAIL_FORMAT: Final = "billfold.audit/1"
 """The version of these lines."""
 
-Time: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
 
-
-class _Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="record"):
-    pass
-
-
-class TrailHeadLine(_Line, frozen=True, kw_only=True, tag="trail"):
+class TrailHeadLine(Line, frozen=True, kw_only=True, tag="trail"):
     """What a trail says of itself, as its head's row has it.
 
     Attributes:
@@ -66,7 +58,7 @@ class TrailHeadLine(_Line, frozen=True, kw_only=True, tag="trail"):
     oldest: UUID | None
 
 
-class SealLine(_Line, frozen=True, kw_only=True, tag="seal"):
+class SealLine(Line, frozen=True, kw_only=True, tag="seal"):
     """A link of the chain; what it holds are the lines that follow.
 
     Attributes:
@@ -92,7 +84,7 @@ class SealLine(_Line, frozen=True, kw_only=True, tag="seal"):
         return StoredLink(self.number, self.sealed_at, self.leaves, self.hash)
 
 
-class AuditRecordLine(_Line, frozen=True, kw_only=True, tag="audit_record"):
+class AuditRecordLine(Line, frozen=True, kw_only=True, tag="audit_record"):
     """A record of the trail.
 
     Attributes:
@@ -132,7 +124,7 @@ class AuditRecordLine(_Line, frozen=True, kw_only=True, tag="audit_record"):
         )
 
 
-class OrderedLine(_Line, frozen=True, kw_only=True, tag="ordered"):
+class OrderedLine(Line, frozen=True, kw_only=True, tag="ordered"):
     """Who ordered a transfer, top-up or withdrawal, as its own row says."""
 
     kind: str
@@ -146,7 +138,7 @@ class OrderedLine(_Line, frozen=True, kw_only=True, tag="ordered"):
         return ordered_leaf(kind=self.kind, id=self.id, actor=self.actor, request_id=self.request_id)
 
 
-class TrailEndLine(_Line, frozen=True, kw_only=True, tag="end"):
+class TrailEndLine(Line, frozen=True, kw_only=True, tag="end"):
     """How many lines of each kind came before, so that an export that was cut short shows."""
 
     counts: dict[str, int]
@@ -155,8 +147,6 @@ class TrailEndLine(_Line, frozen=True, kw_only=True, tag="end"):
 TrailLine: TypeAlias = TrailHeadLine | SealLine | AuditRecordLine | OrderedLine | TrailEndLine
 """Any line of an export."""
 
-_TWINS: Final = "a member stands twice in the same object"
-_TOO_DEEP: Final = "the line nests too deep"
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[TrailLine] = msgspec.json.Decoder(TrailLine)
 
@@ -173,26 +163,5 @@ def read_trail_line(line: bytes | str) -> TrailLine:
         msgspec.DecodeError: It is no JSON, no such line, or one with members that it can't have, or has twice.
         UnicodeDecodeError: It is no UTF-8.
     """
-    try:
-        read = _decoder.decode(line)
-        # JSON doesn't say which of two equal members counts (RFC 8259, section 4), also among the facts.
-        json.loads(line, object_pairs_hook=_refuse_twins)
-    except RecursionError:
-        raise msgspec.DecodeError(_TOO_DEEP) from None
-    except msgspec.DecodeError:
-        raise
-    except UnicodeDecodeError:
-        raise
-    except ValueError as error:
-        raise msgspec.DecodeError(str(error)) from None
-    return read
-
-
-def trail_line_name(line: TrailLine) -> str:
-    """Return what kind of line this is, as ``record`` says it."""
-    return str(line.__struct_config__.tag)
-
-
-def _refuse_twins(members: list[tuple[str, Any]]) -> None:
-    if len({name for name, _ in members}) < len(members):
-        raise ValueError(_TWINS)
+    # Facts are written as they were read, twins and all.
+    return read_line(line, _decoder)

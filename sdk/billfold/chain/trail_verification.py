@@ -1,17 +1,15 @@
 """The verification of an audit trail: every record is hashed and compared with the chain of its seals."""
 
-import os
 from collections import Counter
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
 from billfold.chain.findings import Damage, Finding, Findings
+from billfold.chain.lines import Source, name_of, read_all
 from billfold.chain.linking import Linking
 from billfold.chain.links import Head
 from billfold.chain.trail import TRAIL_START
@@ -24,13 +22,11 @@ from billfold.chain.trail_lines import (
     TrailHeadLine,
     TrailLine,
     read_trail_line,
-    trail_line_name,
 )
 from billfold.chain.trail_sealed import SealedOrders, SealedRecords, Sealing
 
 __all__ = ["TrailVerification", "TrailVerifier", "verify_trail_export"]
 
-Source: TypeAlias = Iterable[bytes | str] | str | os.PathLike[str]
 _SHORTEST: Final = timedelta(days=365)
 """For how long no retention deletes a record."""
 _RANKS: Final[dict[type, int]] = {TrailHeadLine: 0, TrailEndLine: 2}
@@ -84,21 +80,12 @@ def verify_trail_export(
         OSError: The file can't be read.
     """
     verifier = TrailVerifier(trusted=trusted, now=now)
-    with _opened(source) as lines:
-        for number, text in enumerate(lines, 1):
-            try:
-                line = read_trail_line(text)
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                verifier.malformed(number)
-            else:
-                verifier.take(line, number=number)
+    for number, line in read_all(source, read_trail_line):
+        if line is None:
+            verifier.malformed(number)
+        else:
+            verifier.take(line, number=number)
     return verifier.finish()
-
-
-def _opened(source: Source) -> AbstractContextManager[Iterable[bytes | str]]:
-    if isinstance(source, str | os.PathLike):
-        return Path(source).open("rb")
-    return nullcontext(source)
 
 
 class TrailVerifier:
@@ -140,7 +127,7 @@ class TrailVerifier:
             number: Its place in the export, for the findings.
         """
         self._findings.line = number
-        kind, name = type(line), trail_line_name(line)
+        kind, name = type(line), name_of(line)
         if not self._counts and kind is not TrailHeadLine:
             self._findings.add(Damage.INCOMPLETE, "trail", None, "an export begins with its trail")
         if self._ended:

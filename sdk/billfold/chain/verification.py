@@ -5,19 +5,17 @@ it has found. What it keeps in memory doesn't grow with the number of journal en
 the holds that are open at that point of time, the entries that are still to be reversed, and the records of one link.
 """
 
-import os
 from collections import Counter
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import msgspec
 
 from billfold.chain.beside import Beside
 from billfold.chain.bookkeeping import Bookkeeping
 from billfold.chain.findings import Damage, Finding, Findings
+from billfold.chain.lines import Source, name_of, read_all
 from billfold.chain.linking import Chained, Linking
 from billfold.chain.links import HASH_BYTES, Head
 from billfold.chain.people import People
@@ -36,7 +34,6 @@ from billfold.chain.records import (
     Record,
     RowRecord,
     WalletRecord,
-    name_of,
     read_record,
 )
 
@@ -56,7 +53,6 @@ _RANKS: Final[dict[type, int]] = {
 }
 """Which kinds of line come before which; all others are of the timeline."""
 
-Source: TypeAlias = Iterable[bytes | str] | str | os.PathLike[str]
 _LINES: Final = 3
 """How many lines a leaf of a link stands for at most: a journal entry with a transfer and what was reversed of it."""
 _SPARE: Final = 10_000
@@ -112,21 +108,12 @@ def verify_export(source: Source, *, trusted: Head | None = None) -> Verificatio
         OSError: The file can't be read.
     """
     verifier = Verifier(trusted=trusted)
-    with _opened(source) as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                record = read_record(line)
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                verifier.malformed(number)
-            else:
-                verifier.take(record, line=number)
+    for number, record in read_all(source, read_record):
+        if record is None:
+            verifier.malformed(number)
+        else:
+            verifier.take(record, line=number)
     return verifier.finish()
-
-
-def _opened(source: Source) -> AbstractContextManager[Iterable[bytes | str]]:
-    if isinstance(source, str | os.PathLike):
-        return Path(source).open("rb")
-    return nullcontext(source)
 
 
 class Verifier:

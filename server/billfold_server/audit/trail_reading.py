@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from billfold.chain import Head, TrailVerification, TrailVerifier
+from billfold.chain.lines import name_of
 from billfold.chain.trail import split_ids
 from billfold.chain.trail_lines import (
     TRAIL_FORMAT,
@@ -22,7 +23,6 @@ from billfold.chain.trail_lines import (
     TrailHeadLine,
     TrailLine,
     encode_trail_line,
-    trail_line_name,
 )
 from billfold_server.audit import seal_queries as queries
 from billfold_server.audit.service import HeadMissingError, get_head
@@ -91,7 +91,7 @@ async def read_trail(tx: Tx) -> AsyncIterator[TrailLine]:
     """
     counts: Counter[str] = Counter()
     async for line in _lines(tx):
-        counts[trail_line_name(line)] += 1
+        counts[name_of(line)] += 1
         yield line
     yield TrailEndLine(counts=dict(counts))
 

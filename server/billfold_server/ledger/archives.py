@@ -24,6 +24,7 @@ import msgspec
 from billfold import ids
 from billfold.chain import Damage, Finding
 from billfold.chain.findings import Findings
+from billfold.chain.lines import name_of
 from billfold.chain.records import (
     CheckpointRecord,
     EndRecord,
@@ -33,7 +34,6 @@ from billfold.chain.records import (
     Record,
     ReversalRecord,
     TransferRecord,
-    name_of,
     read_record,
 )
 from billfold_server.ledger.export import STATEMENT_TIMEOUT_MS, columns_of

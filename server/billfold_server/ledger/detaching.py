@@ -20,6 +20,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from billfold import chain, errors, ids
+from billfold.chain.lines import name_of
 from billfold.chain.records import (
     CheckpointRecord,
     EndRecord,
@@ -27,7 +28,6 @@ from billfold.chain.records import (
     LinkRecord,
     Record,
     encode_record,
-    name_of,
     read_record,
 )
 from billfold.ids import Prefix

@@ -17,6 +17,7 @@ import msgspec
 from billfold import chain, ids
 from billfold.chain import Head, Verification
 from billfold.chain.beside import KEYS
+from billfold.chain.lines import name_of
 from billfold.chain.records import (
     FORMAT,
     AccountRecord,
@@ -42,7 +43,6 @@ from billfold.chain.records import (
     WalletRecord,
     WalletTermsRecord,
     encode_record,
-    name_of,
 )
 from billfold_server.ledger.reading import BALANCE, BESIDE_MAY_BE_NULL, POSTING, UnreadableError, check_row, shape_of
 from billfold_server.tenancy.context import TenantRef
