@@ -10,12 +10,13 @@ import click
 import msgspec
 
 from billfold import ids
-from billfold.chain import HASH_BYTES, Head, TrailVerification
+from billfold.chain import Head, TrailVerification
 from billfold.contract.platform import AUDIT_HEAD_TYPE, AuditHead
 from billfold.ids import Prefix
 from billfold_server.audit import service
 from billfold_server.audit.sealing import Sealed, seal
 from billfold_server.audit.trail_reading import export_trail, open_trail, verify_trail
+from billfold_server.heads import head_text, read_head
 from billfold_server.listings import findings_of, print_listing
 from billfold_server.private_files import open_private
 from billfold_server.tenancy.context import COMMAND_LINE, TenantRef
@@ -106,7 +107,7 @@ def _print(name: str, found: TrailVerification) -> None:
         sealed = found.counts.get("audit_record", 0) + found.counts.get("ordered", 0) - found.unsealed
         counts = f"{sealed:,} records and orders of transfers in {found.head.number:,} links"
         click.echo(f"The audit trail of {name} is as it was sealed: {counts}.")
-        click.echo(f"Head: {found.head.number}:{found.head.hash.hex()}")
+        click.echo(f"Head: {head_text(found.head)}")
     else:
         table = findings_of(f"Audit trail of {name}")
         for finding in found.findings:
@@ -247,13 +248,4 @@ def _trusted(text: str | None, kept: BinaryIO | None) -> Head | None:
             raise click.BadParameter(msg, param_hint="--head") from None
     if text is None:
         return None
-    number, _, digest = text.partition(":")
-    try:
-        head = Head(number=int(number), hash=bytes.fromhex(digest))
-    except ValueError:
-        head = None
-    # Of a head that no trail can have nothing would be seen.
-    if head is None or head.number < 0 or len(head.hash) != HASH_BYTES:
-        msg = "it is a number, a colon and a hash in hexadecimal"
-        raise click.BadParameter(msg, param_hint="--trusted" if kept is None else "--head")
-    return head
+    return read_head(text, "--trusted" if kept is None else "--head")

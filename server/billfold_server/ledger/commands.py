@@ -14,10 +14,11 @@ from rich.console import Console
 from rich.table import Table
 
 from billfold import ids
-from billfold.chain import ERA, HASH_BYTES, Head, Verification
+from billfold.chain import ERA, Verification
 from billfold.contract.ledger import LEDGER_HEAD_TYPE, LedgerHead
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
+from billfold_server.heads import head_text, read_head
 from billfold_server.invariants.service import Breach, check
 from billfold_server.ledger import queries, service
 from billfold_server.ledger.archives import ArchiveVerification, verify_archives
@@ -71,7 +72,7 @@ def verify(
     seals its month, with the chain's links, and with the month's transfers, reversals and captures in the tenant; where
     all archives are given, what was reversed of detached entries is exact. Exits with 1 where something is broken.
     """
-    kept = None if trusted is None else _read_head(trusted)
+    kept = None if trusted is None else read_head(trusted)
 
     async def run() -> tuple[Verification, list[Breach], dict[str, ArchiveVerification]]:
         async with open_services() as services:
@@ -99,7 +100,7 @@ def verify(
     elif ok:
         counts = f"{verification.sequence:,} journal entries in {verification.head.number:,} links"
         click.echo(f"The books of {tenant} balance, and are as they were written: {counts}.")
-        click.echo(f"Head: {verification.head.number}:{verification.head.hash.hex()}")
+        click.echo(f"Head: {head_text(verification.head)}")
         if verification.era < ERA and verification.head.number:
             click.echo(
                 f"Of {verification.unrecorded:,} wallets and accounts the chain doesn't say whose they are, and one "
@@ -112,18 +113,6 @@ def verify(
         _print_findings(tenant, verification, breaches, looked)
     if not ok:
         raise click.exceptions.Exit(_BROKEN)
-
-
-def _read_head(text: str) -> Head:
-    number, _, digest = text.partition(":")
-    try:
-        head = Head(number=int(number), hash=bytes.fromhex(digest))
-    except ValueError:
-        head = None
-    # Of a head that no ledger can have nothing would be seen.
-    if head is None or head.number < 0 or len(head.hash) != HASH_BYTES:
-        raise click.BadParameter("it is a number, a colon and a hash in hexadecimal", param_hint="--trusted")
-    return head
 
 
 def _head_of(verification: Verification) -> dict[str, object]:
@@ -240,7 +229,7 @@ def import_(open_services: OpenServices, tenant: str, trusted: str | None, file:
     not at all. The tenant's head is then that of the export. Exits with 1, and says why, where the tenant isn't empty
     or the export isn't whole.
     """
-    kept = None if trusted is None else _read_head(trusted)
+    kept = None if trusted is None else read_head(trusted)
 
     async def run() -> Verification:
         async with open_services() as services:
@@ -272,7 +261,7 @@ def import_(open_services: OpenServices, tenant: str, trusted: str | None, file:
         click.echo(msgspec.json.encode(document).decode())
     else:
         click.echo(f"Imported {verification.sequence:,} journal entries into {tenant}.")
-        click.echo(f"Head: {verification.head.number}:{verification.head.hash.hex()}")
+        click.echo(f"Head: {head_text(verification.head)}")
 
 
 @ledger.command("record-terms")
