@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import click
 import msgspec
 
+from billfold_server.commands import json_option
 from billfold_server.settings import Secret, Settings, load_settings
 
 # The partner's command line brings click alone, with which this module would load and each of its commands fail.
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SECTIONS", "Section", "billfold_command", "main", "open_services", "open_tenants"]
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 data_dir_option = click.option(
     "--data-dir", type=click.Path(file_okay=False), help="Folder of the embedded database and the keyring."
 )

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
@@ -16,6 +15,7 @@ from billfold.ids import Prefix
 from billfold_server.audit import service
 from billfold_server.audit.sealing import Sealed, seal
 from billfold_server.audit.trail_reading import export_trail, open_trail, verify_trail
+from billfold_server.commands import OpenServices, json_option
 from billfold_server.heads import head_text, read_head
 from billfold_server.listings import findings_of, print_listing
 from billfold_server.private_files import open_private
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["audit"]
 
-OpenServices = Callable[[], AbstractAsyncContextManager["Services"]]
-"""Opens the server's parts for a command, and closes them after."""
 
 _BROKEN: Final = 1
 _LATE: Final = timedelta(minutes=5)
@@ -37,8 +35,7 @@ _LATE: Final = timedelta(minutes=5)
 def _trail_options(command: Callable[..., None]) -> Callable[..., None]:
     platform = click.option("--platform", is_flag=True, help="The platform's own trail: what operators did.")
     tenant = click.option("--tenant", metavar="SLUG", help="The tenant whose trail it is.")
-    as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
-    return tenant(platform(as_json(command)))
+    return tenant(platform(json_option(command)))
 
 
 @click.group()

@@ -5,7 +5,7 @@ What is refused is raised as it is; ``cli.py`` tells it in one sentence.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from rich.table import Table
 from billfold import errors, ids
 from billfold.contract.consents import BlockedThirdParty, Consent, ConsentRecord, NamedOrganisation
 from billfold.ids import Prefix
+from billfold_server.commands import OpenServices, json_option
 from billfold_server.consents import evidence, queries, service, staff
 from billfold_server.consents.queries import Organisation
 from billfold_server.consents.rules import KINDS, STATUSES
@@ -30,11 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["consents"]
 
 T = TypeVar("T")
-OpenServices = Callable[[], AbstractAsyncContextManager["Services"]]
-"""Opens the server's parts for a command, and closes them after."""
 
 _tenant = click.option("--tenant", metavar="SLUG", required=True, help="The bank.")
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 _reason = click.option("--reason", required=True, help="Why, for the history and the audit; name no customer.")
 _client = click.argument("client_id", required=False)
 _organisation = click.option("--organisation", metavar="ID", help="The organisation, as its directory names it.")
@@ -78,7 +76,7 @@ def _id(prefix: Prefix, text: str) -> UUID:
 @click.option("--kind", type=click.Choice(KINDS), help="Only those for this.")
 @click.option("--status", type=click.Choice(STATUSES), help="Only those that stand there.")
 @click.option("--limit", type=click.IntRange(1, _MOST), default=100, show_default=True, help="How many at most.")
-@_json
+@json_option
 @click.pass_obj
 def list_all(open_services: OpenServices, /, tenant: str, *, limit: int, as_json: bool, **asked: Any) -> None:
     """List consents, the newest first."""
@@ -105,7 +103,7 @@ def list_all(open_services: OpenServices, /, tenant: str, *, limit: int, as_json
 @consents.command()
 @_tenant
 @click.argument("consent_id")
-@_json
+@json_option
 @click.pass_obj
 def show(open_services: OpenServices, tenant: str, consent_id: str, *, as_json: bool) -> None:
     """Show a consent, with its history and what the customer was shown."""
@@ -148,7 +146,7 @@ def show(open_services: OpenServices, tenant: str, consent_id: str, *, as_json: 
 @_tenant
 @click.argument("consent_id")
 @_reason
-@_json
+@json_option
 @click.pass_obj
 def revoke(open_services: OpenServices, tenant: str, consent_id: str, reason: str, *, as_json: bool) -> None:
     """End a consent: from the third party's next request on it opens nothing."""
@@ -164,7 +162,7 @@ def revoke(open_services: OpenServices, tenant: str, consent_id: str, reason: st
 @_tenant
 @click.argument("consent_id")
 @_reason
-@_json
+@json_option
 @click.pass_obj
 def rest(open_services: OpenServices, tenant: str, consent_id: str, reason: str, *, as_json: bool) -> None:
     """Let a consent rest until its customer has authenticated for it again."""
@@ -223,7 +221,7 @@ def _only(directories: list[str]) -> str:
 @_organisation
 @_directory
 @_reason
-@_json
+@json_option
 @click.pass_obj
 def block(
     open_services: OpenServices,
@@ -255,7 +253,7 @@ def block(
 @consents.command()
 @_tenant
 @click.option("--limit", type=click.IntRange(1, _MOST), default=100, show_default=True, help="How many at most.")
-@_json
+@json_option
 @click.pass_obj
 def blocked(open_services: OpenServices, tenant: str, *, limit: int, as_json: bool) -> None:
     """List the third parties that are kept out, with what lets them in again."""
@@ -280,7 +278,7 @@ def blocked(open_services: OpenServices, tenant: str, *, limit: int, as_json: bo
 @_client
 @_organisation
 @_directory
-@_json
+@json_option
 @click.pass_obj
 def unblock(
     open_services: OpenServices,
@@ -303,7 +301,7 @@ def unblock(
 
 @consents.command()
 @_tenant
-@_json
+@json_option
 @click.pass_obj
 def verify(open_services: OpenServices, tenant: str, *, as_json: bool) -> None:
     """Verify the chain of evidence: that no link was changed, dropped or made up."""

@@ -6,7 +6,7 @@ What is refused is raised as it is; ``cli.py`` tells it in one sentence.
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -18,6 +18,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from billfold import errors, ids
 from billfold.contract.clients import ClientMetadata
 from billfold.ids import Prefix
+from billfold_server.commands import OpenServices, json_option
 from billfold_server.identity.clients.management import check_given
 from billfold_server.identity.clients.metadata import MetadataRefused, shown
 from billfold_server.identity.clients.service import Client, list_clients, register, set_client_state
@@ -34,10 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["clients"]
 
-OpenServices = Callable[[], AbstractAsyncContextManager["Services"]]
-"""Opens the server's parts for a command, and closes them after."""
-
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 
 _GENERATE: Final[dict[str, Callable[[], SigningKey]]] = {
     "PS256": lambda: RSAKey.generate_key(3072),
@@ -114,7 +111,7 @@ def clients() -> None:
 @clients.command()
 @_realm_options
 @_metadata_options
-@_json_option
+@json_option
 @click.pass_obj
 def create(
     open_services: OpenServices,
@@ -267,7 +264,7 @@ def _printed(client: Client, secret: str | None, realm: Realm, new_key: Path | N
 
 @clients.command("list")
 @_realm_options
-@_json_option
+@json_option
 @click.pass_obj
 def list_all(open_services: OpenServices, tenant: str | None, *, platform: bool, as_json: bool) -> None:
     """Show the API clients, without their secrets."""
@@ -301,7 +298,7 @@ def _set_state(
 @clients.command()
 @_realm_options
 @click.argument("client_id")
-@_json_option
+@json_option
 @click.pass_obj
 def disable(open_services: OpenServices, tenant: str | None, client_id: str, *, platform: bool, as_json: bool) -> None:
     """Disable a client: within a second its tokens open nothing any more."""
@@ -312,7 +309,7 @@ def disable(open_services: OpenServices, tenant: str | None, client_id: str, *, 
 @clients.command()
 @_realm_options
 @click.argument("client_id")
-@_json_option
+@json_option
 @click.pass_obj
 def enable(open_services: OpenServices, tenant: str | None, client_id: str, *, platform: bool, as_json: bool) -> None:
     """Let a disabled client in again."""

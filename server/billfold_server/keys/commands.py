@@ -5,7 +5,7 @@ What is refused is raised as it is; ``cli.py`` tells it in one sentence. What de
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
@@ -21,6 +21,7 @@ from billfold import errors
 from billfold.contract.data_keys import DataKeyStatus
 from billfold.contract.events import DATA_KEYS_ROTATED
 from billfold_server.audit import service as audit
+from billfold_server.commands import OpenServices, json_option
 from billfold_server.keys import backups, commands_of_two, destruction, rotation, upkeep_queries, usage, verifying
 from billfold_server.keys.backends import BackendName
 from billfold_server.keys.rewrapping import GRACE_S, Outcome, Rewrap
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["keys"]
 
 T = TypeVar("T")
-OpenServices = Callable[[], AbstractAsyncContextManager["Services"]]
-"""Opens the server's parts for a command, and closes them after."""
 
 _FAILED: Final = 1
 
@@ -53,7 +52,6 @@ for _command in commands_of_two.COMMANDS:
 
 _tenant = click.option("--tenant", metavar="SLUG", help="The tenant whose keys they are.")
 _platform = click.option("--platform", is_flag=True, help="The keys of the platform.")
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 _domain = click.option(
     "--domain", "only", type=click.Choice(DOMAINS), help="The keys of one domain alone; otherwise of both."
 )
@@ -144,7 +142,7 @@ def _print_json(value: Any) -> None:
 @keys.command()
 @_tenant
 @_platform
-@_json
+@json_option
 @click.pass_obj
 def status(open_services: OpenServices, tenant: str | None, *, platform: bool, as_json: bool) -> None:
     """Show where keys stand: versions, epochs with what lies under them still, and what waits to be rewrapped."""
@@ -196,7 +194,7 @@ def _print_standing(shown: DataKeyStatus) -> None:
 @_platform
 @_domain
 @click.option("--reason", help="Why, for the audit.")
-@_json
+@json_option
 @click.pass_obj
 def rotate(  # noqa: PLR0917 - click hands over one argument for each option
     open_services: OpenServices,
@@ -236,7 +234,7 @@ def _print_rotated(made: list[rotation.Rotated], *, as_json: bool) -> None:
 @click.option("--tenant", required=True, metavar="SLUG", help="The tenant whose fingerprints they are.")
 @click.option("--purpose", metavar="NAME", help="Those of one purpose, as this command calls it; otherwise all.")
 @click.option("--reason", help="Why, for the audit.")
-@_json
+@json_option
 @click.pass_obj
 def rotate_fingerprints(
     open_services: OpenServices, tenant: str, purpose: str | None, reason: str | None, *, as_json: bool
@@ -277,7 +275,7 @@ def rotate_fingerprints(
 @_platform
 @_all
 @_domain
-@_json
+@json_option
 @click.pass_obj
 def rewrap(  # noqa: PLR0917
     open_services: OpenServices,
@@ -342,7 +340,7 @@ def _bar(*, shown: bool) -> "Iterator[Callable[[int, int], None] | None]":
 @_platform
 @_all
 @_domain
-@_json
+@json_option
 @click.pass_obj
 def move(  # noqa: PLR0917
     open_services: OpenServices,
@@ -374,7 +372,7 @@ def move(  # noqa: PLR0917
 
 @keys.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@_json
+@json_option
 @click.pass_obj
 def backup(open_services: OpenServices, file: Path, *, as_json: bool) -> None:
     """Write the key store to FILE, in the place of the backup that lies there.
@@ -396,7 +394,7 @@ def backup(open_services: OpenServices, file: Path, *, as_json: bool) -> None:
 @keys.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--replace", is_flag=True, help="What the key store holds may go.")
-@_json
+@json_option
 @click.pass_obj
 def restore(open_services: OpenServices, file: Path, *, replace: bool, as_json: bool) -> None:
     """Bring the key store back from FILE.
@@ -437,7 +435,7 @@ def restore(open_services: OpenServices, file: Path, *, replace: bool, as_json: 
     metavar="URL",
     help="The database into which an old backup of the tenant's data was restored; or BILLFOLD_RESTORED_URL.",
 )
-@_json
+@json_option
 @click.pass_obj
 def verify_shredded(open_services: OpenServices, tenant: str, party: str, restored: str, *, as_json: bool) -> None:
     """Prove that a party was forgotten: try to read what an old backup holds of it, with all keys of today.
@@ -470,7 +468,7 @@ def _print_report(report: verifying.Report) -> None:
 
 @keys.command("verify-destroyed")
 @click.option("--tenant", metavar="SLUG", help="The tenant that was deleted; every deleted one where absent.")
-@_json
+@json_option
 @click.pass_obj
 def verify_destroyed(open_services: OpenServices, tenant: str | None, *, as_json: bool) -> None:
     """Prove that nothing is left of the keys of tenants that were deleted: in the key store, the keyring and Vault.
@@ -506,7 +504,7 @@ def verify_destroyed(open_services: OpenServices, tenant: str | None, *, as_json
 @keys.command("export-inventory")
 @click.option("--tenant", required=True, metavar="SLUG", help="The tenant whose keys they are.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="A file, instead of standard output.")
-@_json
+@json_option
 @click.pass_obj
 def export_inventory(open_services: OpenServices, tenant: str, output: Path | None, *, as_json: bool) -> None:
     """Export which keys there are, and where each is used: table, column, kind of data, and how many values.

@@ -6,7 +6,6 @@ operators. Names, passwords and codes are asked for at the terminal.
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 from uuid import UUID
@@ -18,6 +17,7 @@ from billfold import errors, ids
 from billfold.contract.approvals import Approval
 from billfold.contract.data_keys import ShredSubject
 from billfold.ids import Prefix
+from billfold_server.commands import OpenServices, json_option
 from billfold_server.http.pipeline import Pipeline
 from billfold_server.http.routing import Call, StoredRequest
 from billfold_server.keys import destruction, routes
@@ -32,12 +32,10 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "party_id_of"]
 
 T = TypeVar("T")
-OpenServices = Callable[[], AbstractAsyncContextManager["Services"]]
 
 _SHRED: Final = "shredSubject"
 _NIL: Final = UUID(int=0)
 
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 _as = click.option("--as", "name", required=True, metavar="NAME", help="Who you are: the name that you sign in with.")
 
 
@@ -117,7 +115,7 @@ class _Asked(msgspec.Struct, frozen=True):
 @click.option("--party", required=True, metavar="ID", help="The party whose keys are to be destroyed.")
 @click.option("--reason", required=True, help="Why, for the audit.")
 @_as
-@_json
+@json_option
 @click.pass_obj
 def shred(  # noqa: PLR0917 - click hands over one argument for each option
     open_services: OpenServices,
@@ -191,7 +189,7 @@ def _decision(word: str, text: str) -> click.Command:
         click.option("--platform", is_flag=True, help="An operator of the platform has asked for it."),
         click.option("--reason", help="Why, for the audit."),
         _as,
-        _json,
+        json_option,
     ):
         command = option(command)
     return click.command(word)(click.pass_obj(command))
@@ -240,7 +238,7 @@ reject = _decision("reject", "Refuse the destruction of keys that another person
 )
 @click.option("--reason", required=True, help="Why, for the audit.")
 @_as
-@_json
+@json_option
 @click.pass_obj
 def destroy(
     open_services: OpenServices,
@@ -289,7 +287,7 @@ def _tell_unclaimed(tenants: int) -> None:
 
 
 @click.command()
-@_json
+@json_option
 @click.pass_obj
 def destructions(open_services: OpenServices, *, as_json: bool) -> None:
     """Show the destructions of all of a tenant's keys that were asked for."""

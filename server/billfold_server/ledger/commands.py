@@ -3,10 +3,10 @@
 import asyncio
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import BinaryIO, Final
 
 import click
 import msgspec
@@ -18,6 +18,7 @@ from billfold.chain import ERA, Verification
 from billfold.contract.ledger import LEDGER_HEAD_TYPE, LedgerHead
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
+from billfold_server.commands import OpenServices, json_option
 from billfold_server.heads import head_text, read_head
 from billfold_server.invariants.service import Breach, check
 from billfold_server.ledger import queries, service
@@ -31,18 +32,12 @@ from billfold_server.private_files import open_private
 from billfold_server.tenancy.context import COMMAND_LINE
 from billfold_server.tenancy.service import AHEAD, Partitioned
 
-if TYPE_CHECKING:
-    from billfold_server.http.services import Services
-
 __all__ = ["ledger"]
 
-OpenServices = Callable[[], AbstractAsyncContextManager["Services"]]
-"""Opens the server's parts for a command, and closes them after."""
 
 _BROKEN: Final = 1
 _EVERY: Final = 10_000
 _tenant_option = click.option("--tenant", required=True, metavar="SLUG", help="The tenant whose books they are.")
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 
 
 @click.group()
@@ -60,7 +55,7 @@ def ledger() -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The file of a month that was detached; may be given several times.",
 )
-@_json_option
+@json_option
 @click.pass_obj
 def verify(
     open_services: OpenServices, tenant: str, trusted: str | None, archives: tuple[Path, ...], *, as_json: bool
@@ -142,7 +137,7 @@ def _print_findings(
 
 @ledger.command()
 @_tenant_option
-@_json_option
+@json_option
 @click.pass_obj
 def head(open_services: OpenServices, tenant: str, *, as_json: bool) -> None:
     """Show the signed head of the ledger's hash chain, to be kept or published.
@@ -219,7 +214,7 @@ def export(open_services: OpenServices, tenant: str, output: str, *, as_json: bo
 @ledger.command("import")
 @_tenant_option
 @click.option("--trusted", metavar="NUMBER:HASH", help="A head that was kept earlier; the export must contain it.")
-@_json_option
+@json_option
 @click.argument("file", type=click.File("rb"))
 @click.pass_obj
 def import_(open_services: OpenServices, tenant: str, trusted: str | None, file: BinaryIO, *, as_json: bool) -> None:
@@ -267,7 +262,7 @@ def import_(open_services: OpenServices, tenant: str, trusted: str | None, file:
 @ledger.command("record-terms")
 @_tenant_option
 @click.option("--reason", required=True, help="Why, for the audit.")
-@_json_option
+@json_option
 @click.pass_obj
 def record_terms_(open_services: OpenServices, tenant: str, reason: str, *, as_json: bool) -> None:
     """Record whose wallets and accounts are that were opened before the chain said so, as they are found.
@@ -302,7 +297,7 @@ def record_terms_(open_services: OpenServices, tenant: str, reason: str, *, as_j
 @click.option(
     "--ahead", type=click.IntRange(1, 120), default=AHEAD, show_default=True, help="Months to make ahead of this one."
 )
-@_json_option
+@json_option
 @click.pass_obj
 def partitions_(open_services: OpenServices, tenant: str | None, ahead: int, *, everyone: bool, as_json: bool) -> None:
     """Make the months of a ledger that are missing, and show what there is of each.
@@ -342,7 +337,7 @@ def partitions_(open_services: OpenServices, tenant: str | None, ahead: int, *, 
     help="The folder for the months' files; without it they stay in the database, where the server can't see them.",
 )
 @click.option("--reason", required=True, help="Why, for the audit.")
-@_json_option
+@json_option
 @click.pass_obj
 def detach_(
     open_services: OpenServices, tenant: str, before: datetime, archive: Path | None, reason: str, *, as_json: bool

@@ -6,7 +6,7 @@ What is refused is raised as it is; ``cli.py`` tells it in one sentence. API cli
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from billfold.contract.partners import CreatePartner, CreatePartnerMember, Partn
 from billfold.contract.roles import PartnerRole
 from billfold.contract.users import EnrolmentCode, User
 from billfold.ids import Prefix
+from billfold_server.commands import OpenServices, json_option
 from billfold_server.identity.service import GIVEABLE_SCOPES
 from billfold_server.listings import listing, print_listing
 from billfold_server.partners import rules, service
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["partners"]
 
-OpenServices = Callable[[], AbstractAsyncContextManager["Services"]]
-"""Opens the server's parts for a command, and closes them after."""
 
 _MOST = 10_000
 
@@ -39,9 +38,7 @@ _MOST = 10_000
 def _options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Let a command say whose partners it is about, and how it prints."""
     tenant = click.option("--tenant", required=True, metavar="SLUG", help="The tenant whose partners these are.")
-    return tenant(
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")(command)
-    )
+    return tenant(json_option(command))
 
 
 @asynccontextmanager

@@ -5,8 +5,8 @@ What is refused is raised as it is; ``cli.py`` tells it in one sentence.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import asynccontextmanager
+from typing import Any
 from uuid import UUID
 
 import click
@@ -16,27 +16,20 @@ from billfold import errors, ids
 from billfold.contract.roles import StaffRole
 from billfold.contract.users import CreateUser, EnrolmentCode, LoginRealm
 from billfold.ids import Prefix
+from billfold_server.commands import OpenServices, json_option
 from billfold_server.listings import listing, print_listing
 from billfold_server.people import service
 from billfold_server.people.service import Realm
 from billfold_server.tenancy.context import COMMAND_LINE
 
-if TYPE_CHECKING:
-    from billfold_server.http.services import Services
-
 __all__ = ["users"]
-
-OpenServices = Callable[[], AbstractAsyncContextManager["Services"]]
-"""Opens the server's parts for a command, and closes them after."""
-
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 
 
 def _realm_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Let a command say whose users it is about."""
     tenant = click.option("--tenant", metavar="SLUG", help="The tenant whose customers and staff these are.")
     platform = click.option("--platform", is_flag=True, help="The platform's operators.")
-    return tenant(platform(_json_option(command)))
+    return tenant(platform(json_option(command)))
 
 
 @asynccontextmanager

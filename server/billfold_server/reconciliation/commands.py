@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 import msgspec
@@ -14,16 +14,12 @@ from rich.table import Table
 
 from billfold import errors, money
 from billfold.contract.statements import ImportedStatement, StatementImport
+from billfold_server.commands import OpenServices
 from billfold_server.reconciliation.service import dedup_secret, import_file
 from billfold_server.tenancy.context import COMMAND_LINE
 
-if TYPE_CHECKING:
-    from billfold_server.http.services import Services
-
 __all__ = ["ImportedFile", "RefusedFile", "statements", "table_of"]
 
-OpenServices = Callable[[], AbstractAsyncContextManager["Services"]]
-"""Opens the server's parts for a command, and closes them after."""
 
 _REFUSED: Final = 1
 _WIDTH_OF_A_FILE: Final = 240

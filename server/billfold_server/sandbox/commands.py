@@ -5,7 +5,7 @@ What is refused is raised as it is; ``cli.py`` tells it in one sentence.
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
@@ -16,6 +16,7 @@ from billfold import errors, ids
 from billfold.contract.platform import Slug
 from billfold.contract.sandbox import ResetSandbox, SandboxReset
 from billfold.ids import Prefix
+from billfold_server.commands import OpenServices, json_option
 from billfold_server.db import agenda
 from billfold_server.identity.service import TENANT_SCOPES, create_client
 from billfold_server.sandbox import owned, seeding
@@ -32,10 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["sandbox"]
 
-OpenServices = Callable[[], AbstractAsyncContextManager["Services"]]
-"""Opens the server's parts for a command, and closes them after."""
 
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 _seed_option = click.option(
     "--seed", type=click.IntRange(0, 2**31 - 1), help="From what its customers follow.  [default: 0, or as before]"
 )
@@ -52,7 +50,7 @@ def sandbox() -> None:
 @click.option("--title", help="What people call it; its name where absent.")
 @click.option("--empty", is_flag=True, help="Without customers and their months behind them.")
 @_seed_option
-@_json
+@json_option
 @click.pass_obj
 def create(
     open_services: OpenServices, /, name: str, *, title: str | None, empty: bool, seed: int | None, as_json: bool
@@ -121,7 +119,7 @@ async def _wake(services: "Services", tenant: TenantRef) -> None:
 
 
 @sandbox.command("list")
-@_json
+@json_option
 @click.pass_obj
 def list_all(open_services: OpenServices, /, *, as_json: bool) -> None:
     """List the sandboxes that there are."""
@@ -167,7 +165,7 @@ async def _listed(services: "Services", record: Record) -> dict[str, Any]:
 
 
 @sandbox.command("carry-out")
-@_json
+@json_option
 @click.pass_obj
 def carry_out_all(open_services: OpenServices, /, *, as_json: bool) -> None:
     """Make, reset and remove what partners have asked for of their sandboxes.
@@ -221,7 +219,7 @@ def _told(failed: dict[str, str], name: str) -> Iterator[None]:
 @click.argument("name", default=_TEMPLATE)
 @click.option("--seeded/--empty", default=None, help="With customers or without; as before where neither is said.")
 @_seed_option
-@_json
+@json_option
 @click.pass_obj
 def reset(open_services: OpenServices, /, name: str, *, seeded: bool | None, seed: int | None, as_json: bool) -> None:
     """Bring the sandbox called NAME back to its beginning; its API clients, webhook endpoints and staff stay."""

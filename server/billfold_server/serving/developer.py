@@ -15,6 +15,7 @@ import msgspec
 
 from billfold.contract.roles import StaffRole
 from billfold.contract.users import CreateUser, LoginRealm
+from billfold_server.commands import json_option
 from billfold_server.http.services import Services
 from billfold_server.people import service as people
 from billfold_server.people.service import Realm
@@ -84,7 +85,7 @@ class Portal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 @click.command()
 @click.option("--tenant", metavar="SLUG", default=_SANDBOX, show_default=True, help="The tenant whose portal it is.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
+@json_option
 @click.pass_obj
 def portal(open_services: Callable[[], AbstractAsyncContextManager[Any]], tenant: str, as_json: bool) -> None:  # noqa: FBT001
     """Show a tenant's developer portal, and in a sandbox by what to sign in there.

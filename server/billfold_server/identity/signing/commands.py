@@ -1,24 +1,16 @@
 """``billfold signing-keys``: the keys by which a tenant, or the platform, signs."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
+from billfold_server.commands import OpenServices, json_option
 from billfold_server.identity.signing.service import KeyState
 from billfold_server.listings import listing, print_listing
 from billfold_server.tenancy.context import COMMAND_LINE
 
-if TYPE_CHECKING:
-    from billfold_server.http.services import Services
-
 __all__ = ["signing_keys"]
-
-OpenServices = Callable[[], AbstractAsyncContextManager["Services"]]
-"""Opens the server's parts for a command, and closes them after."""
 
 
 @click.group("signing-keys")
@@ -64,13 +56,12 @@ def _print(states: list[KeyState], *, as_json: bool) -> None:
 
 _tenant = click.option("--tenant", metavar="SLUG", help="The tenant whose keys they are.")
 _platform = click.option("--platform", is_flag=True, help="The keys of the platform.")
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 
 
 @signing_keys.command("list")
 @_tenant
 @_platform
-@_json
+@json_option
 @click.pass_obj
 def list_all(open_services: OpenServices, tenant: str | None, *, platform: bool, as_json: bool) -> None:
     """Show all keys that there ever were, and what each is good for now."""
@@ -81,7 +72,7 @@ def list_all(open_services: OpenServices, tenant: str | None, *, platform: bool,
 @_tenant
 @_platform
 @click.option("--withdraw", is_flag=True, help="Somebody else may have the present keys: nothing they signed is taken.")
-@_json
+@json_option
 @click.pass_obj
 def rotate(open_services: OpenServices, tenant: str | None, *, platform: bool, withdraw: bool, as_json: bool) -> None:
     """Replace the keys before their time.

@@ -9,13 +9,12 @@ from collections.abc import Callable
 import click
 import msgspec
 
+from billfold_server.commands import json_option
 from billfold_server.serving.directory.directory import Directory, Listed
 
 __all__ = ["directory"]
 
 OpenDirectory = Callable[[], Directory]
-
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 
 
 @click.group()
@@ -28,7 +27,7 @@ def directory() -> None:
 
 
 @directory.command("list")
-@_json_option
+@json_option
 @click.pass_obj
 def list_(open_directory: OpenDirectory, as_json: bool) -> None:  # noqa: FBT001
     """List the software that the directory knows."""
@@ -42,7 +41,7 @@ def list_(open_directory: OpenDirectory, as_json: bool) -> None:  # noqa: FBT001
 
 @directory.command("show")
 @click.argument("name")
-@_json_option
+@json_option
 @click.pass_obj
 def show(open_directory: OpenDirectory, name: str, as_json: bool) -> None:  # noqa: FBT001
     """Show the software NAME, and where its keys and its statement lie."""
@@ -60,7 +59,7 @@ def show(open_directory: OpenDirectory, name: str, as_json: bool) -> None:  # no
     multiple=True,
     help="Only these of its roles.  [default: all that it has]",
 )
-@_json_option
+@json_option
 @click.pass_obj
 def statement(
     open_directory: OpenDirectory,
@@ -75,7 +74,7 @@ def statement(
 
 
 @directory.command("publisher")
-@_json_option
+@json_option
 @click.pass_obj
 def publisher(open_directory: OpenDirectory, as_json: bool) -> None:  # noqa: FBT001
     """Print what a tenant's manifest says to believe this directory, under [registration]."""
@@ -90,7 +89,7 @@ def publisher(open_directory: OpenDirectory, as_json: bool) -> None:  # noqa: FB
 
 
 @directory.command("customers")
-@_json_option
+@json_option
 @click.pass_obj
 def customers(open_directory: OpenDirectory, as_json: bool) -> None:  # noqa: FBT001
     """Show by what the customers of the folder's sandboxes sign in, with the code that each one's app shows now."""

@@ -11,13 +11,12 @@ import click
 import msgspec
 from cryptography import x509
 
+from billfold_server.commands import json_option
 from billfold_server.serving.tls.authority import LOCAL_NAMES, Authority, Issued
 
 __all__ = ["certs"]
 
 OpenAuthority = Callable[[], Authority]
-
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 
 
 class _Subject(click.ParamType[x509.Name]):
@@ -64,7 +63,7 @@ def certs() -> None:
 
 
 @certs.command("ca")
-@_json_option
+@json_option
 @click.pass_obj
 def ca(open_authority: OpenAuthority, as_json: bool) -> None:  # noqa: FBT001
     """Make the authority, and show the file that clients are to trust."""
@@ -73,7 +72,7 @@ def ca(open_authority: OpenAuthority, as_json: bool) -> None:  # noqa: FBT001
 
 @certs.command("server")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@_json_option
+@json_option
 @click.pass_obj
 def server(open_authority: OpenAuthority, names: Sequence[str], as_json: bool) -> None:  # noqa: FBT001
     """Make the server's certificate, as `billfold up --tls` does by itself.
@@ -91,7 +90,7 @@ def server(open_authority: OpenAuthority, names: Sequence[str], as_json: bool) -
 @click.option("--san-ip", type=_Alternative("IP", _address), multiple=True, help="An address.")
 @click.option("--san-email", type=_Alternative("EMAIL", x509.RFC822Name), multiple=True, help="A mail address.")
 @click.option("--self-signed", is_flag=True, help="Let it issue itself, for self_signed_tls_client_auth.")
-@_json_option
+@json_option
 @click.pass_obj
 def client(
     open_authority: OpenAuthority,
@@ -113,7 +112,7 @@ def client(
 
 
 @certs.command("list")
-@_json_option
+@json_option
 @click.pass_obj
 def list_(open_authority: OpenAuthority, as_json: bool) -> None:  # noqa: FBT001
     """List what has been made."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import click
 import msgspec
 
+from billfold_server.commands import json_option
 from billfold_server.keys.backends.vault.policies import policies as all_policies
 from billfold_server.settings import Settings
 
@@ -19,7 +20,7 @@ def vault() -> None:
 
 
 @vault.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
+@json_option
 @click.pass_obj
 def policies(read_settings: ReadSettings, as_json: bool) -> None:  # noqa: FBT001
     """Print the policies of least privilege, for BILLFOLD_VAULT_MOUNT and BILLFOLD_VAULT_DEPLOYMENT.
