@@ -275,9 +275,9 @@ class SealedOrders:
             number = None if self._for is None else self._for.number
             self._findings.add(damage, "transfer", name, fact, link=number, line=line)
         if self._more:
-            self._sealing.blame(Damage.INSERTED, "transfer", None, f"{self._more:,} more weren't sealed there")
+            self._sealing.blame(Damage.INSERTED, "transfer", None, f"and {self._more:,} more, not sealed there")
         missing = lost - len(strange) - self._more
         if missing > 0:
             behind = "" if self._title is None else f" after {self._title}"
-            self._sealing.blame(Damage.DROPPED, "transfer", None, f"{missing:,} that were sealed are missing{behind}")
+            self._sealing.blame(Damage.DROPPED, "transfer", None, f"of what was sealed, {missing:,} missing{behind}")
         self._strange, self._more = [], 0

@@ -225,7 +225,7 @@ class TrailVerifier:
             stated, found = line.counts.get(name, 0), counted.get(name, 0)
             if stated != found:
                 damage = Damage.INSERTED if found > stated else Damage.DROPPED
-                self._findings.add(damage, name, None, f"there are {found} of them rather than {stated}")
+                self._findings.add(damage, name, None, f"their number is {found} rather than {stated}")
 
     def _check_stated(self) -> None:
         stated, head, newest = self._stated, self._linking.head, self._newest

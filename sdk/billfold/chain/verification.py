@@ -313,7 +313,7 @@ class Verifier:
         }
         if stated.revision < head.number:
             # Every link is a batch that has changed something.
-            fact = f"its revision is {stated.revision}, and there are {head.number} links"
+            fact = f"its revision is {stated.revision}, and the newest link is {head.number}"
             self._findings.add(Damage.EDITED, "head", None, fact)
         for name, value in computed.items():
             if getattr(stated, name) != value:
@@ -350,7 +350,7 @@ class Verifier:
                 stated, found = record.counts.get(name, 0), counted.get(name, 0)
                 if stated != found:
                     damage = Damage.INSERTED if found > stated else Damage.DROPPED
-                    self._findings.add(damage, name, None, f"there are {found} of them rather than {stated}")
+                    self._findings.add(damage, name, None, f"their number is {found} rather than {stated}")
 
 
 def _is_json(body: bytes | None) -> bool:

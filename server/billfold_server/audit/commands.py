@@ -15,7 +15,7 @@ from billfold.ids import Prefix
 from billfold_server.audit import service
 from billfold_server.audit.sealing import Sealed, seal
 from billfold_server.audit.trail_reading import export_trail, open_trail, verify_trail
-from billfold_server.commands import OpenServices, json_option
+from billfold_server.commands import OpenServices, counted, json_option
 from billfold_server.heads import head_text, read_head
 from billfold_server.listings import findings_of, print_listing
 from billfold_server.private_files import open_private
@@ -102,7 +102,8 @@ def _print(name: str, found: TrailVerification) -> None:
     if found.ok:
         # What no link holds may be anything.
         sealed = found.counts.get("audit_record", 0) + found.counts.get("ordered", 0) - found.unsealed
-        counts = f"{sealed:,} records and orders of transfers in {found.head.number:,} links"
+        what = counted(sealed, "record or order of a transfer", "records and orders of transfers")
+        counts = f"{what} in {counted(found.head.number, 'link')}"
         click.echo(f"The audit trail of {name} is as it was sealed: {counts}.")
         click.echo(f"Head: {head_text(found.head)}")
     else:
@@ -113,20 +114,33 @@ def _print(name: str, found: TrailVerification) -> None:
             table.add_row("…", "", f"and {found.further:,} more")
         print_listing(table)
     if found.deleted_to is not None:
-        click.echo(
-            f"{found.deleted:,} records up to {found.deleted_to.date()} were deleted, having been kept for long."
-        )
+        to = found.deleted_to.date()
+        gone = counted(found.deleted, f"record up to {to} was", f"records up to {to} were")
+        click.echo(f"{gone} deleted, having been kept for long.")
     if found.late:
-        such = ids.encode(Prefix.AUDIT_RECORD, found.late_ids[0])
-        click.echo(
-            f"{found.late:,} records, such as {such}, say that they were made long before a sealing that didn't find "
-            "them: somebody may have put them in, or a server's clock was wrong."
-        )
+        click.echo(_late(found))
     if found.unsealed_since is not None:
         late = datetime.now(UTC) - found.unsealed_since > _LATE
-        why = "; look why no server seals them, or do it by billfold audit seal" if late else ""
-        since = found.unsealed_since.isoformat()
-        click.echo(f"{found.unsealed:,} records and transfers aren't sealed yet, the oldest since {since}{why}.")
+        why = f"; look why no server seals {_them(found.unsealed)}, or do it by billfold audit seal" if late else ""
+        what = counted(
+            found.unsealed,
+            "record or transfer isn't sealed yet,",
+            "records and transfers aren't sealed yet, the oldest",
+        )
+        click.echo(f"{what} since {found.unsealed_since.isoformat()}{why}.")
+
+
+def _late(found: TrailVerification) -> str:
+    such, them = ids.encode(Prefix.AUDIT_RECORD, found.late_ids[0]), _them(found.late)
+    what = counted(found.late, f"record, {such}, says that it was", f"records, such as {such}, say that they were")
+    return (
+        f"{what} made long before a sealing that didn't find {them}: somebody may have put {them} in, or a server's "
+        "clock was wrong."
+    )
+
+
+def _them(number: int) -> str:
+    return "it" if number == 1 else "them"
 
 
 @audit.command("seal")
@@ -147,8 +161,8 @@ def seal_(open_services: OpenServices, tenant: str | None, *, platform: bool, as
     if as_json:
         click.echo(msgspec.json.encode(done).decode())
     else:
-        what = f"{done.records:,} records and {done.transfers:,} transfers of {_name(tenant)}"
-        click.echo(f"Sealed {what} in {done.links:,} links.")
+        what = f"{counted(done.records, 'record')} and {counted(done.transfers, 'transfer')} of {_name(tenant)}"
+        click.echo(f"Sealed {what} in {counted(done.links, 'link')}.")
 
 
 @audit.command()

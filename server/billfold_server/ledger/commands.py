@@ -18,7 +18,7 @@ from billfold.chain import ERA, Verification
 from billfold.contract.ledger import LEDGER_HEAD_TYPE, LedgerHead
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
-from billfold_server.commands import OpenServices, json_option
+from billfold_server.commands import OpenServices, counted, json_option
 from billfold_server.heads import head_text, read_head
 from billfold_server.invariants.service import Breach, check
 from billfold_server.ledger import queries, service
@@ -93,21 +93,29 @@ def verify(
         }
         click.echo(msgspec.json.encode(document).decode())
     elif ok:
-        counts = f"{verification.sequence:,} journal entries in {verification.head.number:,} links"
+        counts = f"{_entries(verification.sequence)} in {counted(verification.head.number, 'link')}"
         click.echo(f"The books of {tenant} balance, and are as they were written: {counts}.")
         click.echo(f"Head: {head_text(verification.head)}")
         if verification.era < ERA and verification.head.number:
+            what = counted(
+                verification.unrecorded,
+                "wallet or account the chain doesn't say whose it is",
+                "wallets and accounts the chain doesn't say whose they are",
+            )
             click.echo(
-                f"Of {verification.unrecorded:,} wallets and accounts the chain doesn't say whose they are, and one "
-                "that is put in wouldn't show. They are recorded as they are found by: "
+                f"Of {what}, and one that is put in wouldn't show. As found, that is recorded by: "
                 f"billfold ledger record-terms --tenant {tenant} --reason 'recorded as found'"
             )
         for path, each in looked.items():
-            click.echo(f"{path} is {each.month} as it was detached: {each.journal_entries:,} journal entries.")
+            click.echo(f"{path} is {each.month} as it was detached: {_entries(each.journal_entries)}.")
     else:
         _print_findings(tenant, verification, breaches, looked)
     if not ok:
         raise click.exceptions.Exit(_BROKEN)
+
+
+def _entries(number: int) -> str:
+    return counted(number, "journal entry", "journal entries")
 
 
 def _head_of(verification: Verification) -> dict[str, object]:
@@ -194,7 +202,12 @@ def export(open_services: OpenServices, tenant: str, output: str, *, as_json: bo
                 await audit.record(tx, record)
                 sealed = await count_sealed(tx)
             if sealed:
-                click.echo(f"{sealed:,} idempotency keys stay behind: their answers are sealed.", err=True)
+                stay = counted(
+                    sealed,
+                    "idempotency key stays behind: its answer is",
+                    "idempotency keys stay behind: their answers are",
+                )
+                click.echo(f"{stay} sealed.", err=True)
             with _progress("Exporting …") as advance:
                 number = 0
                 async for line in export_ledger(services.database, found):
@@ -255,7 +268,7 @@ def import_(open_services: OpenServices, tenant: str, trusted: str | None, file:
         document = {"tenant": tenant, "head": _head_of(verification), "counts": verification.counts}
         click.echo(msgspec.json.encode(document).decode())
     else:
-        click.echo(f"Imported {verification.sequence:,} journal entries into {tenant}.")
+        click.echo(f"Imported {_entries(verification.sequence)} into {tenant}.")
         click.echo(f"Head: {head_text(verification.head)}")
 
 
@@ -288,7 +301,8 @@ def record_terms_(open_services: OpenServices, tenant: str, reason: str, *, as_j
     if as_json:
         click.echo(msgspec.json.encode(done).decode())
     else:
-        click.echo(f"Recorded {done.wallets:,} wallets and {done.accounts:,} accounts of {tenant} as they were found.")
+        what = f"{counted(done.wallets, 'wallet')} and {counted(done.accounts, 'account')}"
+        click.echo(f"Recorded {what} of {tenant} as found.")
 
 
 @ledger.command("partitions")

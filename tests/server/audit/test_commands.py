@@ -4,9 +4,11 @@ import json
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import httpx
@@ -14,12 +16,13 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
-from billfold.chain import verify_trail_export
+from billfold.chain import Head, TrailVerification, verify_trail_export
 from billfold.contract.oauth import JwkSet
 from billfold.contract.platform import AuditHead
 from billfold.contract.sandbox import ResetSandbox
 from billfold.proofs import InvalidProofError, verify_audit_head
 from billfold_server.app import open_services
+from billfold_server.audit import commands
 from billfold_server.audit.commands import audit
 from billfold_server.sandbox.resetting import reset
 from billfold_server.tenancy.context import COMMAND_LINE
@@ -183,6 +186,44 @@ class TestVerifying:
     def test_is_refused_without_one_trail_and_one_head(self, live: LiveServer, words: tuple[str, ...]) -> None:
         """It is a mistake of who calls."""
         assert invoke(live, *words).exit_code == 2
+
+
+class TestASentence:
+    def test_agrees_with_how_many_there_are(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """One record in one link, or several in several."""
+        now = datetime.now(UTC)
+        for number in (1, 2):
+            found = TrailVerification(
+                ok=True,
+                findings=[],
+                further=0,
+                head=Head(number=number, hash=bytes(32)),
+                counts={"audit_record": 2 * number},
+                deleted=number,
+                deleted_to=datetime(2025, 1, 1, tzinfo=UTC),
+                unsealed=number,
+                unsealed_since=now,
+                late=number,
+                late_ids=[UUID(int=1)],
+            )
+            commands._print("bank", found)
+        said = capsys.readouterr().out.replace("aud_00000000000000000000000001", "ID").splitlines()
+        head = "00" * 32
+        wrong = ", or a server's clock was wrong."
+        assert said == [
+            "The audit trail of bank is as it was sealed: 1 record or order of a transfer in 1 link.",
+            f"Head: 1:{head}",
+            "1 record up to 2025-01-01 was deleted, having been kept for long.",
+            "1 record, ID, says that it was made long before a sealing that didn't find it: somebody may have put it in"
+            + wrong,
+            f"1 record or transfer isn't sealed yet, since {now.isoformat()}.",
+            "The audit trail of bank is as it was sealed: 2 records and orders of transfers in 2 links.",
+            f"Head: 2:{head}",
+            "2 records up to 2025-01-01 were deleted, having been kept for long.",
+            "2 records, such as ID, say that they were made long before a sealing that didn't find them: somebody may "
+            "have put them in" + wrong,
+            f"2 records and transfers aren't sealed yet, the oldest since {now.isoformat()}.",
+        ]
 
 
 class TestASandboxThatBeginsAnew:
