@@ -270,9 +270,18 @@ def _add_background(services: Services) -> None:
     services.rooms[REQUEST_LOG] = request_log.Recorder(services.database, services.registry, services.metrics, personal)
     services.rooms[expansion.EXPANDERS] = EXPANDERS
     services.rooms["deletions"] = Deletions(services.tenants)
-    count = services.metrics.trail_sealed
-    services.rooms["sealing"] = Sealer(services.database, services.registry.everyone, count=count)
+    services.rooms["sealing"] = _sealer(services)
     services.rooms["background"] = Background(services.database, active, relay, runner)
+
+
+def _sealer(services: Services) -> Sealer:
+    metrics = services.metrics
+    return Sealer(
+        services.database,
+        services.registry.everyone,
+        count=metrics.trail_sealed,
+        sealed_until=metrics.trails_sealed_until,
+    )
 
 
 async def _close(services: Services) -> None:

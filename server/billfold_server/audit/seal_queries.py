@@ -6,8 +6,6 @@ __all__ = [
     "CLAIM_ROUND",
     "COUNT_SEALED",
     "HEAD",
-    "IS_UNSEALED",
-    "IS_UNSEALED_OF_PLATFORM",
     "LINKS",
     "LINK_IDS",
     "LOCK_HEAD",
@@ -22,6 +20,8 @@ __all__ = [
     "RECORDS_OF_IDS",
     "UNSEALED",
     "UNSEALED_IN_ORDER",
+    "UNSEALED_SINCE",
+    "UNSEALED_SINCE_OF_PLATFORM",
 ]
 
 _KINDS: Final = ("transfer", "top_up", "withdrawal")
@@ -49,13 +49,16 @@ LOCK_HEAD_UNLESS_BUSY: Final = f"{HEAD} FOR UPDATE SKIP LOCKED"
 UNSEALED: Final = f"SELECT {_RECORD} FROM audit_records WHERE link IS NULL ORDER BY id LIMIT $1"  # noqa: S608 - constants
 OLDEST: Final = "SELECT id FROM audit_records ORDER BY id LIMIT 1"
 
-IS_UNSEALED_OF_PLATFORM: Final = "SELECT EXISTS (SELECT FROM audit_records WHERE link IS NULL)"
-# The newest of each kind is at the end of the key. A condition on ids might be looked for through the whole table.
-_NEWER: Final = f"""coalesce(
-    (SELECT id FROM transfers WHERE kind = '{{kind}}' ORDER BY id DESC LIMIT 1)
-    > coalesce((SELECT ordered_to FROM audit_head WHERE id = 1), {_FIRST}), false)
+UNSEALED_SINCE_OF_PLATFORM: Final = (
+    f"SELECT {_instant('recorded_at')} FROM audit_records WHERE link IS NULL ORDER BY id LIMIT 1"  # noqa: S608 - constants
+)
+_NEWEST_SEALED: Final = f"coalesce((SELECT ordered_to FROM audit_head WHERE id = 1), {_FIRST})"  # noqa: S608 - constants
+# Along the key, of which each kind has its part; without the order, whole tables might be looked through.
+_ORDERED_SINCE: Final = f"""
+SELECT {_instant("recorded_at")} FROM transfers WHERE kind = '{{kind}}' AND id > {_NEWEST_SEALED} ORDER BY id LIMIT 1
 """  # noqa: S608 - constants
-IS_UNSEALED: Final = " OR ".join((IS_UNSEALED_OF_PLATFORM, *(_NEWER.format(kind=kind) for kind in _KINDS)))
+_EACH_SINCE: Final = (UNSEALED_SINCE_OF_PLATFORM, *(_ORDERED_SINCE.format(kind=kind) for kind in _KINDS))
+UNSEALED_SINCE: Final = f"SELECT least({', '.join(f'({query})' for query in _EACH_SINCE)})"
 
 
 def _ordered(columns: str, read: str = "recorded_at") -> str:

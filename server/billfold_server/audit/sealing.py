@@ -67,7 +67,13 @@ class Sealed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def seal(
-    database: Database, tenant: TenantRef | None, *, most: int | None = None, rest: float = 0.0, wait: bool = False
+    database: Database,
+    tenant: TenantRef | None,
+    *,
+    most: int | None = None,
+    rest: float = 0.0,
+    wait: bool = False,
+    looked: Callable[[datetime | None], None] = lambda _: None,
 ) -> Sealed:
     """Seal what a trail has unsealed, a link at a time.
 
@@ -77,13 +83,16 @@ async def seal(
         most: How many links at most; as many as it takes where absent.
         rest: For how many times as long as a link took to leave the process and PostgreSQL to others, before the next.
         wait: Whether to wait while another process seals the trail; otherwise that is left to it.
+        looked: Told at each look when the oldest was recorded that isn't sealed; the last one is how it stands then.
     """
     done = Sealed()
-    while most is None or done.links < most:
+    while True:
         begun_s = time.monotonic()
         async with open_trail(database, tenant) as tx:
-            unsealed = queries.IS_UNSEALED if tenant is not None else queries.IS_UNSEALED_OF_PLATFORM
-            if not await tx.fetchval(unsealed):
+            query = queries.UNSEALED_SINCE if tenant is not None else queries.UNSEALED_SINCE_OF_PLATFORM
+            since: datetime | None = await tx.fetchval(query)
+            looked(since)
+            if since is None or done.links == most:
                 break
             piece = await seal_piece(tx, wait=wait)
         if piece is None:
@@ -142,6 +151,8 @@ class Sealer:
         tenants: Lists the tenants.
         every_s: How long after one round the next one begins.
         count: Counts looks by what came of them: ``done``, ``put_off`` or ``failed``.
+        sealed_until: Told after a round when the oldest was recorded that isn't sealed, over all trails; where
+            everything is, when the round began. After one in which a trail couldn't be looked at it is told nothing.
     """
 
     def __init__(
@@ -151,11 +162,13 @@ class Sealer:
         *,
         every_s: float = _EVERY_S,
         count: Callable[[str], None] = lambda _: None,
+        sealed_until: Callable[[datetime], None] = lambda _: None,
     ) -> None:
         self._database = database
         self._tenants = tenants
         self._every_s = every_s
         self._count = count
+        self._sealed_until = sealed_until
 
     async def run(self) -> None:
         """Go on until cancelled."""
@@ -175,27 +188,41 @@ class Sealer:
         async with self._database.platform_tx() as tx:
             if await tx.fetchval(queries.CLAIM_ROUND, self._every_s) is None:
                 return False
-        await self._seal(None)
-        for tenant in await self._tenants():
-            # Of a tenant whose schema is behind, what was recorded waits until that is brought up to date.
-            if tenant.state in _SERVED and not tenant.is_behind:
-                await self._seal(tenant)
+        begun = datetime.now(UTC)
+        # Of a tenant whose schema is behind, what was recorded waits until that is brought up to date.
+        served = [each for each in await self._tenants() if each.state in _SERVED and not each.is_behind]
+        until = [await self._seal(trail, begun) for trail in (None, *served)]
+        known = [each for each in until if each is not None]
+        if len(known) == len(until):
+            self._sealed_until(min(known))
         return True
 
-    async def _seal(self, tenant: TenantRef | None) -> None:
-        """Seal one trail. What fails holds up no other, and is tried again in the next round."""
+    async def _seal(self, tenant: TenantRef | None, begun: datetime) -> datetime | None:
+        """Seal one trail. What fails holds up no other, and is tried again in the next round.
+
+        Returns:
+            Up to when it is sealed, which is the beginning of the round at the most; None where nobody could look.
+        """
         name = "platform" if tenant is None else tenant.slug
+        until: datetime | None = None
+
+        def looked(since: datetime | None) -> None:
+            nonlocal until
+            until = begun if since is None else min(since, begun)
+
         try:
-            await seal(self._database, tenant, most=_MOST, rest=1.0)
+            await seal(self._database, tenant, most=_MOST, rest=1.0, looked=looked)
         except errors.Unavailable:
             self._count("put_off")
             _log.info("sealing_put_off", trail=name)
         except Exception:  # noqa: BLE001 - it is logged, and the next round may do better
-            if tenant is None or await self._is_served(tenant):
-                self._count("failed")
-                _log.exception("sealing_failed", trail=name)
+            if tenant is not None and not await self._is_served(tenant):
+                return begun
+            self._count("failed")
+            _log.exception("sealing_failed", trail=name)
         else:
             self._count("done")
+        return until
 
     async def _is_served(self, tenant: TenantRef) -> bool:
         """Tell whether a tenant is still there: one that is being deleted fails in any way."""

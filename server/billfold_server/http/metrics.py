@@ -9,6 +9,7 @@ import os
 from bisect import bisect_left
 from collections import Counter as Counts
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, Final, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -181,6 +182,15 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
+        # A time rather than an age, which would stand still with whoever measures it. Any process may have looked last,
+        # on any machine, and what one has found stays true when it has ended.
+        self._trails_until = Gauge(
+            "billfold_audit_sealed_until_timestamp_seconds",
+            "Up to when all audit trails are sealed, as Unix time: when the oldest record was made that isn't, or else "
+            "when the last look at them began; 0 before the first one.",
+            registry=self.registry,
+            multiprocess_mode="max",
+        )
 
     def _begin_at_zero(self) -> None:
         """Show what alarms look at before it is counted: a series that begins with 1 has, to them, never risen."""
@@ -346,6 +356,10 @@ class Metrics:
     def trail_sealed(self, outcome: str) -> None:
         """Count a look at an audit trail."""
         self._trails.labels(outcome).inc()
+
+    def trails_sealed_until(self, until: datetime) -> None:
+        """Note up to when all audit trails are sealed."""
+        self._trails_until.set(until.timestamp())
 
     def stream_reachable(self, *, reachable: bool) -> None:
         """Note whether NATS takes what is published."""

@@ -143,9 +143,9 @@ class TestASealing:
         await bench.top_up(0, 500)
         await seal_all(tenancy)
         async with tenancy.database.tx(tenancy.tenant) as tx:
-            assert await tx.fetchval(seal_queries.IS_UNSEALED) is False
+            assert await tx.fetchval(seal_queries.UNSEALED_SINCE) is None
             await tx.execute("SET LOCAL enable_seqscan = off")
-            plan = "\n".join(row[0] for row in await tx.fetch(f"EXPLAIN {seal_queries.IS_UNSEALED}"))
+            plan = "\n".join(row[0] for row in await tx.fetch(f"EXPLAIN {seal_queries.UNSEALED_SINCE}"))
         assert "Seq Scan" not in plan, plan
 
 
@@ -252,6 +252,44 @@ class TestTheSealer:
         assert await sealer.look()
         assert (await verified(tenancy)).unsealed == 0
         assert counts == {"done": 2, "failed": 1}, "the platform's own is one of them"
+
+    async def test_tells_up_to_when_everything_is_sealed(self, tenancy: Tenancy, bench: Bench) -> None:
+        """Its round's beginning, or when the oldest was recorded that isn't, which may be a transfer."""
+        told: list[datetime] = []
+        sealer = Sealer(tenancy.database, tenancy.registry.everyone, every_s=0, sealed_until=told.append)
+        before = datetime.now(UTC)
+        assert await sealer.look()
+        assert before <= told.pop() <= datetime.now(UTC)
+        await bench.top_up(0, 500)
+        first, *_ = await note(tenancy, "a", "b")
+        async with attacking(tenancy) as other:
+            await other.do(seal_queries.LOCK_HEAD)
+            assert await sealer.look()
+        assert before < told[0] < first.recorded_at, "the top-up is older"
+        assert await seal_some(tenancy) is not None
+        next_one, *_ = await note(tenancy, "c", "d")
+        async with attacking(tenancy) as other:
+            await other.do(seal_queries.LOCK_HEAD)
+            assert await sealer.look()
+        assert told[1] == next_one.recorded_at
+
+    async def test_does_not_forget_a_trail_that_cannot_be_sealed(self, tenancy: Tenancy) -> None:
+        """Its oldest record is the oldest of all; where nobody can even look, nothing is told."""
+        told: list[datetime] = []
+        sealer = Sealer(tenancy.database, tenancy.registry.everyone, every_s=0, sealed_until=told.append)
+        failing = await tenancy.add("aaa")
+        assert await sealer.look()
+        record = new_record(CALLER, "thing.done", "a")
+        async with tenancy.database.tx(failing) as tx:
+            await service.record(tx, record)
+        await tenancy.as_owner(failing, f"REVOKE INSERT ON audit_links FROM {failing.runtime_role}")
+        for _ in range(2):
+            await note(tenancy, "a")
+            assert await sealer.look()
+        assert told[1:] == [record.recorded_at] * 2
+        await tenancy.as_owner(failing, "DROP TABLE audit_head")
+        assert await sealer.look()
+        assert len(told) == 3
 
     async def test_leaves_alone_what_is_behind_its_version(self, tenancy: Tenancy) -> None:
         """The tables may not be there yet."""

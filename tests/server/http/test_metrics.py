@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncpg
@@ -82,6 +83,14 @@ class TestWhatWasCounted:
         assert value("billfold_request_log_total", {"outcome": "dropped"}) == 0
         assert value("billfold_audit_sealings_total", {"outcome": "failed"}) == 0
         assert value("billfold_vault_tokens_total", {"operation": "alarm", "kind": "threshold"}) == 0
+
+    def test_tells_up_to_when_trails_are_sealed(self) -> None:
+        """As Unix time, and that nobody knows before somebody has looked."""
+        metrics = Metrics()
+        value = metrics.registry.get_sample_value
+        assert value("billfold_audit_sealed_until_timestamp_seconds") == 0
+        metrics.trails_sealed_until(datetime(2026, 11, 22, 12, tzinfo=UTC))
+        assert value("billfold_audit_sealed_until_timestamp_seconds") == 1_795_348_800
 
     def test_is_seen_by_other_workers_while_the_one_that_counted_lives(self, tmp_path: Path) -> None:
         """A worker reports by itself, without being asked."""
