@@ -113,7 +113,7 @@ class Sealing:
             self.deleted += 1
             self.deleted_to = made_at if self.deleted_to is None else max(self.deleted_to, made_at)
             return
-        behind = "" if after is None else f"; it came after {after}"
+        behind = "" if after is None else f"; it came after audit record {after}"
         self.blame(Damage.DROPPED, "audit_record", str(id_), f"it was sealed and is missing{behind}")
 
     def _may_be_deleted(self, made_at: datetime) -> bool:
@@ -278,6 +278,6 @@ class SealedOrders:
             self._sealing.blame(Damage.INSERTED, "transfer", None, f"and {self._more:,} more, not sealed there")
         missing = lost - len(strange) - self._more
         if missing > 0:
-            behind = "" if self._title is None else f" after {self._title}"
+            behind = "" if self._title is None else f" after transfer {self._title}"
             self._sealing.blame(Damage.DROPPED, "transfer", None, f"of what was sealed, {missing:,} missing{behind}")
         self._strange, self._more = [], 0

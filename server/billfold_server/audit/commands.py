@@ -16,6 +16,7 @@ from billfold_server.audit import service
 from billfold_server.audit.sealing import Sealed, seal
 from billfold_server.audit.trail_reading import export_trail, open_trail, verify_trail
 from billfold_server.commands import OpenServices, counted, json_option
+from billfold_server.findings import with_wire_ids
 from billfold_server.heads import head_text, read_head
 from billfold_server.listings import findings_of, print_listing
 from billfold_server.private_files import open_private
@@ -73,7 +74,10 @@ def verify(
 
     async def run() -> TrailVerification:
         async with open_services() as services:
-            return await verify_trail(services.database, await _find(services, tenant), trusted=head)
+            trail = await _find(services, tenant)
+            found = await verify_trail(services.database, trail, trusted=head)
+            async with open_trail(services.database, trail) as tx:
+                return msgspec.structs.replace(found, findings=await with_wire_ids(tx, found.findings))
 
     found = asyncio.run(run())
     if as_json:

@@ -10,6 +10,7 @@ from typing import BinaryIO, Final
 
 import click
 import msgspec
+from msgspec.structs import replace
 from rich.console import Console
 from rich.table import Table
 
@@ -19,6 +20,7 @@ from billfold.contract.ledger import LEDGER_HEAD_TYPE, LedgerHead
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.commands import OpenServices, counted, json_option
+from billfold_server.findings import with_wire_ids
 from billfold_server.heads import head_text, read_head
 from billfold_server.invariants.service import Breach, check
 from billfold_server.ledger import queries, service
@@ -75,6 +77,10 @@ def verify(
             with _progress("Verifying …"):
                 verification = await verify_ledger(services.database, found, trusted=kept)
                 looked = await verify_archives(services.database, found, archives)
+            async with services.database.tx(found) as tx:
+                verification = replace(verification, findings=await with_wire_ids(tx, verification.findings))
+                for path, each in looked.items():
+                    looked[path] = replace(each, findings=await with_wire_ids(tx, each.findings))
             return verification, await check(services.database, found), looked
 
     verification, breaches, looked = asyncio.run(run())

@@ -192,7 +192,7 @@ class TestWhoOrderedATransfer:
                 await attack.do("DELETE FROM transfers WHERE id = $1", transfers[place])
                 found = await attack.verify()
                 assert first(found) == (Damage.DROPPED, "transfer", None)
-                assert place == 0 or found.findings[0].fact.endswith(f"after {transfers[place - 1]}")
+                assert place == 0 or found.findings[0].fact.endswith(f"after transfer {transfers[place - 1]}")
 
     async def test_is_named_where_one_is_put_in_or_moved(self, attack: Attack) -> None:
         """By its id, also where it takes the place of another one."""

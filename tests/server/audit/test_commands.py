@@ -140,6 +140,9 @@ class TestVerifying:
         as_owner(live, slug, "UPDATE audit_records SET actor = 'usr_1' WHERE action = 'wallet.created'")
         done = invoke(live, "verify", "--tenant", slug)
         assert (done.exit_code, done.stdout.count("edited │"), "Head:" in done.stdout) == (1, 1, False), done.stdout
+        with live.client(slug) as client:
+            (edited,) = client.get("/v1/audit-records?action=wallet.created").json()["data"]
+        assert f"audit record {edited['id']}" in done.stdout
         as_owner(live, slug, "DELETE FROM audit_head")
         for words in (["verify"], ["head"], ["export"]):
             assert invoke(live, *words, "--tenant", slug).exit_code == 1, words

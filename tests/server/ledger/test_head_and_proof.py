@@ -148,7 +148,7 @@ class TestAProof:
         assert (done.exit_code, document["ok"]) == (1, False)
         found = document["findings"][0]
         assert (found["damage"], found["record"]) == (Damage.EDITED, "journal_entry")
-        assert found["id"] == str(edited)
+        assert found["id"] == entry_id, "what was found can be asked for"
         assert "edited" in invoke(live, "verify", "--tenant", "damaged").stdout
         refused = invoke(live, "record-terms", "--tenant", "damaged", "--reason", "upgrade", "--json")
         assert (refused.exit_code, str(edited) in json.loads(refused.stderr)["detail"]) == (1, True)
