@@ -24,6 +24,7 @@ from billfold.chain.trail import MOST_RECORDS, join_ids
 from billfold.contract.platform import TenantState
 from billfold_server.audit import seal_queries as queries
 from billfold_server.audit.trail_reading import open_trail, record_line
+from billfold_server.db.stillness import Stillness
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.transaction import Database, TenantTx, Tx
 
@@ -41,6 +42,7 @@ _EVERY_S: Final = 30.0
 _MOST: Final = 40
 """So many links of one trail in one round; what is left waits for the next one."""
 _SALT_BYTES: Final = 16
+_TABLES: Final = ("audit_records", "transfers")
 _MICROSECOND: Final = timedelta(microseconds=1)
 _SERVED: Final = frozenset({TenantState.ACTIVE, TenantState.SUSPENDED})
 
@@ -146,10 +148,13 @@ async def seal_piece(tx: Tx, *, records: int = RECORDS, ordered: int = ORDERED, 
 class Sealer:
     """Seals every trail about twice a minute, in one of the deployment's processes at a time.
 
+    A tenant whose trail was sealed whole is passed over for as long as nothing is written there (ADR 68).
+
     Args:
         database: The door to the trails.
         tenants: Lists the tenants.
         every_s: How long after one round the next one begins.
+        all_every: In each so many rounds no tenant is passed over.
         count: Counts looks by what came of them: ``done``, ``put_off`` or ``failed``.
         sealed_until: Told after a round when the oldest was recorded that isn't sealed, over all trails; where
             everything is, when the round began. After one in which a trail couldn't be looked at it is told nothing.
@@ -161,6 +166,7 @@ class Sealer:
         tenants: Callable[[], Awaitable[Sequence[TenantRef]]],
         *,
         every_s: float = _EVERY_S,
+        all_every: int = 20,
         count: Callable[[str], None] = lambda _: None,
         sealed_until: Callable[[datetime], None] = lambda _: None,
     ) -> None:
@@ -169,6 +175,7 @@ class Sealer:
         self._every_s = every_s
         self._count = count
         self._sealed_until = sealed_until
+        self._stillness = Stillness(_TABLES, all_every=all_every)
 
     async def run(self) -> None:
         """Go on until cancelled."""
@@ -185,13 +192,21 @@ class Sealer:
 
     async def look(self) -> bool:
         """Seal all trails, unless another process has done so just now, and tell whether it was done here."""
+        # Of a tenant whose schema is behind, what was recorded waits until that is brought up to date.
+        served = [each for each in await self._tenants() if each.state in _SERVED and not each.is_behind]
         async with self._database.platform_tx() as tx:
             if await tx.fetchval(queries.CLAIM_ROUND, self._every_s) is None:
                 return False
+            counts = await self._stillness.begin(tx, served)
         begun = datetime.now(UTC)
-        # Of a tenant whose schema is behind, what was recorded waits until that is brought up to date.
-        served = [each for each in await self._tenants() if each.state in _SERVED and not each.is_behind]
-        until = [await self._seal(trail, begun) for trail in (None, *served)]
+        until = [await self._seal(None, begun)]
+        for tenant in served:
+            count = counts.get(tenant.id)
+            if self._stillness.is_still(tenant.id, count):
+                continue
+            until.append(await self._seal(tenant, begun))
+            if until[-1] == begun:
+                self._stillness.note(tenant.id, count)
         known = [each for each in until if each is not None]
         if len(known) == len(until):
             self._sealed_until(min(known))

@@ -2,7 +2,8 @@
 
 Three things lead to a visit. A commit in this process that left something behind: at once. The agenda, which all
 processes share: when a tenant's next job is due. And a sweep over all tenants, now and then and at the start, which
-finds whatever the other two have lost; nothing depends on them but the delay.
+finds whatever the other two have lost; nothing depends on them but the delay. It passes over tenants where nothing was
+written since they were found with nothing to do (ADR 68).
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from billfold import errors
 from billfold_server.db import agenda
 from billfold_server.db.relay import Relay
 from billfold_server.db.runner import JobRunner
+from billfold_server.db.stillness import Stillness
 from billfold_server.db.wakeups import Work
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.transaction import Database
@@ -28,6 +30,9 @@ log = structlog.get_logger(__name__)
 _AFTER_FAILURE_S = 1.0
 _CLAIM_AGAIN_MS = 30_000
 _EVENTS_EVERY_S = 0.2
+_TABLES = ("job_schedules", "jobs", "publisher_cursors", "relay_head", "tenant_clock")
+"""Where what a visit is for is written; each event moves ``relay_head``."""
+_ALL = Work.EVENTS | Work.JOBS
 
 
 async def keep_running(name: str, run: Callable[[], Awaitable[None]]) -> None:
@@ -51,7 +56,8 @@ class Background:
         relay: Publishes events.
         runner: Does jobs.
         poll_s: How often the agenda is read.
-        sweep_s: How often every tenant is visited for no reason.
+        sweep_s: How often tenants are visited for no reason.
+        all_every: How often that is every tenant, whatever PostgreSQL has counted: in each so many sweeps.
         concurrency: How many tenants are visited at once.
     """
 
@@ -64,6 +70,7 @@ class Background:
         *,
         poll_s: float = 1.0,
         sweep_s: float = 30.0,
+        all_every: int = 20,
         concurrency: int = 4,
     ) -> None:
         self._database = database
@@ -82,6 +89,9 @@ class Background:
         self._planned: dict[UUID, datetime] = {}
         self._from_agenda: set[UUID] = set()
         self._told_at: dict[UUID, float] = {}
+        self._stillness = Stillness(_TABLES, all_every=all_every)
+        # What was counted of those who wait for the sweep's visit.
+        self._swept: dict[UUID, int] = {}
         self._sweeps = 0
 
     async def run(self) -> None:
@@ -117,6 +127,7 @@ class Background:
         self._database.wakeups.forget(tenant_id)
         self._planned.pop(tenant_id, None)
         self._told_at.pop(tenant_id, None)
+        self._swept.pop(tenant_id, None)
         self._from_agenda.discard(tenant_id)
 
     async def _dispatch(self) -> None:
@@ -148,13 +159,20 @@ class Background:
 
     async def _visit(self, tenant: TenantRef, work: Work) -> None:
         async with self._places:
+            count = self._swept.pop(tenant.id, None)
             try:
+                retry_s = wait_s = None
                 if Work.EVENTS in work:
-                    self._come_again(tenant, Work.EVENTS, await self._relay.run(tenant))
+                    retry_s = await self._relay.run(tenant)
+                    self._come_again(tenant, Work.EVENTS, retry_s)
                 if Work.JOBS in work:
                     wait_s = await self._runner.run(tenant)
                     self._come_again(tenant, Work.JOBS, wait_s)
                     await self._plan(tenant.id, wait_s)
+                whole = work | self._database.wakeups.unheard == _ALL
+                if whole and retry_s is None and (wait_s is None or wait_s > self._sweep_s):
+                    # The agenda knows of what comes later than the next sweep.
+                    self._stillness.note(tenant.id, count)
             except errors.Unavailable:
                 self._come_again(tenant, work, _AFTER_FAILURE_S)
             except Exception:
@@ -220,8 +238,16 @@ class Background:
                     self._database.wakeups.signal(tenant, Work.JOBS)
 
     async def _sweep(self) -> None:
-        for tenant in await self._tenants():
-            self._database.wakeups.signal(tenant, Work.EVENTS | Work.JOBS)
+        tenants = await self._tenants()
+        async with self._database.platform_tx() as tx:
+            counts = await self._stillness.begin(tx, tenants)
+        for tenant in tenants:
+            count = counts.get(tenant.id)
+            if self._stillness.is_still(tenant.id, count):
+                continue
+            if count is not None:
+                self._swept[tenant.id] = count
+            self._database.wakeups.signal(tenant, _ALL)
         self._sweeps += 1
 
     async def _repeat(self, step: Callable[[], Awaitable[None]], every_s: float) -> None:

@@ -114,7 +114,11 @@ class TestASealingWhoseConnectionEnds:
         await bench.top_up(0, 10_000)
         counts: Counter[str] = Counter()
         sealer = Sealer(
-            tenancy.database, tenancy.registry.everyone, every_s=0, count=lambda outcome: counts.update([outcome])
+            tenancy.database,
+            tenancy.registry.everyone,
+            every_s=0,
+            all_every=1,
+            count=lambda outcome: counts.update([outcome]),
         )
         assert await sealer.look()
         before = await head_number(tenancy)

@@ -19,6 +19,7 @@ from billfold_server.db.wakeups import Work
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.transaction import Database
+from tests.postgres import execute
 from tests.tenants import SECRET, Tenancy
 
 NEVER_S = 3600.0
@@ -27,7 +28,9 @@ NEVER_S = 3600.0
 class Server:
     """A process's database and background."""
 
-    def __init__(self, dsn: str, tenant: TenantRef, *, poll_s: float = NEVER_S, sweep_s: float = NEVER_S) -> None:
+    def __init__(
+        self, dsn: str, tenant: TenantRef, *, poll_s: float = NEVER_S, sweep_s: float = NEVER_S, all_every: int = 20
+    ) -> None:
         self.database = Database(dsn, deployment_secret=SECRET)
         self.tenant = tenant
         self.served = [tenant]
@@ -42,6 +45,7 @@ class Server:
             JobRunner(self.database, kinds, relay=relay),
             poll_s=poll_s,
             sweep_s=sweep_s,
+            all_every=all_every,
         )
 
     async def tenants(self) -> list[TenantRef]:
@@ -68,9 +72,9 @@ async def running(server: Server) -> AsyncIterator[Server]:
         await server.database.close()
 
 
-def idle(tenancy: Tenancy, *, poll_s: float = NEVER_S, sweep_s: float = NEVER_S) -> Server:
+def idle(tenancy: Tenancy, *, poll_s: float = NEVER_S, sweep_s: float = NEVER_S, all_every: int = 20) -> Server:
     """Return a server that has nothing to do."""
-    return Server(tenancy.runtime_dsn, tenancy.tenant, poll_s=poll_s, sweep_s=sweep_s)
+    return Server(tenancy.runtime_dsn, tenancy.tenant, poll_s=poll_s, sweep_s=sweep_s, all_every=all_every)
 
 
 async def numbered(database: Database, tenant: TenantRef) -> None:
@@ -93,6 +97,78 @@ async def enqueue_one(database: Database, tenant: TenantRef, *, in_s: float = 0)
     async with database.tx(tenant) as tx:
         due_at = await tenant_now(tx) + timedelta(seconds=in_s)
         await jobs.enqueue(tx, NewJob(id=ids.uuid7(), kind="note", due_at=due_at))
+
+
+class Visits:
+    """Counts a server's visits to its tenant."""
+
+    def __init__(self, server: Server, patch: pytest.MonkeyPatch) -> None:
+        self._background, self.number = server.background, 0
+        run = server.background._runner.run
+
+        async def counted(tenant: TenantRef) -> float | None:
+            self.number += 1
+            return await run(tenant)
+
+        patch.setattr(server.background._runner, "run", counted)
+
+    async def in_sweeps(self, number: int) -> int:
+        """Return how many there are in so many sweeps."""
+        visits, sweeps = self.number, self._background._sweeps
+        while self._background._sweeps < sweeps + number:
+            await asyncio.sleep(0.005)
+        return self.number - visits
+
+
+class TestTheSweep:
+    async def test_passes_over_a_tenant_where_nothing_was_written(
+        self, tenancy: Tenancy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It finds what another process leaves there all the same, as soon as PostgreSQL has counted it."""
+        server = idle(tenancy, sweep_s=0.02, all_every=10_000)
+        visits = Visits(server, monkeypatch)
+        async with running(server), asyncio.timeout(40):
+            while await visits.in_sweeps(6):
+                pass
+            # A session that ends has told what it has written; one that stays may take ten seconds.
+            other = Database(tenancy.runtime_dsn, deployment_secret=SECRET)
+            await enqueue_one(other, tenancy.tenant)
+            await other.close()
+            await server.done.wait()
+            while await visits.in_sweeps(6):
+                pass
+
+    async def test_visits_everybody_now_and_then(self, tenancy: Tenancy, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What is counted may be wrong: it begins anew when PostgreSQL has crashed."""
+        server = idle(tenancy, sweep_s=0.02, all_every=5)
+        visits = Visits(server, monkeypatch)
+        async with running(server), asyncio.timeout(40):
+            await visits.in_sweeps(20)
+            assert 1 <= await visits.in_sweeps(20) < 20
+
+    async def test_visits_a_tenant_that_has_come_back(self, tenancy: Tenancy, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What it was left with when it was suspended waits for nobody's look."""
+        server = idle(tenancy, sweep_s=0.02, all_every=10_000)
+        visits = Visits(server, monkeypatch)
+        async with running(server), asyncio.timeout(40):
+            while await visits.in_sweeps(6):
+                pass
+            server.served = []
+            assert await visits.in_sweeps(2) == 0
+            server.served = [tenancy.tenant]
+            assert await visits.in_sweeps(6) > 0
+
+    async def test_visits_everybody_where_nothing_is_counted(
+        self, tenancy: Tenancy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A database may be told to count nothing."""
+        name = tenancy.admin_dsn.rpartition("/")[2].partition("?")[0]
+        await execute(tenancy.admin_dsn, f'ALTER DATABASE "{name}" SET track_counts TO off')
+        server = idle(tenancy, sweep_s=0.02, all_every=10_000)
+        visits = Visits(server, monkeypatch)
+        async with running(server), asyncio.timeout(40):
+            await visits.in_sweeps(10)
+            assert await visits.in_sweeps(20) > 5
 
 
 class TestTheBackground:
