@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from tests.benchmarks.extent import Extent
 
-__all__ = ["LOAD", "Gauge", "Measured", "Report", "Row", "Sample", "whole"]
+__all__ = ["LOAD", "Gauge", "Measured", "Report", "Row", "Sample", "say", "whole"]
 
 T = TypeVar("T")
 
