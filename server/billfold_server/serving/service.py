@@ -58,6 +58,8 @@ Announce = Callable[[Welcome], None]
 
 _FOLLOW_S = 1.0
 _DAY_S = 86_400.0
+_MONTHS_AFTER_S = 60.0
+"""How long after the start of a server the months are made that it has left for later."""
 _TOGETHER_S = 0.5
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SIGNALLED = 128
@@ -302,13 +304,15 @@ async def make_current(
     """
     from billfold_server.app import open_services  # noqa: PLC0415 - Loaded while PostgreSQL started.
     from billfold_server.serving.sandbox import ensure_sandbox  # noqa: PLC0415
+    from billfold_server.tenancy.service import AT_FIRST  # noqa: PLC0415
 
     async with open_services(settings) as services:
         if settings.admin_database_url is None:
             await _tell_who_is_behind(services)
             return None
         step("Migrating tenants")
-        migrated = await services.tenants.migrate()
+        # Of many ledgers the months take minutes. Those further ahead are made while this serves.
+        migrated = await services.tenants.migrate(ahead=AT_FIRST)
         for each in migrated:
             if each.error is not None:
                 _log.error("tenant %s could not be migrated: %s", each.slug, each.error)
@@ -438,8 +442,10 @@ async def _keep_months(ready: _Ready) -> None:
     """Make the months of all ledgers ahead of time, every day, where we have the rights of the administrator."""
     from billfold_server.app import open_services  # noqa: PLC0415 - It has been loaded by now.
 
+    rest_s = _MONTHS_AFTER_S
     while True:
-        await asyncio.sleep(_DAY_S)
+        await asyncio.sleep(rest_s)
+        rest_s = _DAY_S
         settings = ready.found.settings
         if ready.found.embedded is not None:
             settings = follow_embedded(settings, Secret(ready.found.embedded.dsn()))

@@ -207,9 +207,9 @@ class Administrator:
         ):
             yield tx
 
-    async def schemas_without_months(self, schemas: Sequence[str]) -> set[str]:
-        """Return those of some tenants' schemas whose ledger isn't made as far ahead as it should be."""
-        months = partitions.months_from(partitions.month_of(datetime.now(UTC)), partitions.AHEAD)
+    async def schemas_without_months(self, schemas: Sequence[str], *, ahead: int) -> set[str]:
+        """Return those of some tenants' schemas that lack one of the months of their ledger, so many ahead."""
+        months = partitions.months_from(partitions.month_of(datetime.now(UTC)), ahead)
         async with self.connect() as connection:
             return await partitions.schemas_lacking(connection, schemas, months)
 

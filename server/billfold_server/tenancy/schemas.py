@@ -86,6 +86,7 @@ class Schemas:
         slugs: Sequence[str] | None = None,
         *,
         concurrency: int = 4,
+        ahead: int = AHEAD,
         progress: Callable[[Migrated], None] | None = None,
         caller: Caller = SYSTEM,
     ) -> list[Migrated]:
@@ -96,6 +97,7 @@ class Schemas:
         Args:
             slugs: Which ones; all of them where absent.
             concurrency: How many at a time; each takes one connection of the administrator's.
+            ahead: A ledger that has this month and so many more is passed over.
             progress: Called as each tenant is done.
             caller: Who asks for it.
 
@@ -107,7 +109,7 @@ class Schemas:
         deployment, turn = await self._database.deployment(), asyncio.Semaphore(concurrency)
 
         schemas = [record.names(deployment).schema for record in records]
-        lacking = await admin.schemas_without_months(schemas)
+        lacking = await admin.schemas_without_months(schemas, ahead=ahead)
 
         async def one(record: Record) -> Migrated:
             async with turn:

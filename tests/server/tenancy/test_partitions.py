@@ -79,6 +79,19 @@ class TestALedger:
         assert migrated.error is None
         assert await months(tenancy) == [f"{month:%Y_%m}" for month in partitions.months_from(now(), partitions.AHEAD)]
 
+    async def test_is_not_waited_for_by_a_start_while_it_has_the_next_month(self, tenancy: Tenancy) -> None:
+        """A server that has many ledgers makes the months further ahead once it serves; the next one it needs."""
+        begun_with = await months(tenancy)
+        await tenancy.tenants.migrate(ahead=partitions.AT_FIRST)
+        assert await months(tenancy) == begun_with
+        late = [
+            partitions.partition_name(table, partitions.next_month(now())) for table in ("postings", "journal_entries")
+        ]
+        await tenancy.as_owner(tenancy.tenant, f"DROP TABLE {', '.join(late)}")
+        (migrated,) = await tenancy.tenants.migrate(ahead=partitions.AT_FIRST)
+        assert migrated.error is None
+        assert await months(tenancy) == [f"{month:%Y_%m}" for month in partitions.months_from(now(), partitions.AHEAD)]
+
     async def test_keeps_what_is_posted_in_its_month(self, tenancy: Tenancy) -> None:
         """And nothing in the default partitions."""
         bench = Bench(open_engine(tenancy.database), tenancy.database, tenancy.tenant)
