@@ -1,22 +1,37 @@
 """Lists on the command line, whose ids are always whole: the next command wants to be told one.
 
 Ids begin with the time (RFC 9562, section 5.7), so what is made on one day differs only at the end, and an id that was
-cut off names nothing.
+cut off names nothing. What others have chosen, as names and reasons, is shown letter by letter.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Column, Table
+from rich.text import Text
 
-__all__ = ["findings_of", "listing", "print_listing"]
+from billfold.contract.texts import without_hidden
+
+__all__ = ["PlainTable", "findings_of", "listing", "print_listing"]
 
 _PADDING: Final = (0, 1, 0, 0)
 _BY_PROGRAMS: Final = 1_000
 """How wide a line may be where no terminal shows it."""
 
 
-def listing(id_name: str, *names: str) -> Table:
+class PlainTable(Table):
+    """A table of texts that are shown as they are.
+
+    Rich would read brackets in a text as its own markup: "[Ltd]" could be gone, "[/x]" end the command, "[link=…]" be a
+    link. And a terminal would obey what isn't seen.
+    """
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        """Add a row of texts."""
+        super().add_row(*(Text("\n".join(map(without_hidden, cell.split("\n")))) for cell in cells), **options)
+
+
+def listing(id_name: str, *names: str) -> PlainTable:
     """Return a table whose first column is an id, whole and in one line; what else is too long is broken.
 
     Args:
@@ -24,17 +39,17 @@ def listing(id_name: str, *names: str) -> Table:
         names: The other columns.
     """
     others = [Column(name, overflow="fold") for name in names]
-    return Table(Column(id_name, no_wrap=True, min_width=30), *others, box=None, padding=_PADDING)
+    return PlainTable(Column(id_name, no_wrap=True, min_width=30), *others, box=None, padding=_PADDING)
 
 
-def findings_of(title: str) -> Table:
+def findings_of(title: str) -> PlainTable:
     """Return a table for what a verification has found, in which what is too long is broken and never cut off.
 
     Args:
         title: What was verified.
     """
     names = ("What", "Object", "What was found")
-    return Table(*(Column(name, overflow="fold") for name in names), title=title)
+    return PlainTable(*(Column(name, overflow="fold") for name in names), title=title)
 
 
 def print_listing(table: Table) -> None:

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from billfold import ids
 from billfold.ids import Prefix
-from billfold_server.listings import listing, print_listing
+from billfold_server.listings import PlainTable, listing, print_listing
 
 ROWS = [
     (ids.new(Prefix.USER), "staff", f"somebody.with.a.long.name.{at}@bank.example", "approver operator", "2026-11-21")
@@ -50,3 +50,31 @@ class TestAListing:
         print_listing(made())
         lines = capsys.readouterr().out.splitlines()
         assert [line.split() for line in lines[1:]] == [" ".join(row).split() for row in ROWS]
+
+
+class TestATable:
+    """A table of what others have chosen."""
+
+    @pytest.mark.parametrize("text", ["Bank [Ltd]", "[bold]Bank", "[/x]", ":bank:", "[link=https://x.example]Bank[/]"])
+    def test_shows_texts_letter_by_letter(self, text: str) -> None:
+        """What would be markup or a picture's name is a text like any other, and ends no command."""
+        assert text in shown_of(text)
+
+    @pytest.mark.parametrize("hidden", ["\x1b", "\x9b", "\u202e", "\u200b", "\r"])
+    def test_marks_what_a_terminal_would_obey(self, hidden: str) -> None:
+        """A name moves no cursor, and turns nothing around that stands beside it."""
+        shown = shown_of(f"Bank{hidden}[31m")
+        assert (hidden in shown, "Bank\N{REPLACEMENT CHARACTER}[31m" in shown) == (False, True)
+
+    def test_keeps_the_lines_of_a_text(self) -> None:
+        """A manifest has several."""
+        assert [line.strip() for line in shown_of("{\n1\n}").splitlines()[1:]] == ["{", "1", "}"]
+
+
+def shown_of(text: str) -> str:
+    """Return how a table shows a text."""
+    table = PlainTable("Name", box=None)
+    table.add_row(text)
+    shown = io.StringIO()
+    Console(file=shown, width=60, force_terminal=True, color_system=None).print(table)
+    return shown.getvalue()

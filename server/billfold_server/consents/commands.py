@@ -12,7 +12,6 @@ from uuid import UUID
 import click
 import msgspec
 from rich.console import Console
-from rich.table import Table
 
 from billfold import errors, ids
 from billfold.contract.consents import BlockedThirdParty, Consent, ConsentRecord, NamedOrganisation
@@ -21,7 +20,7 @@ from billfold_server.commands import OpenServices, json_option
 from billfold_server.consents import evidence, queries, service, staff
 from billfold_server.consents.queries import Organisation
 from billfold_server.consents.rules import KINDS, STATUSES
-from billfold_server.listings import listing, print_listing
+from billfold_server.listings import PlainTable, listing, print_listing
 from billfold_server.tenancy.context import COMMAND_LINE, TenantRef
 from billfold_server.tenancy.transaction import TenantTx
 
@@ -132,7 +131,7 @@ def show(open_services: OpenServices, tenant: str, consent_id: str, *, as_json: 
     ):
         if value:
             click.echo(f"{label + ':':13}{value}")
-    table = Table("When", "What", "From", "To", "By", "Who", "Times", "Why")
+    table = PlainTable("When", "What", "From", "To", "By", "Who", "Times", "Why")
     for step in record.history:
         to = step.to_status or "refused"
         when = f"{step.happened_at:%Y-%m-%d %H:%M:%S}"

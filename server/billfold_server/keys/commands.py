@@ -15,7 +15,6 @@ import click
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from billfold import errors
 from billfold.contract.data_keys import DataKeyStatus
@@ -28,6 +27,7 @@ from billfold_server.keys.rewrapping import GRACE_S, Outcome, Rewrap
 from billfold_server.keys.service import DOMAINS, PLATFORM_KEYS, Domain, Keys, open_keys
 from billfold_server.keys.shredding import forgotten_by_tenants
 from billfold_server.keys.standing import standing
+from billfold_server.listings import PlainTable
 from billfold_server.tenancy.context import COMMAND_LINE, TenantRef
 
 if TYPE_CHECKING:
@@ -162,8 +162,10 @@ def status(open_services: OpenServices, tenant: str | None, *, platform: bool, a
 
 def _print_standing(shown: DataKeyStatus) -> None:
     console = Console()
-    domains = Table("Domain", "Backend", "Tenant key", "Subjects", "Keys", "Generations", "Seals reserved", "To rewrap")
-    epochs = Table("Domain", "Epoch", "", "Backend", "Version", "Subject keys", "Since")
+    domains = PlainTable(
+        "Domain", "Backend", "Tenant key", "Subjects", "Keys", "Generations", "Seals reserved", "To rewrap"
+    )
+    epochs = PlainTable("Domain", "Epoch", "", "Backend", "Version", "Subject keys", "Since")
     for each in shown.domains:
         versions = "?" if each.tenant_key_latest is None else f"{each.tenant_key_least} to {each.tenant_key_latest}"
         numbers = (each.subjects, each.subject_keys, each.generations, each.seals_reserved, each.awaiting_rewrap)
@@ -224,7 +226,7 @@ def _print_rotated(made: list[rotation.Rotated], *, as_json: bool) -> None:
     if as_json:
         _print_json(made)
         return
-    table = Table("Domain", "Epoch", "Backend", "Version of the tenant key")
+    table = PlainTable("Domain", "Epoch", "Backend", "Version of the tenant key")
     for each in made:
         table.add_row(each.domain, str(each.number), each.backend, str(each.tenant_key_version))
     Console().print(table)
@@ -264,7 +266,7 @@ def rotate_fingerprints(
     if as_json:
         _print_json(made)
         return
-    table = Table("Domain", "Purpose", "Version of the key")
+    table = PlainTable("Domain", "Purpose", "Version of the key")
     for each in made:
         table.add_row(each.domain, each.purpose, str(each.version))
     Console().print(table)
@@ -314,7 +316,7 @@ def _print_outcomes(outcomes: list[Outcome], *, as_json: bool) -> None:
     if as_json:
         _print_json(outcomes)
         return
-    table = Table("Domain", "Epoch", "Moved", "Left", "Epochs retired", "Versions retired")
+    table = PlainTable("Domain", "Epoch", "Moved", "Left", "Epochs retired", "Versions retired")
     for each in outcomes:
         below = ", ".join(f"{name} below {version}" for name, version in each.retired_below.items())
         epochs = ", ".join(map(str, each.retired_epochs))
@@ -457,7 +459,7 @@ def verify_shredded(open_services: OpenServices, tenant: str, party: str, restor
 
 
 def _print_report(report: verifying.Report) -> None:
-    table = Table("Table", "Column", "Row", "Whose", "Outcome", "Keys tried")
+    table = PlainTable("Table", "Column", "Row", "Whose", "Outcome", "Keys tried")
     for each in report.values:
         table.add_row(each.table, each.column, each.row, report.party_id, each.outcome, f"{each.keys_tried:,}")
     for control in report.controls:
@@ -493,7 +495,7 @@ def verify_destroyed(open_services: OpenServices, tenant: str | None, *, as_json
     if as_json:
         _print_json(found)
     else:
-        table = Table("Tenant", "Id", "Rows", "Keys left", "Not told by")
+        table = PlainTable("Tenant", "Id", "Rows", "Keys left", "Not told by")
         for each in found:
             row = (each.slug, str(each.tenant_id), f"{each.rows:,}", ", ".join(each.keys), ", ".join(each.unknown))
             table.add_row(*row)
@@ -524,7 +526,7 @@ def export_inventory(open_services: OpenServices, tenant: str, output: Path | No
         else:
             output.write_text(text + "\n", encoding="utf-8")
         return
-    table = Table("Table", "Column", "Category", "Domain", "Sealed values", "Keys", "Epochs")
+    table = PlainTable("Table", "Column", "Category", "Domain", "Sealed values", "Keys", "Epochs")
     for each in found.columns:
         epochs = ", ".join(map(str, each.epochs))
         numbers = (f"{each.values:,}", f"{each.keys:,}")

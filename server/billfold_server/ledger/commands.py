@@ -12,7 +12,6 @@ import click
 import msgspec
 from msgspec.structs import replace
 from rich.console import Console
-from rich.table import Table
 
 from billfold import ids
 from billfold.chain import ERA, Verification
@@ -29,7 +28,7 @@ from billfold_server.ledger.detaching import Detached, DetachRefusedError, detac
 from billfold_server.ledger.export import UnreadableError, count_sealed, export_ledger, verify_ledger
 from billfold_server.ledger.importing import ImportRefusedError, import_ledger
 from billfold_server.ledger.recording import NotRecordedError, Recorded, record_terms
-from billfold_server.listings import findings_of, print_listing
+from billfold_server.listings import PlainTable, findings_of, print_listing
 from billfold_server.private_files import open_private
 from billfold_server.tenancy.context import COMMAND_LINE
 from billfold_server.tenancy.service import AHEAD, Partitioned
@@ -338,7 +337,7 @@ def partitions_(open_services: OpenServices, tenant: str | None, ahead: int, *, 
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
         return
-    table = Table("Tenant", "Month", "Journal entries", "Bytes", "")
+    table = PlainTable("Tenant", "Month", "Journal entries", "Bytes", "")
     for one in found:
         for month in one.months:
             new = "made now" if month.month in one.made else ""
@@ -394,7 +393,7 @@ def detach_(
     if as_json:
         click.echo(msgspec.json.encode(done).decode())
         return
-    table = Table("Month", "Journal entries", "Checkpoint", "Archive")
+    table = PlainTable("Month", "Journal entries", "Checkpoint", "Archive")
     for each in done:
         table.add_row(each.month, f"{each.journal_entries:,}", str(each.checkpoint or "-"), each.archive or "-")
     Console().print(table)

@@ -10,11 +10,11 @@ import click
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from billfold import errors, money
 from billfold.contract.statements import ImportedStatement, StatementImport
 from billfold_server.commands import OpenServices
+from billfold_server.listings import PlainTable
 from billfold_server.reconciliation.service import dedup_secret, import_file
 from billfold_server.tenancy.context import COMMAND_LINE
 
@@ -146,9 +146,9 @@ def _print(report: _Report) -> None:
         click.echo(f"{refused.file}: {refused.detail}; nothing was changed.", err=True)
 
 
-def table_of(imported: Sequence[ImportedFile]) -> Table:
+def table_of(imported: Sequence[ImportedFile]) -> PlainTable:
     """Return the table of imported files: a row per statement, with what it did to the cash account and its verdict."""
-    table = Table("File", "Bank account", "Period")
+    table = PlainTable("File", "Bank account", "Period")
     for heading in ("Entries", "Topped up", "Withdrawn", "Suspense", "Duplicate", "Not booked"):
         table.add_column(heading, justify="right")
     for heading in ("Opening", "Closing", "Cash before", "Cash after"):
@@ -174,7 +174,7 @@ def _cells(one: ImportedStatement) -> Iterator[str]:
 @contextmanager
 def _progress(total: int, *, shown: bool) -> Iterator[Callable[[str], None]]:
     """Show how far the files have come, where somebody looks."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as bar:
         task = bar.add_task("Importing", total=total)

@@ -16,12 +16,12 @@ import click
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Column, Table
+from rich.table import Column
 
 from billfold import errors, ids
 from billfold.contract.platform import DeadJob, Tenant
 from billfold.ids import Prefix
-from billfold_server.listings import listing, print_listing
+from billfold_server.listings import PlainTable, listing, print_listing
 from billfold_server.tenancy import dead_jobs
 from billfold_server.tenancy.context import COMMAND_LINE
 from billfold_server.tenancy.manifest import load_manifest
@@ -255,7 +255,7 @@ def _print_dead(found: Sequence[DeadJob]) -> None:
 @contextmanager
 def _progress(what: str, total: int, *, shown: bool) -> Iterator[Callable[[str], None]]:
     """Show how far a long command has come, where somebody looks."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as bar:
         task = bar.add_task(what, total=total)
@@ -278,9 +278,9 @@ def _print_one(view: Tenant, *, as_json: bool) -> None:
         _print_tenants([view])
 
 
-def _table(*names: str) -> Table:
+def _table(*names: str) -> PlainTable:
     """Make a table that breaks what is too long, instead of leaving half of it out."""
-    return Table(*(Column(name, overflow="fold") for name in names))
+    return PlainTable(*(Column(name, overflow="fold") for name in names))
 
 
 def _print_tenants(views: Sequence[Tenant], *, extra: tuple[str, Sequence[str]] | None = None) -> None:
