@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 from msgspec import inspect as msgspec_inspect
@@ -29,6 +29,7 @@ __all__ = [
     "JSON",
     "MAX_DEPTH",
     "Parameters",
+    "as_sent",
     "bounds_depth",
     "canonical",
     "check_content_type",
@@ -39,6 +40,8 @@ __all__ = [
     "split_query",
     "validation_failed",
 ]
+
+R = TypeVar("R", bound=Request)
 
 JSON: Final = "application/json"
 
@@ -155,6 +158,21 @@ def decode_json(body: bytes, decoder: "msgspec.json.Decoder[Any]") -> Any:
         errors.ValidationFailed: It is one, but not of the documented form.
     """
     return read_json(body, decoder)[0]
+
+
+def as_sent(body: R) -> R:
+    """Return a request that was made in Python as if it had come in: what is typed as a command is held to the same.
+
+    Raises:
+        errors.MalformedBody: As of ``decode_json``.
+        errors.ValidationFailed: As of ``decode_json``.
+    """
+    try:
+        said = msgspec.json.encode(body)
+    except UnicodeEncodeError:
+        # Arguments of a command may be any bytes (PEP 383).
+        raise errors.MalformedBody("a text isn't valid UTF-8", param="body") from None
+    return cast("R", decode_json(said, msgspec.json.Decoder(type(body))))
 
 
 def read_json(body: bytes, decoder: "msgspec.json.Decoder[Any]") -> tuple[Any, bytes | None]:

@@ -19,6 +19,7 @@ from billfold.contract.roles import PartnerRole
 from billfold.contract.users import EnrolmentCode, User
 from billfold.ids import Prefix
 from billfold_server.commands import OpenServices, json_option
+from billfold_server.http.reading import as_sent
 from billfold_server.identity.service import GIVEABLE_SCOPES
 from billfold_server.listings import listing, print_listing
 from billfold_server.partners import rules, service
@@ -101,10 +102,10 @@ def create(
     as_json: bool,
 ) -> None:
     """Create a partner organisation, and print its id. Several scopes may stand in one --scope."""
+    body = as_sent(CreatePartner(name=name, external_id=external_id, client_scopes=_scopes(scopes)))
 
     async def run() -> Partner:
         async with _opened(open_services, tenant) as (_, _realm, tx):
-            body = CreatePartner(name=name, external_id=external_id, client_scopes=_scopes(scopes))
             return await service.create(tx, COMMAND_LINE, body, known=GIVEABLE_SCOPES, unlimited=True)
 
     _show(asyncio.run(run()), as_json=as_json)
@@ -130,6 +131,7 @@ def update(
     changes: dict[str, Any] = {} if name is None else {"name": name}
     if scopes:
         changes["client_scopes"] = _scopes(scopes)
+    body = as_sent(UpdatePartner(**changes))
 
     async def run() -> Partner:
         async with _opened(open_services, tenant) as (services, _realm, tx):
@@ -137,7 +139,7 @@ def update(
                 tx,
                 COMMAND_LINE,
                 _id(partner_id, Prefix.PARTNER, "partner"),
-                UpdatePartner(**changes),
+                body,
                 known=GIVEABLE_SCOPES,
                 check_version=lambda _version: None,
                 real_now=services.clock.now(),
@@ -229,11 +231,11 @@ def invite(
     as_json: bool,
 ) -> None:
     """Create a member of a partner, and print the one-time link by which they enrol."""
+    body = as_sent(CreatePartnerMember(login_name=login_name, display_name=display_name, role=PartnerRole(role)))
 
     async def run() -> tuple[User, EnrolmentCode]:
         async with _opened(open_services, tenant) as (_, realm, tx):
             key = _id(partner_id, Prefix.PARTNER, "partner")
-            body = CreatePartnerMember(login_name=login_name, display_name=display_name, role=PartnerRole(role))
             made = await service.create_member(realm, tx, COMMAND_LINE, key, body)
             user = ids.decode(Prefix.USER, made.id)
             return made, await service.invite_member(realm, tx, COMMAND_LINE, key, user)
@@ -243,9 +245,9 @@ def invite(
         said = {"user_id": made.id, **msgspec.structs.asdict(enrolment)}
         click.echo(msgspec.json.encode(said).decode())
         return
-    click.echo(f"{'User id:':15}{made.id}")
-    click.echo(f"{'Enrolment link:':15} {enrolment.url}")
-    click.echo(f"{'Good until:':15}{enrolment.expires_at:%Y-%m-%d %H:%M} UTC")
+    click.echo(f"{'User id:':16}{made.id}")
+    click.echo(f"{'Enrolment link:':16}{enrolment.url}")
+    click.echo(f"{'Good until:':16}{enrolment.expires_at:%Y-%m-%d %H:%M} UTC")
     click.echo("Hand the link to them over a channel that you trust: it is not shown again.", err=True)
 
 

@@ -13,10 +13,12 @@ import click
 import msgspec
 
 from billfold import errors, ids
+from billfold.contract.operators import CreateOperator
 from billfold.contract.roles import StaffRole
 from billfold.contract.users import CreateUser, EnrolmentCode, LoginRealm
 from billfold.ids import Prefix
 from billfold_server.commands import OpenServices, json_option
+from billfold_server.http.reading import as_sent
 from billfold_server.listings import listing, print_listing
 from billfold_server.people import service
 from billfold_server.people.service import Realm
@@ -56,9 +58,9 @@ def _show(enrolment: EnrolmentCode, user_id: str, *, as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.encode(said).decode())
         return
-    click.echo(f"{'User id:':15}{user_id}")
-    click.echo(f"{'Enrolment link:':15} {enrolment.url}")
-    click.echo(f"{'Good until:':15}{enrolment.expires_at:%Y-%m-%d %H:%M} UTC")
+    click.echo(f"{'User id:':16}{user_id}")
+    click.echo(f"{'Enrolment link:':16}{enrolment.url}")
+    click.echo(f"{'Good until:':16}{enrolment.expires_at:%Y-%m-%d %H:%M} UTC")
     click.echo("Hand the link to them over a channel that you trust: it is not shown again.", err=True)
 
 
@@ -85,21 +87,24 @@ def create(  # noqa: PLR0917 - click hands over one argument for each option
 
     A customer names the --party; --staff has roles; with --platform it is an operator.
     """
+    operator = as_sent(CreateOperator(login_name=login_name, display_name=display_name))
+    body = as_sent(
+        CreateUser(
+            login_realm=LoginRealm.STAFF if staff else LoginRealm.PSU,
+            login_name=login_name,
+            display_name=display_name,
+            party_id=party_id,
+            roles=[StaffRole(role) for role in roles],
+        )
+    )
 
     async def run() -> tuple[EnrolmentCode, str]:
         async with _opened(open_services, tenant, platform=platform) as (realm, tx):
             if platform:
                 made = await service.create_operator(
-                    realm, tx, COMMAND_LINE, login_name=login_name, display_name=display_name
+                    realm, tx, COMMAND_LINE, login_name=operator.login_name, display_name=operator.display_name
                 )
             else:
-                body = CreateUser(
-                    login_realm=LoginRealm.STAFF if staff else LoginRealm.PSU,
-                    login_name=login_name,
-                    display_name=display_name,
-                    party_id=party_id,
-                    roles=[StaffRole(role) for role in roles],
-                )
                 made = _id((await service.create_user(realm, tx, COMMAND_LINE, body)).id)
             enrolment = await service.new_enrolment_code(realm, tx, COMMAND_LINE, made)
             return enrolment, ids.encode(Prefix.USER, made)

@@ -339,6 +339,21 @@ class TestTheCommandLine:
         assert run(commands.partners, "remove", partner["id"], member["id"])["done"] == "remove"
         assert partner["id"] in {each["id"] for each in run(commands.partners, "list")}
 
+    @pytest.mark.parametrize(
+        ("arguments", "param"),
+        [
+            (("create", ""), "name"),
+            (("create", "Shop", "--scope", "Wallets"), "client_scopes[0]"),
+            (("update", "ptn_1", "--name", "\N{ZERO WIDTH SPACE}"), "name"),
+            (("invite", "ptn_1", "m m", "--name", "M", "--role", "admin"), "login_name"),
+        ],
+    )
+    def test_holds_what_is_typed_to_what_the_api_takes(self, arguments: tuple[str, ...], param: str) -> None:
+        """It is refused before anything is opened, and stored by no other rules."""
+        result = CliRunner().invoke(commands.partners, [*arguments, "--tenant", "alpha"], obj=None)
+        assert isinstance(result.exception, errors.ValidationFailed)
+        assert result.exception.param == param
+
 
 class TestACreatedClient:
     def test_keeps_its_partner_when_it_changes(self, world: World, billfold: Billfold) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -129,6 +130,23 @@ class TestTheCommandLine:
                 assert run(change, made["user_id"], *where)["done"] == change
             (listed,) = [each for each in run("list", *where) if each["id"] == made["user_id"]]
             assert (listed["login_name"], listed["state"]) == (name, "invited")
+
+    @pytest.mark.parametrize(
+        ("arguments", "param"),
+        [
+            (("ada", "--name", ""), "display_name"),
+            (("ada", "--name", "A" * 501), "display_name"),
+            (("ada", "--name", "Ada\N{RIGHT-TO-LEFT OVERRIDE}"), "display_name"),
+            (("ada", "--name", "Ada", "--party", "ada"), "party_id"),
+            (("a", "--name", "Ada"), "login_name"),
+            (("ada", "--name", "Ada\udcff"), "body"),
+        ],
+    )
+    def test_holds_what_is_typed_to_what_the_api_takes(self, arguments: Sequence[str], param: str) -> None:
+        """It is refused before anything is opened, and stored by no other rules."""
+        result = CliRunner().invoke(commands.users, ["create", *arguments, "--tenant", "alpha"], obj=None)
+        assert isinstance(result.exception, errors.ValidationFailed | errors.MalformedBody)
+        assert result.exception.param == param
 
     def test_has_a_command_for_each_order(self) -> None:
         """What the API can be told, the command line can be told as well."""
