@@ -345,6 +345,8 @@ def _finished(type_: ParamType, value: Any, currency: str | None, *, several: bo
         return dict(value)
     if isinstance(type_, MoneyType):
         number, own = value
+        if own and currency and own != currency:
+            raise click.UsageError(f"Say one currency: --amount has {own}, and --currency {currency}.")
         if not (own or currency):
             raise click.UsageError("Say the currency too, as in --amount 12.50 --currency EUR.")
         return number, own or currency

@@ -178,7 +178,8 @@ class TestACommand:
             give(server, *start, *form)
             assert json.loads(server.requests[-1][3] or b"")["amount"] == {"amount_minor": 1250, "currency": "EUR"}
         server.requests.clear()
-        for form in (["12.50"], ["12.505", "--currency", "EUR"], ["x", "--currency", "EUR"]):
+        told_twice = ["12.50 EUR", "--currency", "USD"]
+        for form in (["12.50"], ["12.505", "--currency", "EUR"], ["x", "--currency", "EUR"], told_twice):
             assert give(server, *start, *form).exit_code == 2
         assert server.requests == []
 
