@@ -1,5 +1,7 @@
 """The ``billfold`` command: the partner's commands, and the server's where that is installed beside the SDK."""
 
+import codecs
+import io
 import sys
 
 from billfold import _server
@@ -12,6 +14,7 @@ def main() -> None:
 
     Exits with 69 (``EX_UNAVAILABLE`` of BSD's sysexits) when this install has neither.
     """
+    _let_write_anything()
     try:
         from billfold.cli import root  # noqa: PLC0415 - Needs an extra.
     except ModuleNotFoundError as error:
@@ -28,6 +31,28 @@ def main() -> None:
         root.main()
     else:
         command(further=root.partner)
+
+
+def _let_write_anything() -> None:
+    """Let output hold what a terminal that isn't of UTF-8 has no character for.
+
+    An order that is carried out must not end as a failure for a name in its answer, and be given once more.
+    """
+    codecs.register_error(_ESCAPED, _escaped)
+    for stream in (sys.stdout, sys.stderr):
+        # There is none where it is closed.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_ESCAPED)
+
+
+_ESCAPED = "billfold.escaped"
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """Return what stands for characters that can't be written: escapes of JSON, so that documents stay such."""
+    assert isinstance(error, UnicodeEncodeError), "it is for writing"
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{unit.hex()}" for unit in (units[at : at + 2] for at in range(0, len(units), 2))), error.end
 
 
 if __name__ == "__main__":

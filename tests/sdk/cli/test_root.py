@@ -67,6 +67,17 @@ class TestTheRoot:
         error = json.loads(ended.stderr)["error"]
         assert (error["code"], error["exit_code"]) == ("io_failed", 74)
 
+    @pytest.mark.parametrize("form", [[], ["--json"]])
+    def test_writes_names_to_a_terminal_that_has_no_characters_for_them(
+        self, tmp_path: Path, server: Answering, form: list[str]
+    ):
+        """An order that was carried out doesn't end as one that failed, and a document stays one."""
+        server.say({"id": "par_1", "name": "李 🎉"})
+        done = billfold(tmp_path, "get", "/v1/parties/par_1", *form, PYTHONIOENCODING="latin-1", **server.environment)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert r"\u674e \ud83c\udf89" in done.stdout
+        assert not form or json.loads(done.stdout)["name"] == "李 🎉"
+
     @pytest.mark.parametrize("name", ["up", "clients"])
     def test_says_what_operators_commands_need(self, name: str):
         """Where the server isn't installed, each ends with 69, and a resource of that name is elsewhere."""
