@@ -9,6 +9,7 @@ import string
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
+from unicodedata import combining, east_asian_width
 
 import click
 import msgspec
@@ -33,6 +34,7 @@ _ID: Final = re.compile(r"[a-z]{2,4}_[0-9a-z]{26}", re.ASCII)
 _FIRST: Final = ("id", "sequence", "slug", "type", "kind", "status", "state", "outcome", "amount", "balances")
 _THEN: Final = ("name", "display_name", "label", "client_name", "description", "code", "value", "url", "created_at")
 _MINOR: Final = "_minor"
+_WIDE: Final = frozenset("FW")
 _CONTROL: Final = dict.fromkeys((*range(32), *range(127, 160)), "�")
 """What customers may have typed into a name, and a terminal would obey."""
 
@@ -127,7 +129,7 @@ def table(items: Sequence[Any], width: int | None = None) -> str:
     names = _ordered(rows)
     for name in (each for each in names if each not in _PROSE):
         cells = [_text(row.get(name)) for row in rows]
-        room = max(len(name), *map(len, cells))
+        room = max(len(name), *map(_width, cells))
         if not all(_INSTANT.fullmatch(str(row.get(name))) or _whole(row.get(name)) for row in rows):
             room = min(room, max(_WIDEST_TEXT, len(name)))
         if any(cells) and (not columns or room <= left - _GAP):
@@ -144,12 +146,29 @@ def table(items: Sequence[Any], width: int | None = None) -> str:
 
 
 def _line(cells: Iterable[tuple[str, int, bool]]) -> str:
-    texts = (_cut(text, room).rjust(room) if right else _cut(text, room).ljust(room) for text, room, right in cells)
-    return (" " * _GAP).join(texts).rstrip()
+    return (" " * _GAP).join(_placed(_cut(text, room), room, right=right) for text, room, right in cells).rstrip()
+
+
+def _placed(text: str, room: int, *, right: bool) -> str:
+    blank = " " * (room - _width(text))
+    return blank + text if right else text + blank
 
 
 def _cut(text: str, room: int) -> str:
-    return text if len(text) <= room else text[: room - 1] + "…"
+    if not text or _width(text) <= room:
+        return text
+    # Beside an id that is wider than the terminal there is no room at all.
+    text = text[: max(room, 0)]
+    while text and _width(text) >= room:
+        text = text[:-1]
+    return text + "…"
+
+
+def _width(text: str) -> int:
+    """Return how many places of a terminal a text takes: two for a character of Chinese, none for an accent."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if combining(each) else 2 if east_asian_width(each) in _WIDE else 1 for each in text)
 
 
 def _ordered(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -172,7 +191,9 @@ def _is_nested(name: str, value: Any) -> bool:
 
 def _flat(document: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, Any]]:
     """Yield the members of an object and of those in it, with money as text."""
-    currency = document.get("currency")
+    amount = document.get("amount")
+    # Of a transfer, what was undone since and the balances after it are in the currency of its amount.
+    currency = document.get("currency", amount.get("currency") if isinstance(amount, dict) else None)
     for name, value in document.items():
         full = f"{before}{name}"
         if name.endswith(_MINOR) and isinstance(value, int) and isinstance(currency, str):

@@ -36,9 +36,28 @@ class TestATable:
         assert max(map(len, lines)) <= width
         assert [line.split()[0] for line in lines] == ["id", WALLET["id"], WALLET["id"]]
 
+    def test_shows_ids_alone_where_not_even_these_fit(self):
+        """A terminal that is narrower than an id breaks its line, and nothing else is shown beside it."""
+        assert showing.table([WALLET], 10).splitlines() == ["id", WALLET["id"]]
+
     def test_writes_amounts_as_people_do(self):
         """Minor units of each currency's own."""
         assert "12.50 EUR, 7 JPY" in showing.table([WALLET], 200)
+
+    def test_writes_every_amount_of_a_transfer_so(self):
+        """What was undone of it and the balances after it are in the currency of its amount."""
+        item = {"id": "x", "amount": {"amount_minor": 5, "currency": "JPY"}, "reversed_minor": 0, "after_minor": 440619}
+        assert showing.table([item], 80).splitlines()[1].split() == ["x", "5", "JPY", "0", "JPY", "440619", "JPY"]
+
+    def test_stands_in_columns_whatever_names_are_written_in(self):
+        """A character of Chinese takes two places of a terminal, and a combined accent none."""
+        names = ["Ada", "李小龙", "e\u0301e\u0301", "李" * 30]
+        lines = showing.table([{"id": "x", "name": name, "version": 7} for name in names], 80).splitlines()
+        widths = [
+            len(line) + line.count("李") + line.count("小") + line.count("龙") - line.count("\u0301") for line in lines
+        ]
+        assert len(set(widths)) == 1
+        assert lines[4].split()[1] == "李" * 16 + "…"
 
     def test_obeys_nothing_that_customers_have_typed(self):
         """What moves a terminal's cursor is replaced."""
