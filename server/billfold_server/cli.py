@@ -24,7 +24,7 @@ import click
 import msgspec
 
 from billfold_server.commands import json_option
-from billfold_server.settings import Secret, Settings, load_settings
+from billfold_server.settings import Mistake, Secret, Settings, SettingsInvalid, load_settings
 
 # The partner's command line brings click alone, with which this module would load and each of its commands fail.
 if importlib.util.find_spec("litestar") is None:
@@ -294,7 +294,14 @@ def settings_here(**overrides: Any) -> Settings:
         name: value for name, value in overrides.items() if value is not None
     }
     settings = load_settings(file=options.get("config"), **given)
-    return msgspec.structs.replace(settings, data_dir=str(Path(settings.data_dir).expanduser().absolute()))
+    try:
+        folder = Path(settings.data_dir).expanduser().absolute()
+    except RuntimeError:
+        sentence = (
+            f"There is no home folder for {settings.data_dir}; name another one in BILLFOLD_DATA_DIR or --data-dir."
+        )
+        raise SettingsInvalid([Mistake("data_dir", sentence)]) from None
+    return msgspec.structs.replace(settings, data_dir=str(folder))
 
 
 @billfold_command.command()
@@ -362,7 +369,7 @@ def doctor(data_dir: str | None, port: int | None, workers: int | None, as_json:
         colours = {"ok": "green", "warn": "yellow", "fail": "red"}
         for check in checks:
             click.echo(
-                f"{click.style(f'{check.verdict:<5}', fg=colours[check.verdict])}{check.name:<14}{check.sentence}"
+                f"{click.style(f'{check.verdict:<5}', fg=colours[check.verdict])}{check.name:<16}{check.sentence}"
             )
     raise click.exceptions.Exit(0 if healthy else 1)
 

@@ -405,7 +405,13 @@ def _convert(values: Mapping[str, Any], mistakes: list[Mistake]) -> Settings:
             mistakes.append(
                 Mistake(name, f"{name} is wrong ({_expected(name, error)}); set {PREFIX}{name.upper()} right.")
             )
-    return Settings(**good)
+    try:
+        return Settings(**good)
+    except RuntimeError:
+        # Who isn't known to the system and has no HOME either, as a number in a container, has no folder by default.
+        sentence = "This user has no home folder; name a folder for the data in BILLFOLD_DATA_DIR."
+        mistakes.append(Mistake("data_dir", sentence))
+        return Settings(**good, data_dir=os.curdir)
 
 
 def _expected(name: str, error: msgspec.ValidationError) -> str:
@@ -419,6 +425,10 @@ def _expected(name: str, error: msgspec.ValidationError) -> str:
 def _inconsistent(settings: Settings) -> list[Mistake]:
     """Return what contradicts itself in any environment."""
     mistakes: list[Mistake] = []
+    if not settings.data_dir:
+        # An empty path would be whatever folder the command is given in.
+        sentence = "data_dir is empty; name a folder in BILLFOLD_DATA_DIR or --data-dir, or leave it out."
+        mistakes.append(Mistake("data_dir", sentence))
     if (settings.tls_certificate is None) != (settings.tls_key is None):
         mistakes.append(
             Mistake(

@@ -86,6 +86,7 @@ class TestSettings:
             ({"BILLFOLD_ADMIN_DATABASE_URL": "postgresql://app:q7@[::1]:0/x"}, "admin_database_url"),
             ({"BILLFOLD_KEY_STORE_URL": "postgresql://app:q7@db:5432,db2:99999/x"}, "key_store_url"),
             ({"BILLFOLD_KEY_STORE_ADMIN_URL": "postgresql://app:q7@/x?host=db&port=99999"}, "key_store_admin_url"),
+            ({"BILLFOLD_DATA_DIR": ""}, "data_dir"),
             ({"BILLFOLD_TLS_KEY": "/nowhere.pem"}, "tls_key"),
             ({"BILLFOLD_TRUSTED_PROXIES": "proxy"}, "trusted_proxies"),
             ({"BILLFOLD_PUBLIC_URL": "wallet.example"}, "public_url"),
@@ -116,6 +117,18 @@ class TestSettings:
     def test_take_nothing_for_a_number_that_may_be_absent(self) -> None:
         """Keys aren't rotated by themselves where nothing is said of how often, on purpose."""
         assert load_settings({"BILLFOLD_KEY_ROTATION_DAYS": ""}).key_rotation_days is None
+
+    def test_name_a_folder_where_the_user_has_no_home(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A number that is nobody's, as containers have them, is told so; with a folder of its own it needs none."""
+
+        def home(_: type[Path]) -> Path:
+            raise RuntimeError("Could not determine home directory.")
+
+        monkeypatch.setattr(Path, "home", classmethod(home))
+        monkeypatch.setattr("os.geteuid", lambda: 12345)
+        monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+        assert mistakes_in({}) == {"data_dir"}
+        assert load_settings({"BILLFOLD_DATA_DIR": "/srv/billfold"}).data_dir == "/srv/billfold"
 
     def test_are_refused_together(self) -> None:
         """All mistakes are told at once, whichever source they come from."""

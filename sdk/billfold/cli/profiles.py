@@ -80,11 +80,19 @@ class Profiles(msgspec.Struct, kw_only=True):
 
 
 def path() -> Path:
-    """Return where the profiles lie: ``BILLFOLD_PROFILES_FILE``, or a file among the user's settings."""
-    if told := os.environ.get(FILE_VARIABLE):
-        return Path(told).expanduser()
-    settings = os.environ.get("XDG_CONFIG_HOME")
-    return (Path(settings) if settings else Path.home() / ".config") / "billfold" / "profiles.json"
+    """Return where the profiles lie: ``BILLFOLD_PROFILES_FILE``, or a file among the user's settings.
+
+    Raises:
+        Failure: The user has no home, as in a container that runs as a number that nobody has.
+    """
+    told, settings = os.environ.get(FILE_VARIABLE), os.environ.get("XDG_CONFIG_HOME")
+    try:
+        if told:
+            return Path(told).expanduser()
+        return (Path(settings) if settings else Path.home() / ".config") / "billfold" / "profiles.json"
+    except RuntimeError:
+        sentence = f"This user has no home folder; name the file with the profiles in {FILE_VARIABLE}."
+        raise Failure("no_home", sentence, Exit.SETTINGS) from None
 
 
 def read() -> Profiles:

@@ -102,3 +102,17 @@ class TestAProfile:
         profiles_file.chmod(mode)
         assert give(None, "tenant", "get").exit_code == 78
         assert profiles_file.read_text(encoding="utf-8") == content
+
+    def test_needs_a_home_or_a_name(self, monkeypatch: pytest.MonkeyPatch):
+        """Whom the system doesn't know, as a number in a container, is told what to name."""
+
+        def home(_: type[Path]) -> Path:
+            raise RuntimeError("Could not determine home directory.")
+
+        for name in ("BILLFOLD_PROFILES_FILE", "XDG_CONFIG_HOME"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setattr(Path, "home", classmethod(home))
+        refused = give(None, "tenant", "get", "--json")
+        error = json.loads(refused.stderr)["error"]
+        assert (error["code"], refused.exit_code) == ("no_home", 78)
+        assert "BILLFOLD_PROFILES_FILE" in error["detail"]
