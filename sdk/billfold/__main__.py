@@ -14,6 +14,14 @@ def main() -> None:
 
     Exits with 69 (``EX_UNAVAILABLE`` of BSD's sysexits) when this install has neither.
     """
+    try:
+        _run()
+    except KeyboardInterrupt:
+        # By Ctrl-C while commands are still being loaded; afterwards they end by themselves.
+        sys.exit(130)
+
+
+def _run() -> None:
     _let_write_anything()
     try:
         from billfold.cli import root  # noqa: PLC0415 - Needs an extra.

@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -41,6 +41,21 @@ _GRACE_S = 5.0
 """How much longer than its own bound a worker may take to end, before it is killed."""
 
 
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Let processes that are started here hear no SIGINT from their first moment on: what is blocked is inherited.
+
+    A terminal's Ctrl-C comes to all processes. These are ended by us, and would end in a page of where they happened
+    to be while they were still loading.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        # What came meanwhile comes now.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
 class Worker:
     """One worker process, seen from its parent."""
 
@@ -63,17 +78,18 @@ class Worker:
         ours, theirs = socket.socketpair()
         with theirs:
             handed = [theirs.fileno(), *(each.fileno() for each in listeners)]
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",
-                "-m",
-                module,
-                *map(str, handed),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=sys.stderr,
-                pass_fds=handed,
-                env=inherited | environment,
-            )
+            with _deaf_to_interrupts():
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    module,
+                    *map(str, handed),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=sys.stderr,
+                    pass_fds=handed,
+                    env=inherited | environment,
+                )
         ours.settimeout(0)
         return cls(process, ours)
 

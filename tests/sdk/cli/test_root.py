@@ -78,6 +78,12 @@ class TestTheRoot:
         assert r"\u674e \ud83c\udf89" in done.stdout
         assert not form or json.loads(done.stdout)["name"] == "李 🎉"
 
+    def test_ends_silently_when_it_is_interrupted_while_it_loads(self, tmp_path: Path):
+        """Ctrl-C right after a command was given shows no page of where it came to."""
+        interrupt = "import billfold._server as s, signal; s.load = lambda *_, **__: signal.raise_signal(signal.SIGINT)"
+        done = billfold(tmp_path, "version", before=interrupt)
+        assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
     @pytest.mark.parametrize("name", ["up", "clients"])
     def test_says_what_operators_commands_need(self, name: str):
         """Where the server isn't installed, each ends with 69, and a resource of that name is elsewhere."""
