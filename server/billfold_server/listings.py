@@ -6,7 +6,7 @@ cut off names nothing. What others have chosen, as names and reasons, is shown l
 
 from typing import Any, Final
 
-from rich.console import Console
+from rich.console import Console, OverflowMethod
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -26,6 +26,10 @@ class PlainTable(Table):
     link. And a terminal would obey what isn't seen.
     """
 
+    def add_column(self, *names: Any, overflow: OverflowMethod = "fold", **options: Any) -> None:
+        """Add a column in which what is too long is broken and never cut off: half an id, or half a file, is none."""
+        super().add_column(*names, overflow=overflow, **options)
+
     def add_row(self, *cells: Any, **options: Any) -> None:
         """Add a row of texts."""
         super().add_row(*(Text("\n".join(map(without_hidden, cell.split("\n")))) for cell in cells), **options)
@@ -38,8 +42,10 @@ def listing(id_name: str, *names: str) -> PlainTable:
         id_name: What the ids are of.
         names: The other columns.
     """
-    others = [Column(name, overflow="fold") for name in names]
-    return PlainTable(Column(id_name, no_wrap=True, min_width=30), *others, box=None, padding=_PADDING)
+    table = PlainTable(Column(id_name, no_wrap=True, min_width=30), box=None, padding=_PADDING)
+    for name in names:
+        table.add_column(name)
+    return table
 
 
 def findings_of(title: str) -> PlainTable:
@@ -48,8 +54,7 @@ def findings_of(title: str) -> PlainTable:
     Args:
         title: What was verified.
     """
-    names = ("What", "Object", "What was found")
-    return PlainTable(*(Column(name, overflow="fold") for name in names), title=title)
+    return PlainTable("What", "Object", "What was found", title=title)
 
 
 def print_listing(table: Table) -> None:

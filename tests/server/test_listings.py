@@ -66,6 +66,15 @@ class TestATable:
         shown = shown_of(f"Bank{hidden}[31m")
         assert (hidden in shown, "Bank\N{REPLACEMENT CHARACTER}[31m" in shown) == (False, True)
 
+    def test_cuts_nothing_off(self) -> None:
+        """What is too long for its column is broken, in columns of any kind."""
+        table = PlainTable("Folder", box=None)
+        table.add_column("Bytes", justify="right")
+        table.add_row("/srv/archive/" * 9, "1" * 90)
+        shown = io.StringIO()
+        Console(file=shown, width=60, color_system=None).print(table)
+        assert ("…" in shown.getvalue(), shown.getvalue().count("1")) == (False, 90)
+
     def test_keeps_the_lines_of_a_text(self) -> None:
         """A manifest has several."""
         assert [line.strip() for line in shown_of("{\n1\n}").splitlines()[1:]] == ["{", "1", "}"]

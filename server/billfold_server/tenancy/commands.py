@@ -117,7 +117,7 @@ async def show(opened: Tenants, as_json: bool, slug: str) -> None:  # noqa: FBT0
     if as_json:
         _print_json(document)
     else:
-        table = _table("Key", "Value")
+        table = PlainTable("Key", "Value")
         for key, value in document.items():
             text = value if isinstance(value, str) else msgspec.json.format(msgspec.json.encode(value)).decode()
             table.add_row(key, text)
@@ -278,15 +278,10 @@ def _print_one(view: Tenant, *, as_json: bool) -> None:
         _print_tenants([view])
 
 
-def _table(*names: str) -> PlainTable:
-    """Make a table that breaks what is too long, instead of leaving half of it out."""
-    return PlainTable(*(Column(name, overflow="fold") for name in names))
-
-
 def _print_tenants(views: Sequence[Tenant], *, extra: tuple[str, Sequence[str]] | None = None) -> None:
-    table = _table("Slug", "Name", "State", "Isolation", "Version", "Hosts", "Sandbox of")
+    table = PlainTable(Column("Slug", no_wrap=True), "Name", "State", "Isolation", "Version", "Hosts", "Sandbox of")
     if extra is not None:
-        table.add_column(extra[0], overflow="fold")
+        table.add_column(extra[0])
     for number, view in enumerate(views):
         whose = "" if view.sandbox_of is None else f"{view.sandbox_of.tenant} {view.sandbox_of.partner_id}"
         row = [view.slug, view.name, view.state.value, view.isolation, view.schema_version or "-", " ".join(view.hosts)]
@@ -305,7 +300,7 @@ def _tell_unreadable(views: Sequence[Tenant]) -> None:
 
 
 def _print_migrated(results: Sequence[Migrated]) -> None:
-    table = _table("Slug", "Version", "Error")
+    table = PlainTable("Slug", "Version", "Error")
     for result in results:
         table.add_row(result.slug, result.schema_version or "-", result.error or "")
     Console().print(table)
