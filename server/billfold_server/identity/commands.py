@@ -19,6 +19,7 @@ from billfold import errors, ids
 from billfold.contract.clients import ClientMetadata
 from billfold.ids import Prefix
 from billfold_server.commands import OpenServices, json_option
+from billfold_server.http.reading import as_sent
 from billfold_server.identity.clients.management import check_given
 from billfold_server.identity.clients.metadata import MetadataRefused, shown
 from billfold_server.identity.clients.service import Client, list_clients, register, set_client_state
@@ -129,9 +130,8 @@ def create(
     nothing else is said, a client of a sandbox gets a secret; elsewhere it needs a key, and --new-key makes one.
     """
     made_key = None if new_key is None else _new_key(new_key, given["alg"])
-    asked = _asked(given, made_key, platform=platform)
 
-    async def run() -> dict[str, Any]:
+    async def run(asked: ClientMetadata) -> dict[str, Any]:
         async with _realm(open_services, tenant, platform=platform) as (services, tx, realm):
             try:
                 client, secret = await register(
@@ -150,7 +150,7 @@ def create(
         return _printed(client, secret, realm, new_key)
 
     try:
-        made = asyncio.run(run())
+        made = asyncio.run(run(_asked(given, made_key, platform=platform)))
     except BaseException:
         if new_key is not None:
             new_key.unlink(missing_ok=True)
@@ -213,10 +213,7 @@ def _asked(given: dict[str, Any], key: SigningKey | None, *, platform: bool) -> 
         "jwks": jwks,
         **names,
     }
-    try:
-        return msgspec.convert({name: value for name, value in said.items() if value is not None}, ClientMetadata)
-    except msgspec.ValidationError as error:
-        raise click.UsageError(str(error)) from None
+    return as_sent(ClientMetadata(**{name: value for name, value in said.items() if value is not None}))
 
 
 def _jwks(file: Path | None, key: SigningKey | None) -> dict[str, Any] | None:

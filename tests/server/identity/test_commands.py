@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+import pytest
 from click.testing import CliRunner, Result
 from joserfc.jwk import OKPKey
 
@@ -121,6 +122,20 @@ class TestAClientWithAKeyOfItsOwn:
         refused = invoke(live, "create", "--tenant", "alpha", "--scope", "nothing:here", "--new-key", str(other))
         assert refused.exit_code == 1
         assert not other.exists()
+
+    @pytest.mark.parametrize(
+        ("words", "param"),
+        [(("--name", ""), "client_name"), (("--grant", "password"), "grant_types[0]"), (("--scope", '"'), "scope")],
+    )
+    def test_leaves_no_key_behind_where_it_can_not_be(
+        self, live: LiveServer, tmp_path: Path, words: tuple[str, ...], param: str
+    ) -> None:
+        """What no client may be called or do is told in words, and the same line may be given again."""
+        file = tmp_path / "client.pem"
+        scope = () if "--scope" in words else ("--scope", "wallets:read")
+        refused = invoke(live, "create", "--tenant", "alpha", *scope, "--new-key", str(file), *words)
+        assert isinstance(refused.exception, errors.ValidationFailed)
+        assert (refused.exception.param, file.exists()) == (param, False)
 
     def test_may_be_known_by_its_certificate(self, live: LiveServer) -> None:
         """A subject is enough to say that it shows a certificate."""
