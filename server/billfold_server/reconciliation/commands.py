@@ -106,15 +106,18 @@ async def _import_all(
             except (errors.StatementUnreadable, errors.Conflict) as error:
                 outcomes.append(_refused(file, error))
             else:
-                done = msgspec.json.decode(answer.body, type=StatementImport) if answer.error is None else None
-                outcomes.append(ImportedFile(str(file), done) if done is not None else _refused(file, answer.error))
+                outcomes.append(_done(file, answer.body) if answer.error is None else _refused(file, answer.error))
             advance(file.name)
     return outcomes
 
 
-def _refused(file: Path, error: errors.ProblemError | None) -> RefusedFile:
-    assert error is not None
-    return RefusedFile(file=str(file), code=error.code, detail=error.detail, facts=error.facts)
+def _done(file: Path, body: bytes) -> ImportedFile:
+    # A file's name may be any bytes.
+    return ImportedFile(click.format_filename(file), msgspec.json.decode(body, type=StatementImport))
+
+
+def _refused(file: Path, error: errors.ProblemError) -> RefusedFile:
+    return RefusedFile(file=click.format_filename(file), code=error.code, detail=error.detail, facts=error.facts)
 
 
 def _report(tenant: str, outcomes: Sequence[ImportedFile | RefusedFile]) -> _Report:

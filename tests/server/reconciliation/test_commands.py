@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -45,6 +46,28 @@ class TestAnImportOnTheCommandLine:
         assert cells[9:13] == ["10.00 EUR", "13.00 EUR", "0.00 EUR", "13.00 EUR"]
         assert cells[13].startswith("closes: ")
         assert "0 of 2 new entries found their wallet (0 %)" in shown.stdout
+
+    @pytest.mark.parametrize(
+        ("name", "told"),
+        [
+            ("[b]day.sta", "[b]day.sta"),
+            pytest.param(
+                "day\udcff.sta",
+                "day\N{REPLACEMENT CHARACTER}.sta",
+                marks=pytest.mark.skipif(sys.platform == "darwin", reason="macOS has no files of such names"),
+            ),
+        ],
+    )
+    def test_takes_a_file_of_any_name(
+        self, live: LiveServer, slug: str, tmp_path: Path, *, name: str, told: str
+    ) -> None:
+        """What rich would read as markup stays, and bytes that are no UTF-8 are told with a mark in their place."""
+        file = tmp_path / name
+        file.write_bytes(mt940(PLAN))
+        shown = invoke(live, "import", "--tenant", slug, file)
+        assert (shown.exit_code, told in shown.stdout) == (0, True)
+        report = json.loads(invoke(live, "import", "--tenant", slug, "--json", file).stdout)
+        assert report["imported"][0]["file"] == str(tmp_path / told)
 
     def test_of_a_broken_file_holds_no_other_up(self, live: LiveServer, slug: str, tmp_path: Path) -> None:
         """With --json there is one document with what was imported and what was refused, and 1 is the exit code."""
