@@ -8,9 +8,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
-__all__ = ["open_private"]
+__all__ = ["open_draft", "open_private"]
 
 _PRIVATE: Final = 0o600
+
+
+def open_draft(draft: Path, path: Path) -> int:
+    """Return a descriptor of a new file that becomes another one when it is whole; its owner alone may read it.
+
+    Raises:
+        OSError: It can't be made; whoever named the other one is told of that.
+    """
+    try:
+        return os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE)
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 @contextmanager
@@ -31,7 +44,7 @@ def open_private(output: str) -> Iterator[BinaryIO]:
         return
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE), "wb") as stream:
+        with os.fdopen(open_draft(draft, path), "wb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())

@@ -22,6 +22,7 @@ import msgspec
 
 from billfold_server.keys.keyring import Keyring
 from billfold_server.keys.store import KeyStore, forget, tell
+from billfold_server.private_files import open_draft
 
 __all__ = ["Backup", "BackupUnusable", "Restored", "back_up", "bring_back", "read_backup"]
 
@@ -173,8 +174,7 @@ async def back_up(store: KeyStore, keyring: Keyring, path: Path) -> Backup:
     _see_former(path)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
+        with os.fdopen(open_draft(draft, path), "wb") as file:
             made = await _write(store, keyring, file, path)
             file.flush()
             os.fsync(file.fileno())
