@@ -242,6 +242,8 @@ class JsonType(ParamType):
             self.fail(f"{value[1:]} can't be read ({error.strerror})", param, ctx)
         except msgspec.ValidationError as error:
             self.fail(str(error), param, ctx)
+        except RecursionError:
+            self.fail("that nests too deep", param, ctx)
         except (msgspec.DecodeError, ValueError) as error:
             self.fail(f"that isn't JSON ({error}); @FILE reads it from a file, - from standard input", param, ctx)
 

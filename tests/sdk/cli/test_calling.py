@@ -206,6 +206,8 @@ class TestACommand:
         refused = give(server, "api", "clients", "create", '{"name": "x"}')
         assert (refused.exit_code, "unknown field `name`" in refused.stderr) == (2, True)
         assert "that isn't JSON" not in refused.stderr
+        refused = give(server, "post", "/v1/parties", "--data", "[" * 5_000 + "]" * 5_000)
+        assert (refused.exit_code, "nests too deep" in refused.stderr) == (2, True)
 
     def test_shows_the_values_of_an_argument(self):
         """Where few may stand, help names them in its place."""
