@@ -425,10 +425,7 @@ def _expected(name: str, error: msgspec.ValidationError) -> str:
 def _inconsistent(settings: Settings) -> list[Mistake]:
     """Return what contradicts itself in any environment."""
     mistakes: list[Mistake] = []
-    if not settings.data_dir:
-        # An empty path would be whatever folder the command is given in.
-        sentence = "data_dir is empty; name a folder in BILLFOLD_DATA_DIR or --data-dir, or leave it out."
-        mistakes.append(Mistake("data_dir", sentence))
+    mistakes += _empty(settings)
     if (settings.tls_certificate is None) != (settings.tls_key is None):
         mistakes.append(
             Mistake(
@@ -462,6 +459,14 @@ def _inconsistent(settings: Settings) -> list[Mistake]:
             how = "write it like postgresql://user:password@host:5432/name, with what is special in the password as %XX"
             mistakes.append(Mistake(name, f"{name} has no port from 1 to 65535; {how}, in {PREFIX}{name.upper()}."))
     return mistakes
+
+
+def _empty(settings: Settings) -> list[Mistake]:
+    """Return what is set to nothing, which would stand for the current folder, or for every address of the machine."""
+    wanted = {"data_dir": "a folder", "host": "an address, such as 127.0.0.1, or 0.0.0.0 for all"}
+    empty = [name for name in wanted if not getattr(settings, name)]
+    told = "{0} is empty; name {1} in {2}, or leave it out."
+    return [Mistake(name, told.format(name, wanted[name], f"{PREFIX}{name.upper()}")) for name in empty]
 
 
 def _unaskable(settings: Settings) -> Iterator[tuple[str, str]]:

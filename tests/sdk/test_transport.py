@@ -215,7 +215,7 @@ class TestAPool:
         with misbehaving(FINE) as proxy:
             address = proxy.base_url.removeprefix("http://").removesuffix("/t/sandbox")
             monkeypatch.setenv("HTTP_PROXY", f"{scheme}{address}")
-            monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+            monkeypatch.setenv("NO_PROXY", "other.invalid")
             request = Request(
                 "GET", "http://wallet.invalid/v1/tenant", headers={}, body=None, connect_s=5, read_s=5, total_s=5
             )
@@ -226,6 +226,17 @@ class TestAPool:
             with misbehaving(FINE) as server, sync_client(server) as billfold:
                 billfold.tenant.get()
             assert len(proxy.requests) == 1
+            assert HttpxTransport()._options("http://other.invalid/v1/tenant")["proxy"] is None
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+    def test_asks_no_proxy_of_the_environment_for_this_machine(self, monkeypatch: pytest.MonkeyPatch, host: str):
+        """A company's proxy can't reach a server that was started here to try things."""
+        monkeypatch.setenv("HTTP_PROXY", "http://proxy.invalid:3128")
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        assert HttpxTransport()._options(f"http://{host}:8000/v1/tenant")["proxy"] is None
+        assert HttpxTransport()._options("http://wallet.invalid/v1/tenant")["proxy"] == "http://proxy.invalid:3128"
+        named = HttpxTransport(proxy="http://127.0.0.1:3128")
+        assert named._options(f"http://{host}:8000/v1/tenant")["proxy"] == "http://127.0.0.1:3128"
 
     def test_tells_no_password_of_a_proxy_that_it_cannot_use(self):
         """An address of another scheme is refused in our own words, without the address."""

@@ -87,6 +87,7 @@ class TestSettings:
             ({"BILLFOLD_KEY_STORE_URL": "postgresql://app:q7@db:5432,db2:99999/x"}, "key_store_url"),
             ({"BILLFOLD_KEY_STORE_ADMIN_URL": "postgresql://app:q7@/x?host=db&port=99999"}, "key_store_admin_url"),
             ({"BILLFOLD_DATA_DIR": ""}, "data_dir"),
+            ({"BILLFOLD_HOST": ""}, "host"),
             ({"BILLFOLD_TLS_KEY": "/nowhere.pem"}, "tls_key"),
             ({"BILLFOLD_TRUSTED_PROXIES": "proxy"}, "trusted_proxies"),
             ({"BILLFOLD_PUBLIC_URL": "wallet.example"}, "public_url"),

@@ -8,6 +8,7 @@ that importing Billfold stays cheap.
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -48,7 +49,8 @@ class Pooled:
     """What both transports need to make a pool of connections.
 
     Args:
-        proxy: Address of an HTTP proxy. Without it, ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``NO_PROXY`` are heeded.
+        proxy: Address of an HTTP proxy. Without it, ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``NO_PROXY`` are heeded, but
+            for servers on this machine.
         verify: How the server's certificate is checked, and which client certificate is shown, or what makes
             that for each pool; the default trusts what httpx trusts.
         max_connections: How many connections are open at a time at most.
@@ -97,10 +99,19 @@ def _proxy_from_environment(url: str) -> str | None:
     from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415  # Only needed once per pool, and slow to import.
 
     parts = urlsplit(url)
-    if proxy_bypass(parts.hostname or ""):
+    host = parts.hostname or ""
+    # Another machine's proxy couldn't reach this one by such an address; who means it names it by ``proxy``.
+    if _is_loopback(host) or proxy_bypass(host):
         return None
     proxies = getproxies()
     return proxies.get(parts.scheme) or proxies.get("all")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def to_httpx(request: Request) -> "httpx.Request":

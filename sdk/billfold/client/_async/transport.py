@@ -22,7 +22,8 @@ class AsyncHttpxTransport(Pooled):
 
     Args:
         app: An ASGI application to call instead of the network.
-        proxy: Address of an HTTP proxy. Without it, ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``NO_PROXY`` are heeded.
+        proxy: Address of an HTTP proxy. Without it, ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``NO_PROXY`` are heeded, but
+            for servers on this machine.
         verify: How the server's certificate is checked, and which client certificate is shown.
         max_connections: How many connections are open at a time at most.
     """
