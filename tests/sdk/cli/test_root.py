@@ -80,7 +80,12 @@ class TestTheRoot:
 
     def test_ends_silently_when_it_is_interrupted_while_it_loads(self, tmp_path: Path):
         """Ctrl-C right after a command was given shows no page of where it came to."""
-        interrupt = "import billfold._server as s, signal; s.load = lambda *_, **__: signal.raise_signal(signal.SIGINT)"
+        interrupt = (
+            "import billfold._server as s, signal; "
+            # A shell lets what it runs in the background hear nothing of Ctrl-C.
+            "signal.signal(signal.SIGINT, signal.default_int_handler); "
+            "s.load = lambda *_, **__: signal.raise_signal(signal.SIGINT)"
+        )
         done = billfold(tmp_path, "version", before=interrupt)
         assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 

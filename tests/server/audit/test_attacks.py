@@ -33,15 +33,15 @@ ORDERED_COLUMNS = {
 }
 LINK_COLUMNS = {
     "sealed_at": "sealed_at + interval '1 microsecond'",
-    "leaves": "overlay(leaves placing '\\x00' from 40)",
-    "record_ids": "overlay(record_ids placing '\\x00' from 3)",
-    "ordered": "overlay(ordered placing '\\x00' from 3)",
+    "leaves": "set_byte(leaves, 39, 255 - get_byte(leaves, 39))",
+    "record_ids": "set_byte(record_ids, 2, 255 - get_byte(record_ids, 2))",
+    "ordered": "set_byte(ordered, 2, 255 - get_byte(ordered, 2))",
     "ordered_to": "NULL",
-    "hash": "overlay(hash placing '\\x00' from 3)",
+    "hash": "set_byte(hash, 2, 255 - get_byte(hash, 2))",
 }
 HEAD_COLUMNS = {
     "number": "number + 1",
-    "hash": "overlay(hash placing '\\x00' from 3)",
+    "hash": "set_byte(hash, 2, 255 - get_byte(hash, 2))",
     "skips": "hash",
     "sealed_at": "sealed_at + interval '1 day'",
     "ordered_to": "(SELECT id FROM transfers ORDER BY id DESC LIMIT 1)",
