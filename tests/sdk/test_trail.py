@@ -310,8 +310,10 @@ def other(value: Any) -> Any:
         return None if value else "other"
     if isinstance(value, str):
         return f"{value}!"
-    if isinstance(value, bytes | msgspec.Raw):
-        return msgspec.Raw(b'{"n":2}') if isinstance(value, msgspec.Raw) else value[:-1] + b"!" if value else b"!" * 32
+    if isinstance(value, msgspec.Raw):
+        return msgspec.Raw(b'{"n":2}')
+    if isinstance(value, bytes):
+        return value[:-1] + bytes([value[-1] ^ 1]) if value else b"!" * 32
     if isinstance(value, UUID):
         return UUID(int=value.int + 1)
     return value + (timedelta(microseconds=1) if isinstance(value, datetime) else 1)
