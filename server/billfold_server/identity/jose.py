@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from joserfc.errors import JoseError
@@ -36,6 +36,7 @@ __all__ = [
     "payload_of",
     "read",
     "remembered_key",
+    "rsa_key_of_ours",
     "sign",
     "signed_by",
     "verify",
@@ -134,6 +135,22 @@ def import_key(jwk: Mapping[str, Any]) -> SigningKey:
         raise ValueError(msg) from error
     msg = "keys of this kind sign nothing here"
     raise ValueError(msg)
+
+
+def rsa_key_of_ours(pem: bytes) -> RSAKey:
+    """Return a key that was made here, and of which whoever keeps it knows that it still is that one.
+
+    To look whether its numbers are prime takes up to 90 ms, in which the library lets no other thread run.
+
+    Raises:
+        ValueError: It is no key.
+        TypeError: It is a key of another kind.
+    """
+    key = serialization.load_pem_private_key(pem, None, unsafe_skip_rsa_key_validation=True)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        msg = "the key is of another kind"
+        raise TypeError(msg)
+    return RSAKey.import_key(key)
 
 
 @functools.lru_cache(maxsize=10_000)

@@ -21,8 +21,6 @@ from uuid import UUID
 
 import msgspec
 import structlog
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from billfold import errors, ids
@@ -452,14 +450,11 @@ def _of_messages() -> SigningKey:
 
 
 def _rsa_of_ours(pem: str) -> RSAKey:
-    """Return a key whose seal has just shown that this deployment has made it.
-
-    To look whether its numbers are primes takes up to 90 ms, in which the library lets no other thread run.
-    """
-    key = load_pem_private_key(pem.encode(), None, unsafe_skip_rsa_key_validation=True)
-    if not isinstance(key, RSAPrivateKey):
-        raise SealBroken
-    return RSAKey.import_key(key)
+    """Return a key whose seal has just shown that this deployment has made it."""
+    try:
+        return jose.rsa_key_of_ours(pem.encode())
+    except TypeError as error:
+        raise SealBroken from error
 
 
 _IMPORT: Final[dict[SigningAlgorithm, Callable[[str], SigningKey]]] = {

@@ -17,7 +17,7 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from joserfc.jwk import ECKey, RSAKey
+from joserfc.jwk import ECKey
 
 from billfold_server.db.embedded.locks import locked
 from billfold_server.identity import jose
@@ -199,10 +199,9 @@ class Directory:
             raise Failure("directory_damaged", sentence, Exit.BAD_DATA, file=str(path)) from error
 
     def _read(self, pem: bytes, alg: str) -> jose.SigningKey:
-        # Checking an RSA key takes tens of milliseconds, and each question to the directory reads all keys again.
+        # Each question to the directory reads all keys again.
         if (alg, pem) not in self._keys:
-            kind = ECKey if alg == "ES256" else RSAKey
-            self._keys[alg, pem] = kind.import_key(pem)
+            self._keys[alg, pem] = ECKey.import_key(pem) if alg == "ES256" else jose.rsa_key_of_ours(pem)
         return self._keys[alg, pem]
 
     @contextlib.contextmanager

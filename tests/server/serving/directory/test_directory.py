@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from joserfc.jwk import ECKey
 
 from billfold_server.identity import jose
 from billfold_server.serving.directory.directory import ISSUER, Directory
@@ -14,6 +15,8 @@ from billfold_server.serving.directory.setting_up import believing
 from billfold_server.serving.failures import Exit, Failure
 from billfold_server.tenancy.manifest import Registration, SoftwarePublisher
 from tests.tenants import manifest
+
+OF_ANOTHER_KIND = ECKey.generate_key("P-256").as_pem(private=True).decode()
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +48,11 @@ class TestTheFolder:
         assert [each.kid for each in Directory(folder).ensure()] == before
         assert Directory(folder).publisher() == publisher
 
-    def test_that_is_damaged_is_told(self, tmp_path: Path):
+    @pytest.mark.parametrize("other", ["not a key", OF_ANOTHER_KIND], ids=["no key", "another kind"])
+    def test_that_is_damaged_is_told(self, tmp_path: Path, other: str):
         """A file with something else in it is named, and left as it is."""
         (listed, *_) = Directory(tmp_path).ensure()
-        Path(listed.signing_key).write_text("not a key")
+        Path(listed.signing_key).write_text(other)
         with pytest.raises(Failure) as caught:
             Directory(tmp_path).ensure()
         assert (caught.value.code, caught.value.facts["file"]) == ("directory_damaged", listed.signing_key)
