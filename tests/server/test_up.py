@@ -91,6 +91,14 @@ class TestAServer:
         assert done.stderr == ""
         assert "data" in json.loads(done.stdout)
 
+    def test_lists_wallets_by_the_commands_that_it_shows(self, up: Up, tmp_path: Path):
+        """The commands that are shown run as pasted, and log in for those that follow."""
+        done = pasted(up.welcome["commands"], XDG_CONFIG_HOME=str(tmp_path))
+        assert done.stderr == ""
+        logged_in, *wallets = done.stdout.splitlines()
+        assert logged_in == f"Logged in to Billfold Sandbox as {up.welcome['client_id']} (profile default)."
+        assert any(line.startswith("wal_") for line in wallets), wallets
+
     def test_names_itself_and_what_it_runs_on(self, up: Up):
         """The one JSON line holds the facts that a program needs."""
         assert up.welcome["event"] == "ready"
@@ -448,7 +456,9 @@ class TestAProductionServer:
         logins = {"BILLFOLD_DATABASE_URL": url, "BILLFOLD_KEY_STORE_URL": key_store_url}
         up = Up(folder, "--port=0", **production | logins).ready()
         assert up.welcome["url"] == "https://wallet.example"
-        assert {up.welcome[name] for name in ("base_url", "client_id", "client_secret", "python", "curl")} == {None}
+        assert {
+            up.welcome[name] for name in ("base_url", "client_id", "client_secret", "python", "curl", "commands")
+        } == {None}
         assert not (folder / "sandbox.env").exists()
         listed = billfold(f"--data-dir={folder}", "tenants", "list", "--json", **production)
         assert json.loads(listed.stdout) == []

@@ -41,12 +41,10 @@ def environment(**changes: str) -> dict[str, str]:
     return ours | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": ""} | changes
 
 
-def pasted(lines: str) -> "subprocess.CompletedProcess[str]":
+def pasted(lines: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     """Run lines as somebody does who pastes them into a shell."""
-    shell = ["bash", "--noprofile", "--norc"]
-    return subprocess.run(
-        shell, input=lines + "\n", env=environment(), capture_output=True, text=True, timeout=60, check=False
-    )
+    shell, known = ["bash", "--noprofile", "--norc"], environment(**variables)
+    return subprocess.run(shell, input=lines + "\n", env=known, capture_output=True, text=True, timeout=60, check=False)
 
 
 def billfold(*args: str, **variables: str) -> "subprocess.CompletedProcess[str]":

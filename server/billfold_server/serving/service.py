@@ -40,6 +40,7 @@ from billfold_server.serving.welcome import (
     SANDBOX_FILE,
     Credentials,
     Welcome,
+    command_lines,
     curl_lines,
     mtls_curl_lines,
     python_lines,
@@ -376,6 +377,7 @@ def _welcome(
             "directory": str(Directory(Path(settings.data_dir)).folder),
             "curl": curl_lines(credentials, files),
             "python": python_lines(credentials, files),
+            "commands": command_lines(credentials, files),
         }
     if files is not None:
         facts |= msgspec.structs.asdict(files)

@@ -1,7 +1,8 @@
-"""What ``billfold up`` says once it serves: where, for whom, and two things to paste."""
+"""What ``billfold up`` says once it serves: where, for whom, and things to paste."""
 
 import shlex
 import sys
+from pathlib import Path
 
 import click
 import msgspec
@@ -14,6 +15,7 @@ __all__ = [
     "STAFF_FILE",
     "Credentials",
     "Welcome",
+    "command_lines",
     "curl_lines",
     "mtls_curl_lines",
     "python_lines",
@@ -70,6 +72,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
         directory: Where the keys and statements of test third parties lie; ``billfold directory`` shows them.
         curl: Shell lines that read from the sandbox.
         python: Shell lines that move money in it.
+        commands: Shell lines that log in on the command line, and read from it there.
         mtls_curl: Shell lines that show a certificate.
         ca_file: The authority to trust, where the certificates are for development.
         client_certificate: A client's certificate to show.
@@ -98,6 +101,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
     directory: str | None = None
     curl: str | None = None
     python: str | None = None
+    commands: str | None = None
     mtls_curl: str | None = None
     ca_file: str | None = None
     client_certificate: str | None = None
@@ -133,16 +137,14 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
         facts = "\n".join(f"  {name:<14} {value}" for name, value in rows.items() if value is not None)
         title = click.style(f"Billfold is ready, {self.started_in_s:.1f} s after its start.", bold=True)
         parts = [title, facts, *(click.style(f"Warning: {warning}", fg="yellow") for warning in self.warnings)]
-        if self.curl is not None and self.python is not None:
-            parts += [
-                click.style("Move money with the SDK, from another terminal:", bold=True),
-                self.python,
-                click.style("Look at the wallets with curl:", bold=True),
-                self.curl,
-            ]
-        if self.mtls_curl is not None:
-            heading = "Show the server a client's certificate, which it asks for on its second port only:"
-            parts += [click.style(heading, bold=True), self.mtls_curl]
+        shown = {
+            "Move money with the SDK, from another terminal:": self.python,
+            "Look at the wallets with curl:": self.curl,
+            "Do the same and more on the command line:": self.commands,
+            "Show the server a client's certificate, which it asks for on its second port only:": self.mtls_curl,
+        }
+        for heading, lines in shown.items():
+            parts += [] if lines is None else [click.style(heading, bold=True), lines]
         return "\n\n".join([*parts, "Ctrl-C stops it; the data stays."]) + "\n"
 
     def _of_sandbox(self, url: str) -> str:
@@ -160,6 +162,19 @@ def curl_lines(credentials: Credentials, files: DevelopmentFiles | None = None) 
             f"BILLFOLD_TOKEN=$({curl} -u {user} -d grant_type=client_credentials {base}/oauth/token |",
             """  sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')""",
             f'{curl} -H "Authorization: Bearer $BILLFOLD_TOKEN" {base}/v1/wallets; echo',
+        ]
+    )
+
+
+def command_lines(credentials: Credentials, files: DevelopmentFiles | None = None) -> str:
+    """Return shell lines that log in by the file that the credentials are kept in, and list the wallets."""
+    installed = Path(sys.executable).with_name("billfold")
+    billfold = shlex.quote(str(installed)) if installed.exists() else "billfold"
+    trusted = "" if files is None else f" --ca {shlex.quote(files.ca_file)}"
+    return "\n".join(
+        [
+            f"{billfold} login --credentials {shlex.quote(credentials.file)}{trusted}",
+            f"{billfold} wallets list",
         ]
     )
 

@@ -30,6 +30,12 @@ class TestAServerWithTls:
             assert done.stderr == ""
             assert member in json.loads(done.stdout)
 
+    def test_is_reached_by_the_commands_that_it_shows(self, tls_up: TlsUp, tmp_path: Path):
+        """They trust the development authority, too."""
+        done = pasted(tls_up.welcome["commands"], XDG_CONFIG_HOME=str(tmp_path))
+        assert done.stderr == ""
+        assert "wal_" in done.stdout
+
     def test_keeps_beside_the_credentials_whom_to_trust(self, tls_up: TlsUp):
         """The file of the credentials names the authority, in comments, and reads as before."""
         file = Path(tls_up.welcome["credentials_file"])
