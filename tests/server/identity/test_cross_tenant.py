@@ -198,7 +198,7 @@ def _ticket(world: World, home: str) -> tuple[str, str, str]:
 
 def _finished(world: World, place: str, ticket: tuple[str, str, str]) -> bool:
     browser = _with_cookies(world, place, {"billfold-browser": ticket[1]})
-    (csrf,) = set(re.findall(r'name="csrf" value="([^"]+)"', browser.get("/auth/sign-in").text))
+    csrf, *_ = re.findall(r'name="csrf" value="([^"]+)"', browser.get("/auth/sign-in").text)
     answer = browser.post("/auth/sign-in/code", data={"csrf": csrf, "ticket": ticket[0], "code": ticket[2]})
     assert answer.status_code == 303 or text_of("en", "sign_in.wrong_late") in answer.text
     return answer.status_code == 303
@@ -206,7 +206,7 @@ def _finished(world: World, place: str, ticket: tuple[str, str, str]) -> bool:
 
 def _form_token(world: World, home: str) -> tuple[str, str]:
     browser = stranger(world.live, home)
-    (csrf,) = set(re.findall(r'name="csrf" value="([^"]+)"', browser.get("/auth/sign-in").text))
+    csrf, *_ = re.findall(r'name="csrf" value="([^"]+)"', browser.get("/auth/sign-in").text)
     return csrf, _cookie(browser, "billfold-browser")
 
 
