@@ -1,4 +1,4 @@
-"""Files that commands write what others mustn't read into."""
+"""Files into which is written what others mustn't read."""
 
 import os
 import secrets
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
-__all__ = ["open_draft", "open_private"]
+__all__ = ["keep_privately", "open_draft", "open_private"]
 
 _PRIVATE: Final = 0o600
 
@@ -24,6 +24,20 @@ def open_draft(draft: Path, path: Path) -> int:
     except OSError as error:
         error.filename = str(path)
         raise
+
+
+def keep_privately(path: Path, content: bytes) -> None:
+    """Write a small file, whole or not at all, for us alone."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 @contextmanager

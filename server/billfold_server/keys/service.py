@@ -105,7 +105,7 @@ def _backends(settings: Settings, keyring: Keyring, store: KeyStore, domain: Dom
     local = LocalBackend(keyring, store)
     if settings.vault_address is None:
         return Backends(local)
-    from billfold_server.keys.backends.vault import open_vault  # noqa: PLC0415 - Its library costs a tenth of a second.
+    from billfold_server.keys.backends.vault.backend import open_vault  # noqa: PLC0415 - Its library costs a tenth of a second.
 
     vault = open_vault(settings, domain, sealing_key=keyring.derive("vault secret ids"), observe=observe)
     return Backends(vault, local) if settings.key_backend == "vault" else Backends(local, vault)

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
-from billfold_server.keys.backends.vault import VaultBackend
+from billfold_server.keys.backends.vault.backend import VaultBackend
 from billfold_server.keys.service import Backend, Keyring, KeyStore, LocalBackend, SealBroken, TenantKey, Wrapped
 from tests.openbao import OpenBao
 from tests.server.keys.vault.kit import approle, opened

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from billfold_server.keys.backends import TenantKey
-from billfold_server.keys.backends.vault import VaultBackend, open_vault
+from billfold_server.keys.backends.vault.backend import VaultBackend, open_vault
 from billfold_server.keys.rules import Domain
 from billfold_server.serving.failures import Exit, Failure
 from billfold_server.serving.vault.server import DevelopmentVault

@@ -7,8 +7,8 @@ from uuid import uuid4
 from billfold import errors
 from billfold_server.db.embedded.locks import is_locked
 from billfold_server.keys.backends import TenantKey
-from billfold_server.keys.backends.vault import VaultBackend, open_vault
 from billfold_server.keys.backends.vault.answers import Cause
+from billfold_server.keys.backends.vault.backend import VaultBackend, open_vault
 from billfold_server.keys.rules import Domain, SealBroken
 from billfold_server.keys.service import open_keyring
 from billfold_server.serving.rules import Check

@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from billfold_server.db.ports import HOST, free_ports, is_free
-from billfold_server.keys.backends.vault.logins import keep_privately
+from billfold_server.private_files import keep_privately
 from billfold_server.serving.failures import Exit, Failure
 
 __all__ = ["Files", "find_program"]

@@ -15,7 +15,7 @@ from typing import Any, Final
 from billfold_server.db.embedded.locks import is_locked, locked
 from billfold_server.keys.backends.vault.answers import Forbidden, Refused, Trouble
 from billfold_server.keys.backends.vault.link import Link
-from billfold_server.keys.backends.vault.logins import keep_privately
+from billfold_server.private_files import keep_privately
 from billfold_server.serving.failures import Exit, Failure
 from billfold_server.serving.vault.files import Files, find_program
 from billfold_server.serving.vault.setting_up import set_up

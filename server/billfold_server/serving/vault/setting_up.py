@@ -6,8 +6,8 @@ All of it can be repeated, and is at every start, so that a newer version's poli
 from typing import Any, Final
 
 from billfold_server.keys.backends.vault.answers import NotThere
-from billfold_server.keys.backends.vault.logins import keep_privately
 from billfold_server.keys.backends.vault.policies import policies
+from billfold_server.private_files import keep_privately
 from billfold_server.serving.vault.files import Files
 
 __all__ = ["DEPLOYMENT", "KINDS", "MOUNT", "role_id_file", "secret_id_file", "set_up"]

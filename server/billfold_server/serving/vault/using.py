@@ -5,17 +5,19 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from billfold_server.keys.backends.vault.logins import keep_privately
+from billfold_server.private_files import keep_privately
 from billfold_server.serving.database import Step
 from billfold_server.serving.failures import Exit, Failure
 from billfold_server.serving.vault.files import Files
-from billfold_server.serving.vault.server import DevelopmentVault
 from billfold_server.serving.vault.setting_up import DEPLOYMENT, MOUNT, role_id_file, secret_id_file
 from billfold_server.settings import Settings
+
+if TYPE_CHECKING:
+    from billfold_server.serving.vault.server import DevelopmentVault
 
 __all__ = ["development_vault", "used"]
 
@@ -49,6 +51,9 @@ async def development_vault(
     elif not has_one or settings.production or settings.vault_address is not None:
         yield settings
         return
+    # Its library costs each start a tenth of a second, and most servers have no Vault of their own.
+    from billfold_server.serving.vault.server import DevelopmentVault  # noqa: PLC0415
+
     step("Starting Vault")
     vault = DevelopmentVault(Path(settings.data_dir))
     await _start(vault)
@@ -63,7 +68,7 @@ async def development_vault(
         await asyncio.to_thread(vault.stop)
 
 
-async def _start(vault: DevelopmentVault) -> None:
+async def _start(vault: "DevelopmentVault") -> None:
     """Wait for a thread to its end even when cancelled, since it can't be; what it began is undone then."""
     task = asyncio.create_task(asyncio.to_thread(vault.start))
     try:

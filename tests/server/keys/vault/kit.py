@@ -16,8 +16,8 @@ import pytest
 
 from billfold import errors
 from billfold_server.keys.backends import TenantKey
-from billfold_server.keys.backends.vault import VaultBackend, open_vault
 from billfold_server.keys.backends.vault.answers import REASONS, Cause
+from billfold_server.keys.backends.vault.backend import VaultBackend, open_vault
 from billfold_server.keys.backends.vault.policies import policies
 from billfold_server.keys.rules import Domain
 from billfold_server.settings import Settings

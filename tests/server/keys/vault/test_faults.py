@@ -10,8 +10,7 @@ from pathlib import Path
 import hvac
 import pytest
 
-from billfold_server.keys.backends.vault import VaultBackend
-from billfold_server.keys.backends.vault.backend import PATIENCE_S
+from billfold_server.keys.backends.vault.backend import PATIENCE_S, VaultBackend
 from billfold_server.keys.rules import SealBroken
 from tests.openbao import OpenBao
 from tests.ports import held

@@ -9,7 +9,7 @@ from typing import Any
 
 import hvac
 
-from billfold_server.keys.backends.vault import VaultBackend
+from billfold_server.keys.backends.vault.backend import VaultBackend
 from billfold_server.keys.backends.vault.logins import Granted
 from tests.openbao import OpenBao
 from tests.server.keys.vault.kit import approle, cause, opened, until, works

@@ -4,7 +4,3 @@ One file per topic: ``answers`` (what Vault's answers mean), ``link`` (connectio
 ``logins`` (AppRole, Kubernetes, certificate, token), ``sessions`` (renewing a login, and doing it anew), ``transit``
 (what is asked of the engine), ``breaker`` (not asking in vain), ``backend`` (all of that off the event loop).
 """
-
-from billfold_server.keys.backends.vault.backend import VaultBackend, open_vault
-
-__all__ = ["VaultBackend", "open_vault"]

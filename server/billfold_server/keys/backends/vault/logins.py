@@ -4,7 +4,6 @@ What a login needs is read from its file each time, since whoever renews it (an 
 tell us.
 """
 
-import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from billfold_server.db.embedded.locks import locked
 from billfold_server.keys.backends.vault.answers import Forbidden, Refused, Trouble
 from billfold_server.keys.backends.vault.link import Link
 from billfold_server.keys.rules import SealBroken, seal, unseal
+from billfold_server.private_files import keep_privately
 
 __all__ = [
     "Granted",
@@ -25,7 +25,6 @@ __all__ = [
     "by_certificate",
     "by_kubernetes",
     "by_token",
-    "keep_privately",
     "nobody",
 ]
 
@@ -165,20 +164,6 @@ class SecretIds:
 
 def _bound(token: str) -> bytes:
     return b"billfold vault secret id\0" + token.encode()
-
-
-def keep_privately(path: Path, content: bytes) -> None:
-    """Write a small file, whole or not at all, for us alone."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def read(file: str) -> str:
