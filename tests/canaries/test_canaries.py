@@ -30,6 +30,7 @@ from tests.canaries.scanner import Canaries, Find, all_finds, memory_of
 from tests.canaries.singing import Way, ways
 from tests.contract.seeds import SEEDS, Seeds
 from tests.postgres import binaries
+from tests.processes import children
 from tests.server.upping import Up, billfold, data_dirs, until
 
 MANY = int(os.environ.get("BILLFOLD_CANARIES") or 0)
@@ -140,10 +141,7 @@ class Server:
     def of_postgres(self) -> list[int]:
         """Return the processes of the database."""
         main = self.up.postmaster()
-        told = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(main)], check=True, capture_output=True, text=True
-        ).stdout
-        return [main, *map(int, told.split())]
+        return [main, *children(main)]
 
 
 def _written(number: str) -> str:

@@ -19,6 +19,7 @@ import pytest
 from billfold_server.connectors.simulator.address import folder_of, read
 from billfold_server.db.embedded import EmbeddedPostgres
 from tests.postgres import binaries, create_database, drop_database, query
+from tests.processes import living
 from tests.server.upping import (
     SlowRequest,
     Up,
@@ -26,7 +27,6 @@ from tests.server.upping import (
     data_dirs,
     environment,
     is_free,
-    parents,
     pasted,
     refusal,
     until,
@@ -336,7 +336,7 @@ class TestAKilledParent:
         again = Up(up.data_dir, f"--port={up.port}").ready()
         assert slow.finish() == 201
         assert again.postmaster() == postmaster
-        until(lambda: not set(workers) & parents().keys())
+        until(lambda: not living(workers))
         assert slow.name in [party["name"] for party in again.get("/v1/parties")["data"]]
         assert again.end() == 0
 
@@ -345,7 +345,7 @@ class TestAKilledParent:
         up = Up(used, "--port=0", "--workers=2").ready()
         workers, postmaster = up.workers(), up.postmaster()
         up.end(signal.SIGKILL)
-        until(lambda: not {*workers, postmaster} & parents().keys())
+        until(lambda: not living([*workers, postmaster]))
         assert is_free(up.port)
 
 

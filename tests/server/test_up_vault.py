@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -20,17 +19,9 @@ from billfold_server.serving.vault.files import Files
 from billfold_server.settings import Settings
 from tests.openbao import binary
 from tests.postgres import binaries
+from tests.processes import children
 from tests.server.tokens.banks import IBAN
 from tests.server.upping import Up, data_dirs, until
-
-
-def running(up: Up, what: str) -> list[int]:
-    """Return the processes of a server by what their command line says."""
-    rows = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], check=True, capture_output=True, text=True)
-    found = [row.split(maxsplit=2) for row in rows.stdout.splitlines() if what in row]
-    if what.startswith("billfold_server"):
-        return [int(pid) for pid, parent, _ in found if int(parent) == up.process.pid]
-    return [int(pid) for pid, _, args in found if not args.startswith("/bin/sh") and str(up.data_dir) in args]
 
 
 @pytest.fixture
@@ -85,11 +76,11 @@ class TestAServerOnVault:
         # One that has become the leader only just now unseals itself once more.
         until(lambda: root.sys.seal() and root.sys.read_seal_status()["sealed"])
         assert client.get(f"/v1/parties/{party}").json()["name"] == "Grace Hopper"
-        (worker,) = running(up, "billfold_server.serving.worker")
-        (decryptor,) = running(up, "billfold_server.serving.decrypting")
+        (worker,), decryptor = up.workers(), up.decryptor()
+        assert decryptor is not None
         for each in (worker, decryptor):
             os.kill(each, signal.SIGKILL)
-        until(lambda: running(up, "billfold_server.serving.worker") not in ([], [worker]) and up.answers())
+        until(lambda: up.workers() not in ([], [worker]) and up.answers())
         until(lambda: keys_of(up) == ("sealed", "sealed"))
 
         (check,) = asyncio.run(examine_vault(Settings(data_dir=str(up.data_dir))))
@@ -112,7 +103,8 @@ class TestAServerOnVault:
             assert "127.0.0.1" not in answer.text
 
         # What seals itself by a key of its own unseals when it is started again, which the server sees to.
-        (program,) = running(up, "bao server")
+        (shell,) = (pid for pid, command in children(up.process.pid).items() if "-config=" in command)
+        (program,) = (pid for pid, command in children(shell).items() if not command.startswith("/bin/sh"))
         os.kill(program, signal.SIGKILL)
         until(lambda: client.get(f"/v1/parties/{party}").status_code == 200)
         assert client.post("/v1/parties", ada).status_code == 201

@@ -23,6 +23,7 @@ from billfold_server import cli
 from billfold_server.db.embedded import EmbeddedPostgres
 from tests.forks import forked
 from tests.postgres import own_data_dir
+from tests.processes import children
 
 AS_INSTALLED = str(Path(__file__).parent / "as_installed")
 """Hides from a process what only tests bring."""
@@ -122,23 +123,18 @@ class Up:
 
     def workers(self) -> list[int]:
         """Return the processes of its workers. It has others now and then, as while its database is started."""
-        return [pid for pid, command in self._children() if WORKING in command]
+        return self._running(WORKING)
 
     def decryptor(self) -> int | None:
         """Return the process of its decryptor, or None while there is none."""
-        return next((pid for pid, command in self._children() if DECRYPTING in command), None)
+        return next(iter(self._running(DECRYPTING)), None)
 
     def simulator(self) -> int | None:
         """Return the process of its rail simulator, or None while there is none."""
-        return next((pid for pid, command in self._children() if SIMULATING in command), None)
+        return next(iter(self._running(SIMULATING)), None)
 
-    def _children(self) -> list[tuple[int, str]]:
-        told = subprocess.run(
-            ["ps", "-A", "-ww", "-o", "pid=,args="], check=True, capture_output=True, text=True
-        ).stdout
-        commands = dict(line.strip().partition(" ")[::2] for line in told.splitlines())
-        ours = [pid for pid, parent in parents().items() if parent == self.process.pid]
-        return [(pid, commands.get(str(pid), "")) for pid in ours]
+    def _running(self, module: str) -> list[int]:
+        return [pid for pid, command in children(self.process.pid).items() if module in command]
 
     def postmaster(self) -> int:
         """Return the main process of its database."""
@@ -210,13 +206,6 @@ class SlowRequest:
             return True
         finally:
             self._connection.close()
-
-
-def parents() -> dict[int, int]:
-    """Return the parent of each process that lives; a dead one that nobody has buried yet doesn't."""
-    answer = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,state="], check=True, capture_output=True, text=True).stdout
-    rows = (line.split() for line in answer.splitlines())
-    return {int(pid): int(parent) for pid, parent, state in rows if not state.startswith("Z")}
 
 
 def until(true: Callable[[], object], *, timeout_s: float = END_S) -> None:

@@ -18,6 +18,7 @@ from billfold_server.serving.pulse import beating, hangs
 from billfold_server.serving.supervisor import DECRYPTOR, SIMULATOR, WORKER, Supervisor
 from billfold_server.settings import Settings
 from tests.live import settings_for
+from tests.processes import children
 from tests.sandbox import database
 
 HUNG_S = 3
@@ -48,14 +49,9 @@ async def kept(settings: Settings, module: str, ended: Callable[[int], None]) ->
             await asyncio.wait([keeping])
 
 
-def children(module: str) -> set[int]:
+def running(module: str) -> set[int]:
     """Return the processes of ours that run a module; other tests' servers may have some, too."""
-    ours, found = f"\nPPid:\t{os.getpid()}\n", set()
-    for folder in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):
-            if module in (folder / "cmdline").read_text() and ours in (folder / "status").read_text():
-                found.add(int(folder.name))
-    return found
+    return {pid for pid, command in children(os.getpid()).items() if module in command}
 
 
 class TestAProcessThatHangs:
@@ -63,12 +59,12 @@ class TestAProcessThatHangs:
     async def test_is_replaced(self, settings: Settings, module: str) -> None:
         """A stopped one answers nobody, so another one takes its place, whatever it runs."""
         ended: list[int] = []
-        others = children(module)
+        others = running(module)
         async with kept(settings, module, ended.append) as port:
-            (first,) = children(module) - others
+            (first,) = running(module) - others
             os.kill(first, signal.SIGSTOP)
             deadline = time.monotonic() + 60
-            while not children(module) - others - {first}:
+            while not running(module) - others - {first}:
                 assert time.monotonic() < deadline
                 await asyncio.sleep(0.05)
             assert ended[0] == first
@@ -80,12 +76,12 @@ class TestAProcessThatHangs:
 class TestAProcessThatIsBeingReplaced:
     async def test_is_no_trouble_when_all_shall_end(self, settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
         """A stop ends it while it starts, which is no failure that anybody must hear of."""
-        others, ended = children(DECRYPTOR), list[int]()
+        others, ended = running(DECRYPTOR), list[int]()
         async with kept(settings, DECRYPTOR, ended.append):
-            (first,) = children(DECRYPTOR) - others
+            (first,) = running(DECRYPTOR) - others
             os.kill(first, signal.SIGTERM)
             deadline = time.monotonic() + 60
-            while not children(DECRYPTOR) - others - {first}:
+            while not running(DECRYPTOR) - others - {first}:
                 assert time.monotonic() < deadline
                 await asyncio.sleep(0.01)
         assert ended[0] == first
