@@ -17,7 +17,10 @@ from billfold_server.http.routing import Call, NeedsApproval
 from billfold_server.ledger import queries
 from billfold_server.ledger.rows import EntryRow
 
-__all__ = ["JOURNAL_ENTRY", "OVERDRAFT_LIMIT", "is_large_withdrawal", "refund"]
+__all__ = ["JOURNAL_ENTRY", "OVERDRAFT_LIMIT", "alone_below", "is_large_withdrawal", "refund"]
+
+_ALONE_BELOW = "alone_below_minor"
+"""Under which name a request remembers below how much it needs nobody else."""
 
 
 def refund(parameter: str, prefix: Prefix) -> NeedsApproval:
@@ -40,20 +43,31 @@ def refund(parameter: str, prefix: Prefix) -> NeedsApproval:
         if entry is None:
             # The handler refuses it, with a reason.
             return False
-        amounts = _given_back(entry, values["body"], before)
-        return any(amounts[currency] >= least for currency, least in rules.refund_from_minor.items())
+        whole = _given_back(entry)
+        large = [least for currency, least in rules.refund_from_minor.items() if whole[currency] >= least]
+        if not large:
+            return False
+        body: ReverseJournalEntry | ReverseTransfer = values["body"]
+        if body.amount_minor is None or before + body.amount_minor >= min(large):
+            return True
+        # Other parts may be given back before this one is, so the command itself is held to the same.
+        call.memo[_ALONE_BELOW] = min(large)
+        return False
 
     return NeedsApproval("refund", when)
 
 
-def _given_back(entry: EntryRow, body: ReverseJournalEntry | ReverseTransfer, before: int) -> Mapping[str, int]:
-    """Return how much is given back by then, this time and before: many small parts are as much as one large one."""
+def alone_below(call: Call) -> int | None:
+    """Return below how much a reversal, with all before it, needs nobody else; None where that was decided already."""
+    below_minor: int | None = call.memo.get(_ALONE_BELOW)
+    return below_minor
+
+
+def _given_back(entry: EntryRow) -> Mapping[str, int]:
+    """Return how much is given back in all; many small parts are as much as one large one."""
     amounts: defaultdict[str, int] = defaultdict(int)
     for posting in entry.postings:
         amounts[posting.currency] += max(0, posting.amount_minor)
-    if body.amount_minor is not None:
-        by_then = before + body.amount_minor
-        return defaultdict(int, {currency: min(amount, by_then) for currency, amount in amounts.items()})
     return amounts
 
 

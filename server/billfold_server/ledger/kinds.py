@@ -151,10 +151,15 @@ def _post_journal_entry(draft: Draft, body: CreateJournalEntry) -> Reply:
 
 
 class Reversal(msgspec.Struct, frozen=True):
-    """An order to undo a journal entry."""
+    """An order to undo a journal entry.
+
+    Attributes:
+        alone_below_minor: Below how much in all nobody else had to agree to it; None where that doesn't count.
+    """
 
     journal_entry_id: UUID
     order: ReverseJournalEntry
+    alone_below_minor: int | None = None
 
 
 def entry_keys(books: Books, journal_entry_id: UUID) -> dict[type, Sequence[Hashable]]:
@@ -177,12 +182,14 @@ def reverse(
     amount_minor: int | None,
     reason: str | None,
     metadata: dict[str, str] | None = None,
+    alone_below_minor: int | None = None,
 ) -> EntryRow:
     """Undo a journal entry, whole or in part; never more than the original.
 
     Raises:
         NotFound: There is no such entry.
         HistoryDetached: It is no longer in the ledger.
+        Busy: So much was given back meanwhile that somebody else must agree.
         Conflict: The narrower class says what refuses it.
     """
     entry = draft.find(EntryRow, journal_entry_id)
@@ -195,6 +202,9 @@ def reverse(
     before = draft.find(ReversalRow, journal_entry_id)
     reversed_minor = 0 if before is None else before.reversed_minor
     amount, undone = rules.reversal_lines(entry, amount_minor, reversed_minor)
+    if alone_below_minor is not None and reversed_minor + amount >= alone_below_minor:
+        # Who sends it again is told that it needs approval.
+        raise errors.Busy("other parts of it were given back at the same moment", retry_after_s=1)
     reversing = draft.post(
         "reversal",
         [Line(posting.account_id, signed, posting.currency) for posting, signed in undone],
@@ -221,6 +231,7 @@ def _reverse_journal_entry(draft: Draft, body: Reversal) -> Reply:
         amount_minor=body.order.amount_minor,
         reason=body.order.reason,
         metadata=body.order.metadata,
+        alone_below_minor=body.alone_below_minor,
     )
     return Reply(_CREATED, entry.to_response())
 

@@ -235,7 +235,9 @@ async def reverse_journal_entry(
 
     An entry with more than two postings can only be reversed as a whole.
     """
-    reversal = kinds.Reversal(ids.decode(Prefix.JOURNAL_ENTRY, journal_entry_id), body)
+    reversal = kinds.Reversal(
+        ids.decode(Prefix.JOURNAL_ENTRY, journal_entry_id), body, alone_below_minor=approving.alone_below(call)
+    )
     return await service.command(call, kinds.REVERSE_JOURNAL_ENTRY, reversal)
 
 

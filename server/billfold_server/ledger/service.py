@@ -29,7 +29,7 @@ from billfold_server.http import idempotency, problems
 from billfold_server.http.routing import Call, IdempotencyRef
 from billfold_server.http.routing import Reply as HttpReply
 from billfold_server.ledger import queries, rules
-from billfold_server.ledger.approving import is_large_withdrawal, refund
+from billfold_server.ledger.approving import alone_below, is_large_withdrawal, refund
 from billfold_server.ledger.bookings import (
     Booking,
     Place,
@@ -108,6 +108,7 @@ __all__ = [
     "Turnover",
     "WalletKey",
     "Writer",
+    "alone_below",
     "balances_as_of",
     "capture_hold",
     "capture_keys",

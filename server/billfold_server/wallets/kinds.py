@@ -514,11 +514,12 @@ WITHDRAW: Kind[Movement] = Kind("withdrawal", movement_keys, _move)
 
 
 class TransferReversal(msgspec.Struct, frozen=True):
-    """An order to undo a transfer, top-up or withdrawal."""
+    """An order to undo a transfer, top-up or withdrawal; ``alone_below_minor`` is as of ``ledger.kinds.Reversal``."""
 
     kind: str
     transfer_id: UUID
     order: ReverseJournalEntry
+    alone_below_minor: int | None = None
 
 
 def _reversal_keys(books: Books, body: TransferReversal) -> Keys:
@@ -538,6 +539,7 @@ def _reverse_transfer(draft: Draft, body: TransferReversal) -> Reply:
         amount_minor=body.order.amount_minor,
         reason=body.order.reason,
         metadata=body.order.metadata,
+        alone_below_minor=body.alone_below_minor,
     )
     response = entry.to_response()
     draft.event(_REVERSED[body.kind], row.wire_id, response)

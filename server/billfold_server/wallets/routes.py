@@ -476,7 +476,9 @@ async def _list(
 
 async def _reverse(call: Call, kind: str, prefix: Prefix, wire_id: str, body: ReverseTransfer) -> Reply[Any]:
     order = ReverseJournalEntry(amount_minor=body.amount_minor, reason=body.reason)
-    reversal = kinds.TransferReversal(kind, ids.decode(prefix, wire_id), order)
+    reversal = kinds.TransferReversal(
+        kind, ids.decode(prefix, wire_id), order, alone_below_minor=ledger.alone_below(call)
+    )
     return await ledger.command(call, kinds.REVERSE_TRANSFER, reversal)
 
 

@@ -183,6 +183,18 @@ class TestARequest:
         assert bank.refund(transfer, "part-1", amount_minor=400).status_code == 201
         waits(bank.refund(transfer, "part-2", amount_minor=400))
 
+    def test_in_parts_at_the_same_moment_is_too(self, bank: Bank) -> None:
+        """Parts that are small one by one, and sent at once, never are large together without a second person."""
+        for number in range(5):
+            transfer = bank.transfer(900)
+            with ThreadPoolExecutor(4) as pool:
+                keys = [f"at-once-{number}-{part}" for part in range(4)]
+                answers = list(pool.map(lambda key, whole=transfer: bank.refund(whole, key, amount_minor=200), keys))
+            done = [answer for answer in answers if answer.status_code == 201]
+            assert len(done) == 2
+            others = {answer.json()["code"] for answer in answers if answer.status_code != 201}
+            assert others <= {"busy", "approval_required"}
+
     def test_waits_whatever_way_the_money_would_leave(self, bank: Bank) -> None:
         """Holds for an account and entries by hand are held to the amount of withdrawals."""
         account = bank.client.get("/v1/accounts").json()["data"][0]["id"]
