@@ -103,7 +103,8 @@ class Approvals:
             request: What to carry out.
 
         Returns:
-            The answer; None where it is to be carried out now, because its maker had to send it again.
+            The answer; None where it is to be carried out now, because its maker had to send it again, or where it was
+            answered under its key when it needed nobody.
 
         Raises:
             errors.ApprovalRequired: It waits from now on, or did already.
@@ -119,6 +120,8 @@ class Approvals:
         async with call.tx() as tx:
             fresh, now = await self._timed(call, tx, fresh)
             row = await self._asked_before(call, tx, fresh, now)
+            if row is None and await _was_answered_alone(tx, call):
+                return None
             if row is None:
                 await queries.insert(tx, fresh)
                 row = await queries.find_by_key(tx, fresh.client_id, fresh.idempotency_key)
@@ -328,6 +331,14 @@ def _known(row: ApprovalRow, status: ApprovalStatus) -> Reply[Any]:
         case ApprovalStatus.APPROVED:
             raise errors.RequestInFlight("the request is approved, and being carried out")
     raise errors.ApprovalRefused(f"the request's approval is {status.value}", approval_id=wire_id, outcome=status.value)
+
+
+async def _was_answered_alone(tx: TenantTx, call: Call) -> bool:
+    """Tell whether a request was carried out before it needed a second person, so that a copy does nothing more."""
+    ref = call.idempotency
+    if ref is None or await is_asked(tx, ref.client_id, ref.key):
+        return False
+    return await idempotency.is_answered(tx, ref)
 
 
 async def is_asked(tx: TenantTx, client_id: UUID, key: str) -> bool:

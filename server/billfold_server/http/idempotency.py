@@ -43,6 +43,7 @@ __all__ = [
     "expire_of_others",
     "fingerprint",
     "in_flight",
+    "is_answered",
     "is_in_flight",
     "is_kept",
     "is_sealed",
@@ -204,6 +205,16 @@ async def once(call: Call, work: Work, *, status: int = 200, subject: UUID = TEN
     if answer.replayed and is_sealed(body):
         body = (await keys.opener(call.tenant, [body])).open(_place(ref), body)
     return Reply(body=body, status=answer.status, replayed=answer.replayed)
+
+
+async def is_answered(tx: TenantTx, ref: IdempotencyRef) -> bool:
+    """Tell whether a request was answered under its key, so that its copy is told the same and does nothing.
+
+    Raises:
+        errors.IdempotencyKeyReused: The key belongs to another request.
+    """
+    stored = await tx.fetchrow(_FIND, ref.client_id, ref.key)
+    return stored is not None and _replay(ref, stored).replayed
 
 
 _SEALED: Final = b"\x01"

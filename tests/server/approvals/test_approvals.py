@@ -195,6 +195,15 @@ class TestARequest:
             others = {answer.json()["code"] for answer in answers if answer.status_code != 201}
             assert others <= {"busy", "approval_required"}
 
+    def test_that_was_carried_out_alone_is_answered_so_again(self, bank: Bank) -> None:
+        """A copy of a part that needed nobody moves nothing, so what it makes together with itself doesn't count."""
+        transfer = bank.transfer(900)
+        first = bank.refund(transfer, "part-alone", amount_minor=400)
+        again = bank.refund(transfer, "part-alone", amount_minor=400)
+        assert (first.status_code, again.status_code, again.content) == (201, 201, first.content)
+        other = bank.refund(transfer, "part-alone", amount_minor=401)
+        assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+
     def test_waits_whatever_way_the_money_would_leave(self, bank: Bank) -> None:
         """Holds for an account and entries by hand are held to the amount of withdrawals."""
         account = bank.client.get("/v1/accounts").json()["data"][0]["id"]
