@@ -211,7 +211,11 @@ INVARIANTS: Final[dict[str, str]] = {
             FROM journal_entries AS j
             JOIN postings AS p ON p.entry_id = j.id
             JOIN accounts AS a ON a.id = p.account_id AND a.code = 'suspense'
-            WHERE j.kind IN ('statement_suspense', 'statement_assignment') GROUP BY p.currency) AS p
+            WHERE j.kind = 'statement_suspense' OR (
+                -- What was taken back from a wrong wallet and assigned anew is counted by the last assignment alone.
+                j.kind = 'statement_assignment' AND EXISTS (
+                    SELECT FROM statement_entries AS e WHERE e.assigning_journal_entry_id = j.id))
+            GROUP BY p.currency) AS p
             ON p.currency = e.currency
         -- What was detached may have gone into suspense, or come out of it; the accounts' own balances stay compared.
         WHERE coalesce(-p.total, 0) <> coalesce(e.total, 0) AND NOT EXISTS (SELECT FROM ledger_checkpoints)

@@ -503,8 +503,19 @@ def _assign_keys(books: Books, body: Assignment) -> Keys:
     row: StatementEntryRow | None = books.rows.get(StatementEntryRow, {}).get(body.entry_id)
     if row is not None:
         wanted[AccountRow] = [WalletKey(body.wallet_id, row.currency), CodeKey(SUSPENSE, row.currency)]
-        wanted[ReversalRow] = [] if row.journal_entry_id is None else [row.journal_entry_id]
+        entries = (row.journal_entry_id, row.assigning_journal_entry_id)
+        wanted[ReversalRow] = [each for each in entries if each is not None]
     return wanted
+
+
+def _waits(draft: Draft, row: StatementEntryRow) -> bool:
+    """Tell whether an entry's money is in suspense: it hasn't left, or has come back from the wrong wallet whole."""
+    if row.journal_entry_id is None or draft.find(ReversalRow, row.journal_entry_id) is not None:
+        return False
+    if row.assigning_journal_entry_id is None:
+        return row.outcome is EntryOutcome.SUSPENSE
+    undone = draft.find(ReversalRow, row.assigning_journal_entry_id)
+    return undone is not None and undone.reversed_minor == undone.amount_minor
 
 
 def _assign(draft: Draft, body: Assignment) -> Reply:
@@ -512,7 +523,7 @@ def _assign(draft: Draft, body: Assignment) -> Reply:
     if row is None:
         detail = "There is no such statement entry."
         raise errors.NotFound(detail)
-    if row.outcome is not EntryOutcome.SUSPENSE or draft.find(ReversalRow, row.journal_entry_id) is not None:
+    if not _waits(draft, row):
         raise errors.StatementEntryNotInSuspense(statement_entry_id=row.wire_id)
     wallet = wallet_account(draft, body.wallet_id, row.currency, "wallet_id")
     suspense = draft.get_account(CodeKey(SUSPENSE, row.currency))

@@ -16,6 +16,7 @@ from billfold import errors, ids
 from billfold.contract.ledger import ReverseJournalEntry
 from billfold.contract.statements import EntryOutcome, EntryReason
 from billfold.contract.wallets import AliasScheme, CreateTopUp
+from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.invariants.service import check
 from billfold_server.keys.service import Keys
@@ -421,6 +422,26 @@ class TestAnEntryInSuspense:
         with pytest.raises(errors.StatementEntryNotInSuspense) as caught:
             await desk.assign(waiting.id, wallet)
         assert caught.value.statement_entry_id == waiting.id
+
+    async def test_can_be_assigned_anew_once_it_was_taken_back_whole(self, desk: Desk) -> None:
+        """Money that went to the wrong wallet and was taken back by hand waits in suspense again, for the right one."""
+        wrong, right = await desk.add_wallet(), await desk.add_wallet()
+        await desk.take_in(camt053(month(entry(500, iban=None))))
+        [waiting] = await desk.entries()
+        assigned = (await desk.assign(waiting.id, wrong)).assigning_journal_entry_id
+        assert assigned is not None
+        for part in (200, 300):
+            with pytest.raises(errors.StatementEntryNotInSuspense):
+                await desk.assign(waiting.id, right)
+            order = ReverseJournalEntry(amount_minor=part, reason="the wrong wallet")
+            back = ledger_kinds.Reversal(ids.decode(Prefix.JOURNAL_ENTRY, assigned), order)
+            await desk.submit(ledger_kinds.REVERSE_JOURNAL_ENTRY, back)
+        done = await desk.assign(waiting.id, right)
+        assert (done.outcome, done.wallet_id) == (EntryOutcome.ASSIGNED, right)
+        assert [await desk.wallet_minor(each) for each in (wrong, right)] == [0, 500]
+        assert await desk.account_minor("suspense") == 0
+        with pytest.raises(errors.StatementEntryNotInSuspense):
+            await desk.assign(waiting.id, right)
 
     async def test_stays_where_the_wallet_cannot_bear_it(self, desk: Desk) -> None:
         """A refused assignment leaves the entry where it was."""
