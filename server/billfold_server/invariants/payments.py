@@ -48,7 +48,8 @@ PAYMENTS: Final[dict[str, str]] = {
                         WHEN 'settled' THEN c.kind = 'payment.settled' AND a.code = 'rail:' || p.rail
                         WHEN 'suspense' THEN c.kind = 'payment.suspense' AND a.code = 'payments_suspense'
                         WHEN 'returned' THEN (c.kind = 'reversal' AND c.reverses = p.journal_entry_id)
-                            OR (c.kind = 'payment.returned' AND a.wallet_id = p.wallet_id)
+                            OR (c.kind = 'payment.returned'
+                                AND (a.wallet_id = p.wallet_id OR a.code = 'payments_unclaimed'))
                         END IS NOT TRUE))
             OR (p.money = 'by_hand' AND r.reversed_minor IS DISTINCT FROM p.amount_minor)
         ORDER BY p.id LIMIT 100

@@ -60,6 +60,7 @@ __all__ = [
     "CLEARING",
     "HEAR",
     "SUSPENSE",
+    "UNCLAIMED",
     "Check",
     "Heard",
     "Initiated",
@@ -83,6 +84,8 @@ CLEARING: Final = "payments_clearing"
 """The code of the accounts with the money of payments under way."""
 SUSPENSE: Final = "payments_suspense"
 """Where money waits that came back and can't be given back, or that a rail has blocked."""
+UNCLAIMED: Final = "payments_unclaimed"
+"""Where money is owed to the holders of closed wallets, once somebody has said that it came back."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -349,7 +352,9 @@ def _heard_keys(books: Books, heard: Heard) -> Keys:
         return {PaymentRow: [heard.payment_id]}
     wanted = entry_keys(books, row.journal_entry_id)
     codes: list[Hashable] = [
-        CodeKey(code, row.currency) for code in (CLEARING, SUSPENSE, f"rail:{row.rail}") if row.rail is not None
+        CodeKey(code, row.currency)
+        for code in (CLEARING, SUSPENSE, UNCLAIMED, f"rail:{row.rail}")
+        if row.rail is not None
     ]
     accounts = [*wanted.get(AccountRow, ()), *codes, WalletKey(row.wallet_id, row.currency)]
     return {**wanted, PaymentRow: [heard.payment_id], WalletRow: [row.wallet_id], AccountRow: accounts}
@@ -524,7 +529,8 @@ def resolve(draft: Draft, said: Resolution) -> PaymentRow:
     elif said.outcome is PaymentOutcome.SETTLED:
         row = _settle(draft, row)
     elif said.outcome is PaymentOutcome.RETURNED:
-        row = _return(draft, row) if before.money == rules.UNDER_WAY else _give_back(draft, row)
+        row = _return(draft, row) if before.money == rules.UNDER_WAY else row
+        row = _give_back(draft, row) if row.money == "suspense" else row
     if row.needs is not None:
         # The entry was undone by hand meanwhile, or the wallet can't take the money: it stays where it is.
         raise errors.PaymentNotResolvable
@@ -539,11 +545,13 @@ def resolve(draft: Draft, said: Resolution) -> PaymentRow:
 
 
 def _give_back(draft: Draft, row: PaymentRow) -> PaymentRow:
-    """Give the wallet what has waited in suspense."""
+    """Give the wallet what has waited in suspense; one that is closed for good will never take it, but it is owed."""
     account = draft.get_account(WalletKey(row.wallet_id, row.currency))
-    if account.status != "active":
+    if account.status == "closed":
+        account = _own_account(draft, UNCLAIMED, row.currency, "Owed to holders of closed wallets")
+    elif account.status != "active":
         raise errors.PaymentNotResolvable
-    return _close(draft, row, account, "payment.returned", "returned")
+    return msgspec.structs.replace(_close(draft, row, account, "payment.returned", "returned"), needs=None)
 
 
 # What all say of it.

@@ -20,7 +20,7 @@ from billfold_server.connectors.simulator.address import folder_of, read
 from billfold_server.db.jobs import JobKinds, JobRun, NewJob, enqueue
 from billfold_server.db.runner import JobRunner
 from billfold_server.payments import rules, service, tasks
-from billfold_server.payments.kinds import Heard
+from billfold_server.payments.kinds import UNCLAIMED, Heard
 from billfold_server.serving.on_demand import OnDemand
 from billfold_server.serving.supervisor import SIMULATOR
 from billfold_server.settings import Settings
@@ -425,4 +425,22 @@ class TestAPaymentThatNeedsSomebody:
         await desk.freeze("unfreeze")
         assert await desk.resolve(payment_id, "returned") is None
         assert await desk.balances() == BACK
+        await desk.check()
+
+    @pytest.mark.parametrize("words", [("reject",), ("block",), ()])
+    async def test_is_owed_to_its_payer_where_the_wallet_was_closed(self, desk: Desk, words: tuple[Word, ...]) -> None:
+        """Who has paid all they had may close their wallet; what comes back then is the bank's to pay out by hand."""
+        payment_id = await desk.pay(OPENED_MINOR)
+        await desk.freeze("close")
+        desk.rail.said = said(*words) if words else None
+        for _ in rules.WAITS[: 1 if words else None]:
+            await desk.turn(payment_id)
+        assert (await desk.payment(payment_id)).needs is not None
+        assert await desk.resolve(payment_id, "returned") is None
+        row = await desk.payment(payment_id)
+        assert (row.needs, row.status, row.money) == (None, "RJCT", "returned")
+        async with desk.bank.tx() as tx:
+            chart = await desk.bench.chart(tx)
+        assert chart[UNCLAIMED, "EUR"].balance_minor == OPENED_MINOR
+        assert await desk.balances() == (0, 0, 0, 0, 0)
         await desk.check()
