@@ -1,6 +1,7 @@
 """The ledger's own commands: accounts, journal entries, reversing entries and holds. All decisions here are pure."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -30,6 +31,7 @@ from billfold_server.ledger.rows import (
     EntryRow,
     HoldMovementRow,
     HoldRow,
+    JournalKind,
     Line,
     ReversalRow,
     WalletKey,
@@ -54,6 +56,7 @@ __all__ = [
     "entry_keys",
     "open_hold",
     "reverse",
+    "undone_by_hand",
 ]
 
 EXPIRE_HOLD_JOB = "holds.expire"
@@ -224,7 +227,39 @@ def reverse(
     return reversing
 
 
+class _ByHand(NamedTuple):
+    keys: Callable[[Books, UUID], Keys]
+    check: Callable[[Draft, UUID], None]
+
+
+_BY_HAND: Final[dict[str, _ByHand]] = {}
+
+
+def undone_by_hand(
+    *kinds: JournalKind, keys: Callable[[Books, UUID], Keys], check: Callable[[Draft, UUID], None]
+) -> None:
+    """Say what a room asks before an entry that it has posted is undone by hand.
+
+    Args:
+        kinds: Of which kinds the room's entries are.
+        keys: Names what the check needs, by the entry's id.
+        check: Raises the ``ProblemError`` that refuses it. Pure.
+    """
+    _BY_HAND.update({kind: _ByHand(keys, check) for kind in kinds})
+
+
+def _reversal_keys(books: Books, body: Reversal) -> Keys:
+    wanted = entry_keys(books, body.journal_entry_id)
+    entry: EntryRow | None = books.rows.get(EntryRow, {}).get(body.journal_entry_id)
+    asked = None if entry is None else _BY_HAND.get(entry.kind)
+    return wanted if asked is None else {**wanted, **asked.keys(books, body.journal_entry_id)}
+
+
 def _reverse_journal_entry(draft: Draft, body: Reversal) -> Reply:
+    known = draft.find(EntryRow, body.journal_entry_id)
+    asked = None if known is None else _BY_HAND.get(known.kind)
+    if asked is not None:
+        asked.check(draft, body.journal_entry_id)
     entry = reverse(
         draft,
         body.journal_entry_id,
@@ -237,9 +272,7 @@ def _reverse_journal_entry(draft: Draft, body: Reversal) -> Reply:
 
 
 POST_JOURNAL_ENTRY: Kind[CreateJournalEntry] = Kind("journal_entry.post", _journal_keys, _post_journal_entry)
-REVERSE_JOURNAL_ENTRY: Kind[Reversal] = Kind(
-    "journal_entry.reverse", lambda books, body: entry_keys(books, body.journal_entry_id), _reverse_journal_entry
-)
+REVERSE_JOURNAL_ENTRY: Kind[Reversal] = Kind("journal_entry.reverse", _reversal_keys, _reverse_journal_entry)
 
 
 # Holds. Who owns a wallet's account is the wallets room's business; here a hold concerns two accounts.

@@ -56,6 +56,7 @@ from billfold_server.ledger.kinds import (
     entry_keys,
     open_hold,
     reverse,
+    undone_by_hand,
 )
 from billfold_server.ledger.protocol import Answer, Foresee, Keys, Kind, Loader, Presumed, Reply, Store, Writer
 from billfold_server.ledger.rows import (
@@ -137,6 +138,7 @@ __all__ = [
     "take_books",
     "tell_entries",
     "to_proof",
+    "undone_by_hand",
 ]
 
 B = TypeVar("B")

@@ -15,7 +15,7 @@ from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.payments.rules import OPENING, Effect, Where
 
-__all__ = ["PaymentRow", "Placed", "StepRow", "Texts", "TextsRow", "all_steps"]
+__all__ = ["OfEntryRow", "PaymentRow", "Placed", "StepRow", "Texts", "TextsRow", "all_steps"]
 
 
 class Texts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -178,6 +178,18 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True):
     def wire_id(self) -> str:
         """The payment's id as the API spells it."""
         return self.payment_id
+
+
+class OfEntryRow(msgspec.Struct, frozen=True):
+    """Which payment was begun by a journal entry; for good."""
+
+    journal_entry_id: UUID
+    payment_id: UUID
+
+    @property
+    def key(self) -> UUID:
+        """What the row is loaded by."""
+        return self.journal_entry_id
 
 
 class PaymentRow(msgspec.Struct, frozen=True, kw_only=True):

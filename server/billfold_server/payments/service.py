@@ -25,7 +25,7 @@ from billfold_server.db.jobs import NewJob, enqueue
 from billfold_server.http.card_numbers import masked
 from billfold_server.http.services import Services
 from billfold_server.keys.service import Keys, Opener, Place
-from billfold_server.ledger.service import Engine
+from billfold_server.ledger.service import Engine, undone_by_hand
 from billfold_server.payments import queries, rules
 from billfold_server.payments.collecting import COLLECTOR, RETURNS, Collected, collect
 from billfold_server.payments.control_parameters import Amount as AgreedAmount
@@ -56,6 +56,7 @@ from billfold_server.payments.own import ORDER_PAYMENT, read_creditor, texts_of
 from billfold_server.payments.recurring import HEAR, INITIATE_RECURRING, RESOLVE, agreed
 from billfold_server.payments.rows import PaymentRow, Placed, StepRow, Texts
 from billfold_server.payments.stores import STORES
+from billfold_server.payments.undoing import check_undoing, undoing_keys
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller, TenantRef
 from billfold_server.tenancy.transaction import TenantTx
@@ -230,6 +231,9 @@ async def tell_consumed(tx: TenantTx, object_ids: Sequence[str]) -> dict[str, Re
 
 outbox.told_by(tell_created, events.PAYMENT_CREATED)
 outbox.told_by(tell_consumed, events.CONSENT_CONSUMED)
+undone_by_hand(
+    "payment", "payment.settled", "payment.suspense", "payment.returned", keys=undoing_keys, check=check_undoing
+)
 
 
 # Turns at a rail.

@@ -9,7 +9,7 @@ import msgspec
 
 from billfold.contract.payments import PaymentBreak, PaymentStatus
 from billfold_server.db.sets import Columns, Write
-from billfold_server.payments.rows import PaymentRow, StepRow, TextsRow
+from billfold_server.payments.rows import OfEntryRow, PaymentRow, StepRow, TextsRow
 from billfold_server.payments.spending_store import SPENDING_STORE
 from billfold_server.tenancy.transaction import TenantTx
 
@@ -178,5 +178,18 @@ class _Texts:
         return [Write(_INSERT_TEXTS, _TEXTS.arguments(*columns))]
 
 
-STORES: Final = (_Payments(), _Steps(), _Texts(), SPENDING_STORE)
+class _OfEntries:
+    row_type = OfEntryRow
+    # It is seldom asked for.
+    cached = False
+
+    async def load(self, tx: TenantTx, keys: Sequence[Hashable]) -> dict[Any, Any]:
+        """Return which payments were begun by these journal entries."""
+        rows = await tx.fetch(
+            "SELECT p.journal_entry_id, p.id FROM payments AS p WHERE p.journal_entry_id = ANY($1::uuid[])", list(keys)
+        )
+        return {row["journal_entry_id"]: OfEntryRow(*row) for row in rows}
+
+
+STORES: Final = (_Payments(), _OfEntries(), _Steps(), _Texts(), SPENDING_STORE)
 """The rows of this room, as the engine loads and writes them."""

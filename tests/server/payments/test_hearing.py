@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from billfold import errors, ids
+from billfold.contract.ledger import ReverseJournalEntry
 from billfold.contract.payments import PaymentBreak, PaymentStatus
 from billfold.ids import Prefix
 from billfold_server.audit.service import list_records
@@ -19,6 +20,7 @@ from billfold_server.connectors.service import WORDS, Notice, Report, SimulatedR
 from billfold_server.connectors.simulator.address import folder_of, read
 from billfold_server.db.jobs import JobKinds, JobRun, NewJob, enqueue
 from billfold_server.db.runner import JobRunner
+from billfold_server.ledger import kinds as ledger_kinds
 from billfold_server.payments import rules, service, tasks
 from billfold_server.payments.kinds import UNCLAIMED, Heard
 from billfold_server.serving.on_demand import OnDemand
@@ -269,6 +271,29 @@ class TestMoneyThatCannotGoBack:
         assert (await desk.payment(payment_id)).needs is PaymentBreak.CONTRADICTION
         assert await desk.resolve(payment_id, "noted") is None
         assert await desk.balances() == BACK
+        await desk.check()
+
+
+class TestAPaymentWhoseMoneyHasMovedOn:
+    @pytest.mark.parametrize("words", [("settle",), ("block",), ("reject",)])
+    async def test_is_undone_by_hand_by_none_of_its_entries(self, desk: Desk, words: tuple[Word, ...]) -> None:
+        """Clearing and suspense have the money of others as well, who would lack what it was paid."""
+        others = [await desk.pay(), await desk.pay()]
+        await desk.hear(others[1], said("block"))
+        payment_id = await desk.pay()
+        await desk.hear(payment_id, said(*words))
+        before = await desk.balances()
+        row = await desk.payment(payment_id)
+        for entry_id in (row.journal_entry_id, row.closing_entry_id):
+            assert entry_id is not None
+            answer = await desk.bench.submit(
+                ledger_kinds.REVERSE_JOURNAL_ENTRY,
+                ledger_kinds.Reversal(entry_id, ReverseJournalEntry(reason="by hand")),
+            )
+            assert type(answer.error) is errors.EntryNotReversible
+        assert await desk.balances() == before
+        await desk.hear(others[0], said("settle"))
+        assert await desk.resolve(others[1], "returned") is None
         await desk.check()
 
 
