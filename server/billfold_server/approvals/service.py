@@ -257,6 +257,7 @@ class Approvals:
 
         Raises:
             errors.Unavailable: It can't be carried out now; nothing is lost by trying again.
+            errors.RequestInFlight: Somebody else carries it out just now.
         """
         async with self._services.database.tx(tenant) as tx:
             row = _existing(await queries.find(tx, approval_id))

@@ -154,6 +154,9 @@ class Pipeline:
             call: The request, as who asked for it.
             path: The parameters that stood in its path.
             query: Its query string.
+
+        Raises:
+            errors.RequestInFlight: A copy of it is being carried out, whose answer is its own.
         """
         operation = self.operation
         try:
@@ -163,6 +166,8 @@ class Pipeline:
                     call.body if operation.takes_bytes else reading.decode_json(call.body, operation.decoder)
                 )
             return self._answer(call, await operation.handler(call, **values))
+        except errors.RequestInFlight:
+            raise
         except errors.ProblemError as error:
             return refusal_on(operation.surface, error, call.request_id)
 

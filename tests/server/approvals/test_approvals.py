@@ -1,6 +1,9 @@
 """Requests that wait for a second person: what is held back, who may decide, and that it happens once."""
 
+import asyncio
 import json
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -297,6 +300,33 @@ class TestAnApprovedRequest:
         while bank.shown(approval_id)["status"] != "executed" and datetime.now(UTC).timestamp() < deadline:
             pass
         assert bank.balance() == before + 700
+
+    def test_that_takes_long_has_the_answer_of_what_was_done(self, bank: Bank) -> None:
+        """The job that goes after it meanwhile knows no answer, and writes none down in the deed's place."""
+        transfer = bank.transfer(700)
+        before = bank.balance()
+        approval_id = waits(bank.refund(transfer, "slow"))
+
+        held = threading.Event()
+
+        async def hold() -> None:
+            tenant = await bank.live.services.registry.get(SLUG)
+            async with bank.live.services.database.tx(tenant) as tx:
+                await tx.execute("SELECT FROM ledger_head FOR UPDATE")
+                held.set()
+                # A copy waits for two seconds.
+                await asyncio.sleep(3.5)
+
+        holding = bank.live.begin(hold())
+        assert held.wait(10)
+        bank.decide(approval_id)
+        holding.result()
+        deadline = datetime.now(UTC).timestamp() + 30
+        while bank.shown(approval_id)["status"] != "executed" and datetime.now(UTC).timestamp() < deadline:
+            time.sleep(0.1)
+        assert bank.balance() == before + 700
+        assert bank.shown(approval_id)["outcome_status"] == 201
+        assert bank.refund(transfer, "slow").status_code == 201
 
     def test_without_a_key_is_carried_out_too(self, bank: Bank) -> None:
         """Where a key is optional, the approval brings one."""
