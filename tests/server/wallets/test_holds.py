@@ -7,8 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from billfold import ids
+from billfold import errors, ids
 from billfold.ids import Prefix
+from billfold_server.ledger.service import EXPIRE_HOLD
 from tests.live import LiveServer
 from tests.tenants import manifest
 
@@ -63,3 +64,36 @@ class TestAHoldThatLasts:
             return int(client.get(f"/v1/wallets/{wallets[0]}/balances", params=query).json()["data"][0]["held_minor"])
 
         assert [as_of(ends - timedelta(seconds=1)), as_of(ends)] == [60, 0]
+
+
+class TestAHoldThatCannotBeEndedInTime:
+    """A hold whose time is over while the ledger can't be had."""
+
+    def test_gives_back_what_it_holds_once_the_ledger_is_there_again(
+        self, live: LiveServer, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Hours without a ledger leave nothing reserved for good, which nobody could capture or release any more."""
+        party = post(client, "/v1/parties", {"kind": "person", "name": "Ada"}).json()["id"]
+        wallet = post(client, "/v1/wallets", {"party_id": party}).json()["id"]
+        post(client, "/v1/top-ups", {"wallet_id": wallet, "amount": euros(100)})
+        ends = datetime.fromisoformat(client.get("/v1/clock").json()["now"]) + timedelta(days=1)
+        order = {"wallet_id": wallet, "amount": euros(60), "expires_at": ends.isoformat()}
+        hold = post(client, "/v1/holds", order).json()
+
+        def available(at: datetime) -> int:
+            assert post(client, "/v1/clock/advance", {"to": at.isoformat()}).status_code == 200
+            return int(client.get(f"/v1/wallets/{wallet}/balances").json()["data"][0]["available_minor"])
+
+        engine = live.services.engine
+        submit = engine.submit
+
+        async def busy(tenant: Any, caller: Any, kind: Any, *rest: Any, **facts: Any) -> Any:
+            if kind is EXPIRE_HOLD:
+                raise errors.Busy(retry_after_s=1)
+            return await submit(tenant, caller, kind, *rest, **facts)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(engine, "submit", busy)
+            assert available(ends + timedelta(hours=6)) == 40
+        assert available(ends + timedelta(hours=8)) == 100
+        assert client.get(f"/v1/holds/{hold['id']}").json()["status"] == "expired"
