@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,7 +18,7 @@ from billfold import errors, ids
 from billfold.contract.approvals import ApprovalStatus
 from billfold.ids import Prefix
 from billfold.money import Money
-from billfold_server.approvals import rules
+from billfold_server.approvals import rules, sealing
 from billfold_server.approvals.rules import DECISIONS
 from billfold_server.http.routing import Call
 from billfold_server.tenancy.context import Caller
@@ -39,8 +39,9 @@ APPROVER = UUID("019a0000-0000-7000-8000-000000000001")
 class Bank:
     """A tenant that asks for a second person, a client of it, and a wallet with money."""
 
-    def __init__(self, live: LiveServer, client: httpx.Client) -> None:
+    def __init__(self, live: LiveServer, client: httpx.Client, slug: str = SLUG) -> None:
         self.live = live
+        self.slug = slug
         self.client = client
         party = self.post("/v1/parties", {"kind": "person", "name": "Ada"}).json()["id"]
         self.wallets = [self.post("/v1/wallets", {"party_id": party}).json()["id"] for _ in range(2)]
@@ -71,7 +72,7 @@ class Bank:
 
         async def run() -> Any:
             services = self.live.services
-            tenant = await services.registry.get(SLUG)
+            tenant = await services.registry.get(self.slug)
             call = Call(
                 services=services,
                 caller=Caller(actor="person", client_id=uuid4(), user_id=user_id),
@@ -327,6 +328,31 @@ class TestAnApprovedRequest:
         assert bank.balance() == before + 700
         assert bank.shown(approval_id)["outcome_status"] == 201
         assert bank.refund(transfer, "slow").status_code == 201
+
+    def test_is_carried_out_once_what_was_away_for_hours_is_there_again(
+        self, live: LiveServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What two people have agreed to isn't given up after minutes, in which nobody could ask for it anew."""
+        live.add_tenant(manifest("patient", approvals=APPROVALS))
+        with live.client("patient") as client:
+            bank = Bank(live, client, "patient")
+            transfer = bank.transfer(700)
+            approval_id = waits(bank.refund(transfer, "patient"))
+            now = datetime.fromisoformat(client.get("/v1/clock").json()["now"])
+
+            async def away(*_: Any) -> Any:
+                raise errors.KeysUnavailable(retry_after_s=1)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(sealing, "seal_outcome", away)
+                assert bank.decide(approval_id).status is ApprovalStatus.APPROVED
+                for hours in (1, 6):
+                    to = (now + timedelta(hours=hours)).isoformat()
+                    assert bank.post("/v1/clock/advance", {"to": to}, uuid4().hex).status_code == 200
+            to = (now + timedelta(hours=8)).isoformat()
+            assert bank.post("/v1/clock/advance", {"to": to}, uuid4().hex).status_code == 200
+            assert bank.shown(approval_id)["outcome_status"] == 201
+            assert bank.refund(transfer, "patient").status_code == 201
 
     def test_without_a_key_is_carried_out_too(self, bank: Bank) -> None:
         """Where a key is optional, the approval brings one."""
