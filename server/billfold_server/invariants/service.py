@@ -7,11 +7,12 @@ from billfold_server.invariants.queries import INVARIANTS
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.transaction import Database, Tx
 
-__all__ = ["Breach", "breaches_in", "check"]
+__all__ = ["STATEMENT_TIMEOUT_MS", "Breach", "breaches_in", "check"]
 
 log = structlog.get_logger(__name__)
 
-_STATEMENT_TIMEOUT_MS = 600_000
+STATEMENT_TIMEOUT_MS = 600_000
+"""How long one of the queries may take, on the largest books."""
 _LOCK_TIMEOUT_MS = 30_000
 """Whoever detaches a month holds its tables for some seconds at most."""
 
@@ -36,7 +37,7 @@ async def check(database: Database, tenant: TenantRef) -> list[Breach]:
     All queries see the books as of one moment, so commands that go on meanwhile make no false alarm.
     """
     async with database.tx(
-        tenant, snapshot=True, lock_timeout_ms=_LOCK_TIMEOUT_MS, statement_timeout_ms=_STATEMENT_TIMEOUT_MS
+        tenant, snapshot=True, lock_timeout_ms=_LOCK_TIMEOUT_MS, statement_timeout_ms=STATEMENT_TIMEOUT_MS
     ) as tx:
         # Before the transaction's snapshot is taken, so that no month is detached between what it shows and what is
         # there: its postings would be gone, and the balances that stand for them not yet seen. In the order in which
