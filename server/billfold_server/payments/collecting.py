@@ -11,11 +11,12 @@ import msgspec
 from billfold import errors, ids
 from billfold.contract.wallets import AliasScheme
 from billfold.ids import InvalidIdError, Prefix
+from billfold.money import MAX_AMOUNT_MINOR
 from billfold_server.connectors.service import Credit, RailReceiver
 from billfold_server.http.card_numbers import masked
 from billfold_server.http.services import Services
 from billfold_server.ledger.service import CodeKey
-from billfold_server.payments import queries
+from billfold_server.payments import queries, rules
 from billfold_server.tenancy.context import Caller, IdempotencyRef, TenantRef
 from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.wallets import service as wallets
@@ -64,12 +65,19 @@ async def collect(services: Services, tenant: TenantRef, rail: RailReceiver, nam
     if credit is None:
         async with services.database.tx(tenant) as tx:
             return await _told_again(tx, name, key)
-    collected = await _book(services, tenant, name, credit)
+    collected = await _book(services, tenant, name, rules.credit_as_kept(credit))
     await rail.answer(key, taken=collected.refused is None)
     return collected
 
 
+def _once(name: str, key: str) -> str:
+    """Return under which key a rail's money is booked."""
+    return f"rail/{name}/{rules.name_of_credit(key)}"
+
+
 async def _book(services: Services, tenant: TenantRef, name: str, credit: Credit) -> Collected:
+    if not 1 <= credit.amount.amount_minor <= MAX_AMOUNT_MINOR:
+        return Collected(key=credit.key, refused=errors.BalanceOutOfRange.code)
     wallet_id = await _wallet_of(services, tenant, credit)
     if wallet_id is None:
         return Collected(key=credit.key, refused=errors.CreditorUnknown.code)
@@ -87,7 +95,7 @@ async def _book(services: Services, tenant: TenantRef, name: str, credit: Credit
         metadata=told,
         limited=False,
     )
-    once = IdempotencyRef(client_id=COLLECTOR.client_id, key=f"rail/{name}/{credit.key}", fingerprint=bytes(32))
+    once = IdempotencyRef(client_id=COLLECTOR.client_id, key=_once(name, credit.key), fingerprint=bytes(32))
     answer = await services.engine.submit(tenant, COLLECTOR, TOP_UP, movement, once)
     return _read(credit.key, answer.status, answer.body)
 
@@ -101,7 +109,7 @@ def _read(key: str, status: int, body: bytes) -> Collected:
 
 
 async def _told_again(tx: TenantTx, name: str, key: str) -> Collected:
-    found = await queries.find_answer(tx, COLLECTOR.client_id, f"rail/{name}/{key}")
+    found = await queries.find_answer(tx, COLLECTOR.client_id, _once(name, key))
     # What was refused before anything was asked for has left no answer.
     return Collected(key=key, refused=errors.CreditorUnknown.code) if found is None else _read(key, *found)
 
@@ -118,10 +126,15 @@ async def _wallet_of(services: Services, tenant: TenantRef, credit: Credit) -> U
             wallet_id = _id(Prefix.WALLET, number)
             known = () if wallet_id is None else await wallets.find_wallets(tx, [wallet_id])
             return wallet_id if wallet_id in known else None
-        if scheme not in _SCHEMES:
+        if scheme not in _SCHEMES or not _can_be_asked(number):
             return None
         alias = _SCHEMES[scheme]
         return await wallets.find_wallet_known_as(tx, AliasKey(alias, wallets.normalise_alias(alias, number)))
+
+
+def _can_be_asked(number: str) -> bool:
+    """Tell whether the database can be asked for a number; what it can't hold names nobody."""
+    return "\x00" not in number and not any("\ud800" <= each <= "\udfff" for each in number)
 
 
 def _id(prefix: Prefix, said: str) -> UUID | None:

@@ -13,7 +13,7 @@ import msgspec
 
 from billfold.clock import ensure_utc
 from billfold.contract.payments import PaymentBreak, PaymentOutcome, PaymentStatus
-from billfold_server.connectors.service import Notice, Report, Word
+from billfold_server.connectors.service import Credit, Notice, Report, Word
 
 __all__ = [
     "AFTERCARE",
@@ -31,10 +31,12 @@ __all__ = [
     "Money",
     "Where",
     "as_kept",
+    "credit_as_kept",
     "doing",
     "effect_of",
     "is_silent",
     "may_resolve",
+    "name_of_credit",
     "next_status",
     "resolved_status",
     "wait_after",
@@ -198,6 +200,27 @@ def as_kept(report: Report) -> Report:
     )
 
 
+def credit_as_kept(credit: Credit) -> Credit:
+    """Return money that a rail has in a form that can be written down, whatever the rail says of it.
+
+    Its texts are made printable; its name is ``name_of_credit``'s to keep.
+    """
+    return msgspec.structs.replace(
+        credit,
+        end_to_end_id=_printable(credit.end_to_end_id),
+        reference=None if credit.reference is None else _printable(credit.reference),
+        reason=_cut(credit.reason, _LONGEST_REASON),
+    )
+
+
+def name_of_credit(key: str) -> str:
+    """Return by which name money is known again that a rail has; different ones stay different.
+
+    It has no blank: keys with one are other standards', and aren't remembered for as long.
+    """
+    return _digest(key) if " " in key else _name(key)
+
+
 def _cut(text: str | None, longest: int) -> str | None:
     """Return a text without what no table holds, and no longer than that."""
     return None if text is None else _printable(text)[:longest]
@@ -208,8 +231,10 @@ def _printable(text: str) -> str:
 
 
 def _name(name: str) -> str:
-    if name.isprintable() and len(name) <= _LONGEST_NAME:
-        return name
+    return name if name.isprintable() and len(name) <= _LONGEST_NAME else _digest(name)
+
+
+def _digest(name: str) -> str:
     return f"sha256:{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()}"
 
 

@@ -1,5 +1,7 @@
 """Money that a rail has for customers here: booked once, or sent back, whatever the rail says of it."""
 
+from datetime import UTC, datetime, timedelta
+
 import msgspec
 import pytest
 
@@ -7,6 +9,7 @@ from billfold import errors, ids
 from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.connectors.service import Account, Credit
+from billfold_server.http import idempotency
 from billfold_server.payments import service
 from tests.server.payments.desk import OPENED_MINOR, PAYEE, Desk
 
@@ -63,3 +66,51 @@ class TestMoneyThatARailBringsBack:
         rail = Receiving(credit(returns=ids.encode(Prefix.PAYMENT, payment_id)))
         told = await collect(desk, rail)
         assert (told.refused, rail.told, await desk.bench.balance(0)) == (None, [True], OPENED_MINOR)
+
+
+class TestMoneyThatComesInWithOddWords:
+    @pytest.mark.parametrize(
+        "facts",
+        [
+            {"reference": "a\x00b"},
+            {"reference": "\ud800"},
+            {"end_to_end_id": "\x00"},
+            {"key": "k" * 400},
+            {"key": "k\x00"},
+        ],
+    )
+    async def test_is_booked_once(self, desk: Desk, facts: dict[str, object]) -> None:
+        """What can't be written down of its words is no reason to leave a customer without their money."""
+        rail = Receiving(credit(**facts))
+        first = await collect(desk, rail)
+        assert (await collect(desk, rail), rail.told) == (first, [True])
+        assert (first.refused, await desk.bench.balance(1)) == (None, 500)
+
+    @pytest.mark.parametrize(
+        "facts",
+        [
+            {"amount": Money(10**15 + 1, "EUR")},
+            {"amount": Money(0, "EUR")},
+            {"amount": Money(-1, "EUR")},
+            {"creditor": Account(scheme="sort_code_account_number", identification="\x00")},
+            {"creditor": Account(scheme="reference", identification="\ud800")},
+        ],
+    )
+    async def test_is_sent_back_where_it_is_no_money_of_anybody_here(
+        self, desk: Desk, facts: dict[str, object]
+    ) -> None:
+        """An amount that nothing can be of, and a number that names nobody, go back; no wallet pays for them."""
+        rail = Receiving(credit(**facts))
+        assert ((await collect(desk, rail)).refused is not None, rail.told) == (True, [False])
+        assert await desk.balances() == (OPENED_MINOR, 0, 0, 0, 0)
+
+    async def test_is_known_again_for_as_long_under_any_name(self, desk: Desk) -> None:
+        """A rail that hears late of what was booked isn't paid twice because its names have blanks."""
+        rail = Receiving(credit(key="in 1"))
+        first = await collect(desk, rail)
+        rail.told.clear()
+        async with desk.bank.tx() as tx:
+            # What is forgotten a day later, as keys of other standards' interfaces are.
+            assert await idempotency.expire_of_others(tx, datetime.now(UTC) + timedelta(days=1), 100) == 0
+        assert await collect(desk, rail) == first
+        assert await desk.bench.balance(1) == 500
