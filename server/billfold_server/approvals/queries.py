@@ -76,7 +76,7 @@ LIMIT $5
 _LOCK_OPEN: Final = f"""
 SELECT {_COLUMNS} FROM approvals
 WHERE client_id = $1 AND user_id IS NOT DISTINCT FROM $2 AND fingerprint = $3
-  AND state IN ('pending', 'approved') AND expires_at > $4
+  AND state IN ('pending', 'approved') AND (expires_at > $4 OR (state = 'approved' AND $5))
 ORDER BY id DESC LIMIT 1 FOR NO KEY UPDATE
 """  # noqa: S608
 _DECIDE: Final = """
@@ -116,10 +116,19 @@ async def find_by_key(tx: TenantTx, client_id: UUID, key: str) -> ApprovalRow | 
 
 
 async def lock_open(
-    tx: TenantTx, client_id: UUID, user_id: UUID | None, fingerprint: bytes, now: datetime
+    tx: TenantTx, client_id: UUID, user_id: UUID | None, fingerprint: bytes, now: datetime, *, late: bool = False
 ) -> ApprovalRow | None:
-    """Return the newest approval of a maker's request that can still be used, and keep others from it, or None."""
-    return _row(await tx.fetchrow(_LOCK_OPEN, client_id, user_id, fingerprint, now))
+    """Return the newest approval of a maker's request that can still be used, and keep others from it, or None.
+
+    Args:
+        tx: The tenant's transaction.
+        client_id: Through which client it was asked for.
+        user_id: By which person.
+        fingerprint: Of the request.
+        now: The tenant's time.
+        late: Whether one that is approved can be used after its time: the server carries it out itself, however late.
+    """
+    return _row(await tx.fetchrow(_LOCK_OPEN, client_id, user_id, fingerprint, now, late))
 
 
 async def list_page(

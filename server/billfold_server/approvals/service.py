@@ -137,7 +137,7 @@ class Approvals:
         """Return what waits already where a person asks for the same again by a page, which has no keys."""
         if call.idempotency_key is not None or fresh.user_id is None:
             return None
-        return await queries.lock_open(tx, fresh.client_id, fresh.user_id, fresh.fingerprint, now)
+        return await queries.lock_open(tx, fresh.client_id, fresh.user_id, fresh.fingerprint, now, late=True)
 
     async def _admit_maker(self, call: Call, fresh: ApprovalRow) -> None:
         """Use the approval of a request that its maker sends again; without one it waits.

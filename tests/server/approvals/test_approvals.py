@@ -354,6 +354,57 @@ class TestAnApprovedRequest:
             assert bank.shown(approval_id)["outcome_status"] == 201
             assert bank.refund(transfer, "patient").status_code == 201
 
+    def test_is_asked_for_no_second_time_by_a_page_while_it_is_late(
+        self, live: LiveServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What is approved will be carried out, also after the time to decide on it; a page that asks anew waits."""
+        live.add_tenant(manifest("late", approvals=APPROVALS))
+        with live.client("late") as client:
+            bank = Bank(live, client, "late")
+            path = {"transfer_id": bank.transfer(700)}
+
+            async def press() -> str:
+                services = live.services
+                caller = Caller(
+                    actor="maker", client_id=UUID(int=7), user_id=UUID(int=8), scopes=frozenset({"transfers:write"})
+                )
+                call = Call(
+                    services=services,
+                    caller=caller,
+                    request_id="req_test",
+                    method="POST",
+                    path="",
+                    headers={},
+                    base_url="",
+                    tenant_or_none=await services.registry.get("late"),
+                )
+                try:
+                    await services.approvals.ask(call, "reverseTransfer", path, {"reason": "a gift"})
+                except errors.ApprovalRequired as error:
+                    return str(error.facts["approval_id"])
+                except errors.RequestInFlight as error:
+                    return error.code
+                return "done"
+
+            async def stands(*_: Any) -> bool:
+                return True
+
+            async def away(*_: Any) -> Any:
+                raise errors.KeysUnavailable(retry_after_s=1)
+
+            monkeypatch.setattr(live.services.approvals, "_maker_stands", stands)
+            monkeypatch.setattr(sealing, "seal_outcome", away)
+            approval_id = live.run(press())
+            assert live.run(press()) == approval_id
+            now = datetime.fromisoformat(client.get("/v1/clock").json()["now"])
+            to = (now + timedelta(hours=71, minutes=59)).isoformat()
+            assert bank.post("/v1/clock/advance", {"to": to}, uuid4().hex).status_code == 200
+            bank.decide(approval_id)
+            to = (now + timedelta(hours=72, minutes=1)).isoformat()
+            assert bank.post("/v1/clock/advance", {"to": to}, uuid4().hex).status_code == 200
+            assert bank.shown(approval_id)["status"] == "approved"
+            assert live.run(press()) == "request_in_flight"
+
     def test_without_a_key_is_carried_out_too(self, bank: Bank) -> None:
         """Where a key is optional, the approval brings one."""
         wallet = bank.wallets[1]
