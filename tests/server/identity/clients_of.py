@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from cryptography import x509
@@ -168,7 +169,7 @@ def certified(certificate: tuple[x509.Certificate, Any], kid: str) -> dict[str, 
 
 
 async def _register(
-    live: LiveServer, slug: str | None, asked: ClientMetadata, login_realm: LoginRealm
+    live: LiveServer, slug: str | None, asked: ClientMetadata, login_realm: LoginRealm, partner_id: UUID | None
 ) -> tuple[Client, str | None]:
     services = live.services
     tenant = None if slug is None else await services.registry.get(slug)
@@ -183,6 +184,7 @@ async def _register(
             now=services.clock.now(),
             platform=realm.platform,
             login_realm=login_realm,
+            partner_id=partner_id,
         )
 
 
@@ -196,6 +198,7 @@ def make(
     certificate: tuple[x509.Certificate, Any] | None = None,
     further_keys: Sequence[dict[str, Any]] = (),
     login_realm: LoginRealm = "psu",
+    partner_id: UUID | None = None,
     **more: Any,
 ) -> TestClient:
     """Register a client at a tenant, or (None) at the platform.
@@ -210,6 +213,7 @@ def make(
             own making, where it needs one.
         further_keys: Public keys that it registers as well.
         login_realm: Whom it asks to sign in, at a tenant.
+        partner_id: The partner organisation to which it belongs.
         more: Further metadata under the names of RFC 7591.
     """
     key, kid = key_for(alg), secrets.token_hex(4)
@@ -228,7 +232,7 @@ def make(
         jwks={"keys": keys},
         **{"client_name": f"client {kid}", **more},
     )
-    client, secret = live.run(_register(live, slug, asked, login_realm))
+    client, secret = live.run(_register(live, slug, asked, login_realm, partner_id))
     cert, cert_key = certificate or (None, None)
     return TestClient(
         client=client, key=key, kid=kid, alg=alg, secret=secret, certificate=cert, certificate_key=cert_key

@@ -79,10 +79,13 @@ _UNPROVEN: Final = frozenset({"open", "partner"})
 
 
 def _software_of(client: "Client") -> Hashable:
-    """Return by what registrations of one software are known as one; nobody gets below another's heading by a claim."""
+    """Return by what registrations of one software are known as one; nobody gets below another's heading by a claim.
+
+    A partner's people register its programs themselves, so what these say of themselves counts among them alone.
+    """
     if client.software_id is None or client.registered_by in _UNPROVEN:
         return client.id
-    return client.registered_by, client.organisation_id, client.software_id
+    return client.partner_id, client.registered_by, client.organisation_id, client.software_id
 
 
 def _told_apart(groups: Sequence[_Group]) -> list[_Group]:

@@ -3,16 +3,23 @@
 import html
 import re
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import httpx
 import pytest
 
+from billfold import ids
+from billfold.contract.partners import CreatePartner
+from billfold.ids import Prefix
 from billfold_server.identity.authorization import dashboard
+from billfold_server.identity.service import GIVEABLE_SCOPES
+from billfold_server.partners import service as partners
 from billfold_server.people import rules
 from billfold_server.people.pages.words import date_text, text_of
+from tests.callers import CALLER
 from tests.live import LiveServer
 from tests.server.identity.authorization.consents_of import Tpp, add_tpp, open_wallet, read_accounts
-from tests.server.identity.flows import Person, add_person, answer_of, decide, stranger
+from tests.server.identity.flows import Person, add_person, answer_of, decide, stranger, tx_of
 
 MORE = r'href="([^"]*[&;](uses_before|steps_after)=[^"]*)"'
 PAGE = {"Accept": "text/html"}
@@ -69,6 +76,20 @@ class TestThePageOfWhoHasAccess:
         assert len(headings) == len(set(headings)) == page.text.count("<h2>") == 2
         first, second = page.text.split("<h2>")[1:]
         assert [len(re.findall(r"one\?consent=", each)) for each in (first, second)] == [3, 1]
+
+    def test_shows_no_partners_program_below_anothers_heading(
+        self, profiled: LiveServer, customer: tuple[Person, str]
+    ) -> None:
+        """Partners register their programs themselves, so which software these are is their own word."""
+        named = {"software_id": "purse", "organisation_id": "PSD-2"}
+        of_partners = [profiled.run(_made_partner(profiled)) for _ in range(2)]
+        same = [add_tpp(profiled, SLUG, partner_id=each, **named) for each in (None, *of_partners)]
+        for each in same:
+            allowed(each, customer)
+        page = customer[0].browser().get("/oauth/consents", headers=PAGE)
+        marks = re.findall(r"<h2><bdi>Pocket Ledger</bdi> <span class=\"quiet\">…(\w{6})</span></h2>", page.text)
+        assert [len(re.findall(r"one\?consent=", each)) for each in page.text.split("<h2>")[1:]] == [1, 1, 1]
+        assert {each.app.client_id[-6:] for each in same} == {*marks}
 
     def test_names_the_last_day_as_the_customer_was_told_it(self, tpp: Tpp, customer: tuple[Person, str]) -> None:
         """What ends as a day begins isn't good on that day, neither where it is asked for nor among what is allowed."""
@@ -167,3 +188,11 @@ class TestThePageOfWhoHasAccess:
             assert back.headers["location"] == f"{base}{asked}"
         recovered = customer[0].browser(acr=rules.ACR_CA)
         assert recovered.get("/oauth/consents", headers=PAGE).headers["location"] == f"{base}/auth/account"
+
+
+async def _made_partner(live: LiveServer) -> UUID:
+    """Make a partner organisation whose programs may be third parties."""
+    async with tx_of(live, SLUG) as tx:
+        asked = CreatePartner(name="Example Shop Ltd", client_scopes=["accounts"])
+        made = await partners.create(tx, CALLER, asked, known=GIVEABLE_SCOPES, unlimited=True)
+    return ids.decode(Prefix.PARTNER, made.id)
