@@ -8,6 +8,7 @@ is told before what else is wrong all the same (ADR 55).
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -213,8 +214,11 @@ class Pipeline:
     ) -> Reply[Any] | None:
         """See that a second person has agreed where one must, and return the answer if it is known by then."""
         rule = self.operation.approval
-        if rule is None or not await rule.when(call, values):
+        needed = rule is not None and await rule.when(call, values)
+        if rule is None or not needed:
             return None
+        if needed is not True:
+            rule = replace(rule, kind=needed)
         await self._settle(call)
         request = StoredRequest(
             operation_id=self.operation.operation_id,

@@ -140,13 +140,14 @@ class NeedsApproval:
 
     Attributes:
         kind: The name that the approval has for it, and the manifest where it is the manifest's to ask for it.
-        when: Tells of a request, by what was read from it, whether it needs that here and now.
+        when: Tells of a request, by what was read from it, whether it needs that here and now; or, where that is for
+            the sake of another kind, of which.
         by_maker: Whether who has asked sends it again once it is approved, and it is carried out then, once: where the
             answer is a secret that is theirs alone, or what they may themselves decides what they can do.
     """
 
     kind: "ApprovalKind | RequiredKind"
-    when: "Callable[[Call, Mapping[str, Any]], Awaitable[bool]]"
+    when: "Callable[[Call, Mapping[str, Any]], Awaitable[bool | ApprovalKind]]"
     by_maker: bool = False
 
 

@@ -125,7 +125,7 @@ def _realm(call: Call) -> service.Realm:
     idempotency="optional",
     personal=True,
     location="/v1/users/{id}",
-    approval=seconds.NEW_MEMBER,
+    approval=seconds.NEW_USER,
     errors=(errors.LoginNameTaken, errors.NotFound, errors.UserInvalid, errors.SubjectForgotten),
     links=_LED_TO,
     examples={

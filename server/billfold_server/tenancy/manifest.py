@@ -177,8 +177,8 @@ ApprovalKind = Literal[
     "client_keys", "overdraft_limit", "re_enrolment", "refund", "roles", "wallet_unfreeze", "withdrawal"
 ]
 """What may need a second person: ``client_keys`` is replacing an API client's keys or secret, ``roles`` whatever makes
-somebody a member of staff or another kind of one, and ``re_enrolment`` letting anybody begin anew who has enrolled.
-Outside of sandboxes, letting a member of staff begin anew always needs one."""
+somebody a member of staff or another kind of one, and ``re_enrolment`` letting anybody begin anew who has enrolled, or
+giving a customer one more sign-in. Outside of sandboxes, letting a member of staff begin anew always needs one."""
 
 RequiredKind = Literal["erasure", "key_destruction"]
 """What always needs a second person, which is why no manifest can name it."""

@@ -13,6 +13,7 @@ from billfold_server.http.routing import Call
 from billfold_server.people.seconds import RE_ENROLMENT
 from tests.callers import CALLER
 from tests.live import LiveServer
+from tests.parties import create_party
 from tests.server.identity.flows import Person, add_app, add_person, tokens_of, tx_of
 from tests.server.people.persons import a_person, enrol
 from tests.tenants import manifest
@@ -78,6 +79,16 @@ class TestAnOwner:
         # Customers move nothing of others'.
         assert "approval_required" not in owner.order("/v1/users", body | {"login_realm": "psu", "roles": []}).text
 
+    def test_gives_no_customer_another_sign_in_alone(self, bank: LiveServer, owner: Member, approver: Member) -> None:
+        """Whoever has one may do all that the customer may, without beginning anew in the customer's place."""
+        party = bank.run(_made_party(bank))
+        body = {"login_realm": "psu", "display_name": "Ada Lovelace", "party_id": party}
+        first = owner.order("/v1/users", body | {"login_name": f"x.{uuid4().hex}"})
+        assert first.status_code == 201, first.text
+        approval_id = waits(owner.order("/v1/users", body | {"login_name": f"x.{uuid4().hex}"}))
+        decided = approve(approver, approval_id).json()
+        assert (decided["kind"], decided["outcome_status"]) == ("re_enrolment", 201)
+
     def test_gives_nobody_roles_alone_and_never_themselves(
         self, bank: LiveServer, owner: Member, approver: Member
     ) -> None:
@@ -139,7 +150,7 @@ class TestAMemberOfStaffOutsideOfASandbox:
                 base_url="",
                 tenant_or_none=tenant,
             )
-            return await RE_ENROLMENT.when(call, {"user_id": person.user_id})
+            return bool(await RE_ENROLMENT.when(call, {"user_id": person.user_id}))
 
         assert [live.run(needed(person)) for person in people] == [False, False]
         for person in people:
@@ -187,6 +198,10 @@ class TestWhoeverHasAsked:
             bank.run(_carry_out(bank, key))
             shown = approver.get(f"/v1/approvals/{approval_id}").json()
             assert (shown["outcome_status"], shown["outcome"]["code"]) == (403, "permission_denied")
+
+
+async def _made_party(live: LiveServer) -> str:
+    return (await create_party(live.services, await live.services.registry.get(SLUG))).id
 
 
 async def _execute(live: LiveServer, sql: str, *arguments: Any) -> None:
