@@ -198,7 +198,7 @@ class PersonRequired(PermissionDenied):
 
 
 class MakerMayNotDecide(PermissionDenied):
-    """Whoever has asked for something isn't the one who approves or rejects it."""
+    """Whoever has asked for something, or made the API client that has, isn't the one who approves or rejects it."""
 
     code, title = "maker_may_not_decide", "Another person must decide"
 

@@ -61,7 +61,7 @@ async def approve_approval(call: Call, approval_id: ApprovalId, body: DecideAppr
 
     It is carried out at once, in the name of who has asked, if they still may do it; what has a secret for an answer is
     carried out when they send it again. Only a member of staff may do this, signed in as themselves, and never who has
-    asked.
+    asked, nor who has made the API client that has asked, or has given it keys.
     """
     approved: Reply[Approval] = await call.services.approvals.decide(call, _id(approval_id), "approve", body.reason)
     return approved

@@ -192,7 +192,7 @@ class Approvals:
         Raises:
             errors.NotFound: There is no such approval.
             errors.PersonRequired: The caller is a program.
-            errors.MakerMayNotDecide: The caller has asked for it.
+            errors.MakerMayNotDecide: The caller has asked for it, or may have what the program has that did.
             errors.ApprovalNotPending: It is decided, or its time has run out.
             errors.MakerLacksPermission: It would be approved, and who has asked may no longer do it.
         """
@@ -219,6 +219,8 @@ class Approvals:
     ) -> None:
         row = _existing(await queries.lock(tx, approval_id))
         decider = rules.check_decider(caller.user_id, row.user_id)
+        if row.user_id is None and await identity.could_be(tx, row.client_id, decider):
+            raise errors.MakerMayNotDecide("whoever has made a program, or given it keys, can't decide on what it asks")
         now = await tenant_now(tx)
         status = rules.decided(rules.status_at(row.state, row.expires_at, now), decision)
         pipeline = self._pipelines.get(msgspec.json.decode(row.request, type=StoredRequest).operation_id)

@@ -6,7 +6,7 @@ from uuid import UUID
 from billfold_server.db.filters import Filter
 from billfold_server.db.sets import Columns
 
-__all__ = ["DELETE", "INSERT", "LIST", "RECORDS", "moved"]
+__all__ = ["DELETE", "INSERT", "IS_BEHIND", "LIST", "RECORDS", "moved"]
 
 _PLAIN: Final = ("actor", "action", "object_id", "reason", "request_id", "recorded_at")
 
@@ -33,6 +33,15 @@ WHERE ($1::text IS NULL OR object_id = $1)
   AND ($3::uuid IS NULL OR id < $3)
 ORDER BY id DESC
 LIMIT $4
+"""
+
+IS_BEHIND: Final = """
+WITH RECURSIVE behind AS (
+    SELECT actor FROM audit_records WHERE object_id = $1 AND action = ANY($2::text[])
+    UNION
+    SELECT r.actor FROM audit_records AS r JOIN behind AS b ON r.object_id = b.actor WHERE r.action = ANY($2::text[])
+)
+SELECT EXISTS (SELECT FROM behind WHERE actor = $3)
 """
 
 # Ids are made of the real time, so the oldest records come first along them.

@@ -31,6 +31,7 @@ __all__ = [
     "NewAuditRecord",
     "get_head",
     "head_claims",
+    "is_behind",
     "list_records",
     "new_record",
     "record",
@@ -164,6 +165,18 @@ async def list_records(
         # Ids in their wire form are in the order in which they were made, too.
         records.sort(key=_id, reverse=True)
     return records[:limit]
+
+
+async def is_behind(tx: TenantTx, actor: str, object_id: str, actions: Sequence[str]) -> bool:
+    """Tell whether an actor has done something to an object, or to whoever has done it, and so on.
+
+    Args:
+        tx: The tenant's transaction.
+        actor: Who, as the audit names them.
+        object_id: To which object.
+        actions: One of these.
+    """
+    return bool(await tx.fetchval(queries.IS_BEHIND, object_id, list(actions), actor))
 
 
 _MOVES: Final = {"transfer": Prefix.TRANSFER, "top_up": Prefix.TOP_UP, "withdrawal": Prefix.WITHDRAWAL}

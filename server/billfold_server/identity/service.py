@@ -13,8 +13,11 @@ from uuid import UUID
 
 import msgspec
 
+from billfold import ids
 from billfold.clock import Clock
 from billfold.contract.oauth import JwkSet
+from billfold.ids import Prefix
+from billfold_server.audit import service as audit
 from billfold_server.consents import service as consents
 from billfold_server.identity.caching import Bounded
 from billfold_server.identity.clients.lookups import Lookups
@@ -75,6 +78,7 @@ __all__ = [
     "Identity",
     "Realm",
     "authenticate",
+    "could_be",
     "create_client",
     "find_client",
     "find_grant",
@@ -132,6 +136,18 @@ async def may_still(tx: Tx, client_id: UUID, user_id: UUID | None, scope: str) -
         return True
     user = await people.standing_of(tx, user_id)
     return user is not None and user.active and (user.scopes is None or scope in user.scopes)
+
+
+_GIVING_KEYS: Final = ("client.created", "client.keys_rotated", "client.secret_rotated")
+
+
+async def could_be(tx: TenantTx, client_id: UUID, user_id: UUID) -> bool:
+    """Tell whether a person may have what a client proves itself by.
+
+    They have made it or given it keys, be it by another client of which that is so.
+    """
+    client, user = ids.encode(Prefix.CLIENT, client_id), ids.encode(Prefix.USER, user_id)
+    return await audit.is_behind(tx, user, client, _GIVING_KEYS)
 
 
 async def partner_of(tx: Tx, client_id: UUID, user_id: UUID | None) -> UUID | None:

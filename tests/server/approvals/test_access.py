@@ -12,7 +12,7 @@ from billfold.ids import Prefix
 from billfold_server.http.routing import Call
 from billfold_server.people.seconds import RE_ENROLMENT
 from tests.callers import CALLER
-from tests.live import LiveServer
+from tests.live import Credentials, LiveServer
 from tests.parties import create_party
 from tests.server.identity.flows import Person, add_app, add_person, tokens_of, tx_of
 from tests.server.people.persons import a_person, enrol
@@ -156,6 +156,57 @@ class TestAMemberOfStaffOutsideOfASandbox:
         for person in people:
             enrol(person)
         assert [live.run(needed(person)) for person in people] == [True, False]
+
+
+ALL_ROLES = ["approver", "developer", "operator"]
+THEIRS = ["approvals:decide", "approvals:read", "clients:read", "clients:write", "wallets:write"]
+
+
+@pytest.fixture
+def colleague(bank: LiveServer) -> Iterator[Member]:
+    """Who has all roles that there are work for, as in a small bank."""
+    with Member(bank, add_person(bank, SLUG, roles=ALL_ROLES), THEIRS) as member:
+        yield member
+
+
+class TestAProgram:
+    @pytest.mark.parametrize("by", ["themselves", "another program of theirs"])
+    def test_is_decided_on_by_nobody_who_has_made_it(
+        self, bank: LiveServer, colleague: Member, approver: Member, by: str
+    ) -> None:
+        """Whoever has a program's secret could ask by it, and agree to what they have asked themselves."""
+        made = _made_program(colleague)
+        if by != "themselves":
+            with bank.client_of(SLUG, made) as first:
+                made = _made_program(first)
+        approval_id = _asked(bank, made)
+        refused = approve(colleague, approval_id)
+        assert (refused.status_code, refused.json()["code"]) == (403, "maker_may_not_decide")
+        assert approve(approver, approval_id).json()["outcome_status"] == 404
+
+    def test_is_decided_on_by_nobody_who_has_given_it_a_secret(
+        self, bank: LiveServer, colleague: Member, approver: Member
+    ) -> None:
+        """Who has the present secret is the program, whoever has made it."""
+        made = bank.add_client(SLUG, ["wallets:write"])
+        assert approve(colleague, _asked(bank, made)).status_code == 200
+        path, body = f"/v1/clients/{made.client_id}/rotate-secret", {"overlap_s": 0}
+        approve(approver, waits(colleague.order(path, body)))
+        approval_id = _asked(bank, Credentials(made.client_id, colleague.order(path, body).json()["client_secret"]))
+        assert approve(colleague, approval_id).json()["code"] == "maker_may_not_decide"
+        assert approve(approver, approval_id).status_code == 200
+
+
+def _made_program(maker: httpx.Client) -> Credentials:
+    said = {"token_endpoint_auth_method": "client_secret_basic", "scope": "clients:write wallets:write"}
+    made = maker.post("/v1/clients", json=said).json()
+    return Credentials(made["id"], made["client_secret"])
+
+
+def _asked(live: LiveServer, made: Credentials) -> str:
+    """Have a program ask for what needs a second person, and return the approval."""
+    with live.client_of(SLUG, made) as program:
+        return waits(program.post(f"/v1/wallets/{ids.new(Prefix.WALLET)}/unfreeze", json={"reason": "r"}))
 
 
 class TestWhoeverHasAsked:
