@@ -1,7 +1,8 @@
 """What a tenant's own programs do with its clients: register, change, stop, and give new keys.
 
 Nobody hands out more than it has: whoever manages a client must itself be allowed everything that the client may,
-before and after the change. Otherwise ``clients:write`` alone would open everything.
+before and after the change. Otherwise ``clients:write`` alone would open everything. What licensed third parties may is
+held to that where a client comes to have it; so who looks after clients can stop one that a directory has let in.
 """
 
 import secrets
@@ -22,7 +23,7 @@ from billfold_server.identity.clients.metadata import MetadataRefused
 from billfold_server.identity.clients.rows import Client, Kept, Registered
 from billfold_server.identity.profiles import Profile
 from billfold_server.identity.queries import Tx
-from billfold_server.identity.rules import OPENID_SCOPES, TENANT_SCOPES
+from billfold_server.identity.rules import OPEN_BANKING_SCOPES, OPENID_SCOPES, TENANT_SCOPES
 from billfold_server.keys.service import Keyring
 from billfold_server.partners import service as partners
 from billfold_server.partners.service import Partner
@@ -60,6 +61,7 @@ async def create_client(
     scopes = [] if body.scope is None else body.scope.split(" ")
     partner = await _partner(tx, caller, body.partner_id)
     _check_within(caller, scopes, partner)
+    _check_new(caller, scopes, partner)
     if partner is not None and body.login_realm != "psu":
         raise errors.ClientMetadataRefused("a partner's client asks no staff to sign in", param="login_realm")
     partner_id = None if partner is None else partner.id
@@ -232,8 +234,21 @@ def _check_within(caller: Caller, scopes: Iterable[str], partner: Partner | None
     if partner is not None:
         check_given(partner, wanted)
     by_hand = partner is not None and caller.partner_id == partner.id and caller.client_id == _BY_HAND
-    held_to = partners.OVER_PEOPLE if by_hand else TENANT_SCOPES.keys()
-    beyond = sorted(held_to & wanted - caller.scopes)
+    _refuse_beyond(caller, wanted.intersection(partners.OVER_PEOPLE if by_hand else TENANT_SCOPES))
+
+
+def _check_new(caller: Caller, scopes: Iterable[str], partner: Partner | None) -> None:
+    """Refuse to make a client a third party of open banking by who isn't one; what a partner is given is its own.
+
+    Raises:
+        errors.InsufficientScope: They would.
+    """
+    if partner is None:
+        _refuse_beyond(caller, set(scopes).intersection(OPEN_BANKING_SCOPES))
+
+
+def _refuse_beyond(caller: Caller, scopes: set[str]) -> None:
+    beyond = sorted(scopes - caller.scopes)
     if beyond:
         raise errors.InsufficientScope(
             f"who manages a client must have its scopes itself, such as {beyond[0]}", scope=beyond[0]
@@ -251,7 +266,9 @@ async def _replace(
     action: str,
 ) -> Client:
     """Check a client with changes as if it were new, and write it."""
-    _check_within(caller, (changes.get("scope") or "").split(), await _partner_of(tx, found.client))
+    wanted, partner = (changes.get("scope") or "").split(), await _partner_of(tx, found.client)
+    _check_within(caller, wanted, partner)
+    _check_new(caller, set(wanted) - {*found.client.scopes}, partner)
     try:
         client = metadata.change_client(found.client, changes, profile)
     except MetadataRefused as refusal:

@@ -177,3 +177,19 @@ class TestAManager:
                 with pytest.raises(errors.InsufficientScope) as caught:
                     attempt()
                 assert caught.value.scope == "transfers:write"
+
+    def test_makes_no_third_party_of_open_banking_without_being_one(self, live: LiveServer) -> None:
+        """Who is licensed for it the bank or a directory says; what somebody else has made one of can be managed."""
+        party = live.add_client("alpha", ["accounts"]).client_id
+        with manager(live, "wallets:read") as small, manager(live, "accounts") as bank:
+            own = small.clients.create(with_secret())
+            attempts: list[Callable[[], object]] = [
+                lambda: small.clients.create(with_secret("accounts")),
+                lambda: small.clients.update(own.id, UpdateClient(scope="accounts wallets:read")),
+            ]
+            for attempt in attempts:
+                with pytest.raises(errors.InsufficientScope) as caught:
+                    attempt()
+                assert caught.value.scope == "accounts"
+            assert small.clients.update(party, UpdateClient(client_name="Ledger", scope="accounts")).scope == "accounts"
+            assert bank.clients.create(with_secret("accounts")).scope == "accounts"
