@@ -3,7 +3,7 @@
 A request goes to an address that was resolved and judged just before, over a connection of its own to that very number;
 the name is only what TLS and ``Host`` say. So a name that leads elsewhere a moment later changes nothing. Redirects
 aren't followed, nothing is taken from the environment, an answer is read up to a few kilobytes and as it came, and
-the whole takes a bounded time, however slowly it drips.
+the whole takes a bounded time, however slowly it drips; and little of ours, however fast it floods.
 """
 
 import asyncio
@@ -61,6 +61,8 @@ TIMEOUT_S: Final = 15.0
 _CONNECT_S: Final = 5.0
 _BODY_S: Final = 2.0
 _BODY_BYTES: Final = 16 * 1024
+_ANSWER_BYTES: Final = 64 * 1024
+_AT_A_TIME_BYTES: Final = 8 * 1024
 _AT_ONCE: Final = 4
 _LOOKUPS: Final = 16
 _LOOKUPS_AT_ONCE: Final = 2
@@ -338,5 +340,47 @@ class _Pinned(httpcore.AsyncNetworkBackend):
                 last = error
             else:
                 self._opened.append(stream)
-                return stream
+                return _Bounded(stream)
         raise last
+
+
+class _Bounded(httpcore.AsyncNetworkStream):
+    """Reads what a stranger sends, up to a bound, and so little at a time that others have their turns meanwhile.
+
+    There may be any number of interim answers (RFC 9110, section 15.2) before the answer, or of words beside the pieces
+    of a body, and each has to be taken apart.
+    """
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+        self._left = _ANSWER_BYTES
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Read what comes next.
+
+        Raises:
+            httpcore.RemoteProtocolError: Too much has come.
+        """
+        if self._left <= 0:
+            raise httpcore.RemoteProtocolError("the answer is too long")
+        data = await self._stream.read(min(max_bytes, _AT_A_TIME_BYTES), timeout)
+        self._left -= len(data)
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Write to it."""
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        """Close it."""
+        await self._stream.aclose()
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        """Begin TLS, under which as much may come."""
+        return _Bounded(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        """Tell about it."""
+        return self._stream.get_extra_info(info)

@@ -208,6 +208,19 @@ class TestAHostileEndpoint:
         assert (answer.status, answer.whole) == (202, False)
         assert answer.took_s < 1
 
+    @pytest.mark.parametrize(
+        "flood",
+        [b"HTTP/1.1 100 \r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"],
+        ids=["continue", "hints"],
+    )
+    async def test_that_never_comes_to_its_answer_is_left(self, outbound: Outbound, flood: bytes):
+        """Taking apart what comes before an answer costs a moment, in which others have their turns."""
+        behaviour = sending(*[flood * 1000] * 1000)
+        async with Endpoint(behaviour).listening() as endpoint:
+            answer = await post(outbound, endpoint.url())
+        assert isinstance(answer, Failure)
+        assert (answer.cause, answer.took_s < 2.0) == ("protocol", True)
+
     async def test_that_sends_a_gigabyte_is_left(self, outbound: Outbound):
         """A few kilobytes are kept, and little more than what sockets hold is taken."""
         sent = 0
