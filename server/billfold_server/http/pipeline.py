@@ -433,6 +433,12 @@ _FORM_LIMIT_BYTES: Final = 16 * 1024
 Forms come from strangers, and taking a megabyte of parameters apart costs half a second, in which nobody is served.
 """
 
+_STRANGERS_LIMIT_BYTES: Final = 40 * 1024
+"""The same for their JSON, by which clients register themselves: a software statement has 16 KiB at most.
+
+Looking through a megabyte for numbers of cards takes as long.
+"""
+
 
 def _program_of(caller: Caller) -> str:
     """Return which API client the logs name, whoever acts through it."""
@@ -442,7 +448,10 @@ def _program_of(caller: Caller) -> str:
 def _limit_bytes(operation: Operation, settings: Settings) -> int:
     if operation.takes_upload:
         return settings.upload_limit_bytes
-    return min(settings.body_limit_bytes, _FORM_LIMIT_BYTES) if operation.takes_bytes else settings.body_limit_bytes
+    most = settings.body_limit_bytes
+    if operation.takes_bytes:
+        return min(most, _FORM_LIMIT_BYTES)
+    return most if operation.needs_token else min(most, _STRANGERS_LIMIT_BYTES)
 
 
 class Hot:

@@ -99,6 +99,13 @@ class TestOpenRegistration:
         answer = post(live, "openreg", **said)
         assert (answer.status_code, answer.json()["error"]) == (400, error)
 
+    @pytest.mark.parametrize("slug", ["openreg", "alpha"])
+    def test_takes_no_longer_request_than_can_be_needed(self, live: LiveServer, slug: str) -> None:
+        """Strangers send them, and looking through a megabyte takes half a second, in which nobody is served."""
+        answer = post(live, slug, client_name="1 " * 500_000)
+        assert (answer.status_code, answer.json()["error"]) == (413, "invalid_request"), answer.text
+        assert post(live, "openreg", client_name="Padded", further="x" * 30_000).status_code == 201
+
     def test_is_slowed_down(self, live: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
         """One address doesn't fill the table."""
         few = msgspec.structs.replace(live.settings, token_rate_limit_per_min=20)
