@@ -12,6 +12,7 @@ import asyncio
 import contextvars
 import functools
 import inspect
+import re
 import urllib.parse
 from collections.abc import Coroutine, Sequence
 from enum import Enum, auto
@@ -61,6 +62,14 @@ def _coding_refused(headers: Sequence[tuple[bytes, bytes]], version: str) -> HTT
     if version == "1.0" or codings[-1] != b"chunked":
         return HTTPStatus.BAD_REQUEST
     return None if len(codings) == 1 else HTTPStatus.NOT_IMPLEMENTED
+
+
+def _add_host(headers: list[tuple[bytes, bytes]], url: bytes) -> None:
+    """Add the host that a target names to one that the header names, where it is another: nobody is served by two."""
+    named = re.split(rb"[/?#]", url.partition(b"://")[2], maxsplit=1)[0].lower()
+    hosts = [value.lower() for name, value in headers if name == b"host"]
+    if hosts and hosts != [named]:
+        headers.append((b"host", named))
 
 
 class _Cycle(RequestResponseCycle, Exchange):
@@ -369,7 +378,9 @@ class BoundedProtocol(HttpToolsProtocol):
             raw_path, _, query = url.partition(b"?")
         else:
             parsed = httptools.parse_url(url)
-            raw_path, query = parsed.path, parsed.query or b""
+            raw_path, query = parsed.path or b"/", parsed.query or b""
+            if parsed.host is not None:
+                _add_host(self.headers, url)
         path = raw_path.decode("ascii")
         return {
             "type": "http",

@@ -157,6 +157,12 @@ class TestAHost:
             (b"GET /health/live HTTP/1.1", b"Host:\r\n", 400),
             (b"GET http://a.example/health/live HTTP/1.1", b"Host: \r\n", 400),
             (b"GET http://a.example/health/live HTTP/1.1", b"Host: a.example\r\n", 200),
+            (b"GET http://A.Example:8000/health/live HTTP/1.1", b"Host: a.example:8000\r\n", 200),
+            # A proxy may go by the one, and we by the other (RFC 9112, section 3.2.2).
+            (b"GET http://b.example/health/live HTTP/1.1", b"Host: a.example\r\n", 400),
+            (b"GET http://b.example?a HTTP/1.1", b"Host: a.example\r\n", 400),
+            (b"GET http://a.example@b.example/health/live HTTP/1.1", b"Host: a.example\r\n", 400),
+            (b"GET http://b.example/health/live HTTP/1.0", b"Host: a.example\r\n", 400),
             (b"GET /health/live HTTP/1.0", b"", 200),
         ],
     )
