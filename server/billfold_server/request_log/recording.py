@@ -88,7 +88,9 @@ class Recorder:
         took_s: float,
     ) -> None:
         """Remember a request that was answered, if its address is one of those that are logged and there is room."""
-        if not context.path.startswith(_SURFACES):
+        # An address may be spelled in several ways, all of which lead to the operation.
+        path = context.path if context.operation is None else context.operation.path
+        if not path.startswith(_SURFACES):
             return
         tenant = context.tenant
         assert tenant is not None, "what is logged is a tenant's"

@@ -71,6 +71,13 @@ def written(live: LiveServer) -> str:
 
 
 class TestTheLog:
+    @pytest.mark.parametrize("path", ["//v1/parties", "/v1//parties", "/v1/parties/"])
+    def test_has_requests_however_their_address_is_spelled(self, live: LiveServer, client: httpx.Client, path: str):
+        """Whatever reaches an operation is in the log, by the operation's own address."""
+        answer = client.get(f"{live.base('alpha')}{path}")
+        assert answer.status_code == 200
+        assert record(client, answer)["path"] == "/v1/parties"
+
     def test_has_nothing_of_what_people_and_programs_wrote(self, live: LiveServer, said: list[httpx.Response]):
         """Names, numbers of cards, keys, tokens and unknown words are nowhere in it, however they came."""
         assert [each.status_code for each in said] == [201, 400, 400, 400, 400, 400, 400, 400, 404, 401, 401]
