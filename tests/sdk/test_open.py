@@ -4,6 +4,7 @@ import copy
 import importlib
 import json
 import pickle
+import pkgutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billfold import Money, errors, is_known
+from billfold import Money, contract, errors, is_known
 from billfold.client import _operations as operations
 from billfold.client._open import decoder, open_type, page_type
 from billfold.contract import (
@@ -129,6 +130,19 @@ class TestAnOpenType:
         module = importlib.import_module("billfold.client._open")
         assert getattr(module, name) is open_type(RESPONSES[name])
         assert getattr(module, f"{name}Page") is page_type(RESPONSES[name])
+
+    def test_of_every_module_of_the_contract_is_found_by_name(self):
+        """An answer crosses a process boundary whatever it is about: also users, approvals and what events say."""
+        every = [
+            each
+            for module in pkgutil.iter_modules(contract.__path__, f"{contract.__name__}.")
+            for each in vars(importlib.import_module(module.name)).values()
+            if isinstance(each, type) and issubclass(each, common.Response) and each.__name__.isalnum()
+        ]
+        every = [each for each in every if each not in {common.Response, common.Page}]
+        assert len(every) > len(RESPONSES)
+        for each in every:
+            assert pickle.loads(pickle.dumps(open_type(each))) is open_type(each)  # noqa: S301  # Our own bytes.
 
     def test_of_a_name_that_is_none_is_not_found(self):
         """Other names are no attributes."""

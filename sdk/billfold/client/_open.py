@@ -30,6 +30,7 @@ Decode = Callable[[bytes], Any]
 
 _MODULES: Final = (
     "account_statements",
+    "approvals",
     "arrangements",
     "bookings",
     "parties",
@@ -48,8 +49,12 @@ _MODULES: Final = (
     "requests",
     "sandbox",
     "data_keys",
+    "event_data",
+    "event_notifications",
     "events",
+    "operators",
     "tokens",
+    "users",
     "webhooks",
     "common",
 )
