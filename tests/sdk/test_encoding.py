@@ -5,6 +5,7 @@ import urllib.parse
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -151,12 +152,24 @@ class TestASegmentOfAPath:
         with pytest.raises(ValueError, match="empty"):
             encoding.segment(value)
 
+    @pytest.mark.parametrize("value", [None, 5, b"par_1", Money(1, "EUR")], ids=repr)
+    def test_is_made_of_a_text(self, value: Any):
+        """Whoever gives a whole object in place of its id, or none, is told what an id is, and what was given."""
+        with pytest.raises(TypeError, match=rf"an id is a text, .* not of type {type(value).__name__}$"):
+            encoding.segment(value)
+
 
 class TestAnIdempotencyKey:
     @pytest.mark.parametrize("value", ["", "a b", "ä", "a\r\nX-Evil: 1", "k" * 256, '"k"', '"'])
     def test_is_visible_ascii(self, value: str):
         """What can't go into a header, or is another key there, is refused before anything is sent."""
         with pytest.raises(ValueError, match="idempotency key"):
+            encoding.key(value)
+
+    @pytest.mark.parametrize("value", [4711, UUID(int=4711)], ids=repr)
+    def test_is_a_text(self, value: Any):
+        """A number or a UUID is refused in a sentence; how it is written is the caller's to say."""
+        with pytest.raises(TypeError, match=rf"idempotency key is a text, .* not of type {type(value).__name__}$"):
             encoding.key(value)
 
 

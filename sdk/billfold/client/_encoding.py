@@ -112,8 +112,11 @@ def segment(value: str) -> str:
     """Return an id as one segment of a path.
 
     Raises:
+        TypeError: It is no text, such as None, or a whole party in place of its id.
         ValueError: It is empty or made of dots, and would lead to another resource.
     """
+    if not isinstance(value, str):
+        raise TypeError(f"an id is a text, such as party.id, and not of type {type(value).__name__}")
     if _PLAIN.fullmatch(value):
         return value
     if not value.strip("."):
@@ -125,8 +128,11 @@ def key(value: str) -> str:
     """Return an idempotency key of the caller's.
 
     Raises:
+        TypeError: It is no text, such as a number or a UUID.
         ValueError: It isn't 1 to 255 visible ASCII characters.
     """
+    if not isinstance(value, str):
+        raise TypeError(f"an idempotency key is a text, such as str(order.id), and not of type {type(value).__name__}")
     if not _KEY.fullmatch(value):
         raise ValueError("an idempotency key has 1 to 255 visible ASCII characters, of which the first is no quote")
     return value
