@@ -97,7 +97,8 @@ class ClientAuthentication:
         key: "Signer | None" = None,
     ) -> None:
         self.client_id = client_id
-        self.scopes = None if scopes is None else tuple(scopes)
+        # A text, which is a sequence too, names them as OAuth writes them.
+        self.scopes = None if scopes is None else tuple(scopes.split() if isinstance(scopes, str) else scopes)
         self.issuer = issuer
         self.dpop = dpop
         self.certificate = certificate

@@ -192,7 +192,7 @@ def begun(
         dpop_jkt=dpop_jkt,
         scope=scope,
         max_age_s=max_age_s,
-        acr_values=tuple(acr_values),
+        acr_values=tuple(acr_values.split() if isinstance(acr_values, str) else acr_values),
         intent_id=intent_id,
     )
 

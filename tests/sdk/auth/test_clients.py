@@ -89,10 +89,11 @@ class TestAClient:
         assert len(issuer.paths("/oauth/token")) == 3
 
     def test_asks_for_its_scopes(self, mode: str, issuer: AuthorizationServer):
-        """What ``scopes`` name is asked for, and nothing where they are absent."""
-        get_tenant(mode, issuer, PrivateKeyJWT("cli_1", KEY, scopes=["a", "b"]))
-        get_tenant(mode, issuer, PrivateKeyJWT("cli_1", KEY))
-        assert [each.form.get("scope") for each in issuer.paths("/oauth/token")] == ["a b", None]
+        """What ``scopes`` name is asked for, in a list or as OAuth writes them, and nothing where they are absent."""
+        for scopes in (["a", "b"], "a b", "wallets:read", None):
+            get_tenant(mode, issuer, PrivateKeyJWT("cli_1", KEY, scopes=scopes))
+        asked = [each.form.get("scope") for each in issuer.paths("/oauth/token")]
+        assert asked == ["a b", "a b", "wallets:read", None]
 
     def test_replaces_a_token_that_was_revoked(self, mode: str, issuer: AuthorizationServer):
         """A refused token is replaced once, with fresh proofs."""
