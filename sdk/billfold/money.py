@@ -94,7 +94,11 @@ class Money(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
     def __str__(self) -> str:
         """Return the amount as people write it, such as ``12.50 EUR``."""
-        return f"{to_decimal(self.amount_minor, self.currency)} {self.currency}"
+        return _written(self.amount_minor, self.currency)
+
+    def __format__(self, spec: str) -> str:
+        """Return the same with what a format says of a text, as in ``f"{amount:>14}"`` in a table."""
+        return format(str(self), spec)
 
 
 class SignedMoney(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -105,7 +109,18 @@ class SignedMoney(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=Fa
 
     def __str__(self) -> str:
         """Return the amount as people write it, such as ``-12.50 EUR``."""
-        return f"{to_decimal(self.amount_minor, self.currency)} {self.currency}"
+        return _written(self.amount_minor, self.currency)
+
+    def __format__(self, spec: str) -> str:
+        """Return the same with what a format says of a text, as in ``f"{amount:>14}"`` in a table."""
+        return format(str(self), spec)
+
+
+def _written(amount_minor: int, currency: str) -> str:
+    """Return an amount as people write it, and in minor units where a newer server sends a currency unknown here."""
+    if currency not in CURRENCIES:
+        return f"{amount_minor} minor units of {currency}"
+    return f"{to_decimal(amount_minor, currency)} {currency}"
 
 
 # Decimal would take spaces, underscores, exponents and the digits of every script, and 1e5 for a hundred thousand.

@@ -16,7 +16,7 @@ from msgspec import UNSET
 from billfold import Money, credit, debit, order
 from billfold.client import _encoding as encoding
 from billfold.contract.ledger import NewPosting
-from billfold.money import AmountError
+from billfold.money import AmountError, SignedMoney
 
 
 class TestMoney:
@@ -38,6 +38,12 @@ class TestMoney:
         """Whoever makes it of anything else is told at once, where it happens."""
         with pytest.raises(TypeError, match="whole number of minor units"):
             Money(amount_minor, "EUR")
+
+    def test_is_written_as_a_text_is(self):
+        """It stands in columns of a table as any text does, with or without a sign."""
+        assert f"{Money(1250, 'JPY'):>10}|{SignedMoney(-1250, 'KWD'):<11}|{Money(5, 'EUR')}" == (
+            "  1250 JPY|-1.250 KWD |0.05 EUR"
+        )
 
     @pytest.mark.parametrize("number", ["1e3", " 12", "1_000", "\u0661\u0662", "\uff11\uff12", "1.2.3", ".", "NaN", ""])
     def test_has_plain_digits(self, number: str):

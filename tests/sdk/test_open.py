@@ -229,7 +229,9 @@ class TestMoney:
 
     def test_survives_a_currency_of_tomorrow(self):
         """ISO 4217 changes; an older SDK reads what it doesn't know."""
-        assert self.read({"amount_minor": 1, "currency": "QQQ", "of_tomorrow": 1}).currency == "QQQ"
+        amount = self.read({"amount_minor": 1, "currency": "QQQ", "of_tomorrow": 1})
+        assert amount.currency == "QQQ"
+        assert str(amount) == "1 minor units of QQQ"
 
     @pytest.mark.parametrize(
         "amount", [None, 5, {}, {"amount_minor": 1.5, "currency": "EUR"}, {"amount_minor": True, "currency": "EUR"}]
