@@ -11,6 +11,7 @@ of them print the same.
 
 import argparse
 import os
+import sys
 from contextlib import AbstractContextManager
 from uuid import uuid4
 
@@ -26,7 +27,7 @@ def opened(arguments: argparse.Namespace) -> AbstractContextManager[Billfold]:
     if arguments.certificate:
         from billfold.auth import MutualTLS  # noqa: PLC0415 - nor are certificates.
 
-        client_id = os.environ["BILLFOLD_CLIENT_ID"]
+        client_id = os.environ.get("BILLFOLD_CLIENT_ID") or sys.exit("set BILLFOLD_CLIENT_ID to the client's id")
         return Billfold(auth=MutualTLS(client_id, arguments.certificate, arguments.key, ca=arguments.ca))
     return Billfold()
 

@@ -5,6 +5,7 @@ the client's id. Then set BILLFOLD_BASE_URL, BILLFOLD_CLIENT_ID and BILLFOLD_KEY
 """
 
 import os
+import sys
 
 from billfold import Billfold, Money, errors
 from billfold.auth import PrivateKeyJWT
@@ -13,8 +14,11 @@ from billfold.keys import PemKey
 
 def main() -> None:
     """Run the example."""
-    base_url, client_id = os.environ["BILLFOLD_BASE_URL"], os.environ["BILLFOLD_CLIENT_ID"]
-    key = PemKey(os.environ["BILLFOLD_KEY_FILE"])
+    needed = ("BILLFOLD_BASE_URL", "BILLFOLD_CLIENT_ID", "BILLFOLD_KEY_FILE")
+    if missing := [name for name in needed if not os.environ.get(name)]:
+        sys.exit(f"set {', '.join(missing)}, as the head of this file says")
+    base_url, client_id, key_file = (os.environ[name] for name in needed)
+    key = PemKey(key_file)
 
     # The key signs who asks for an access token, and binds the token to itself: stolen, it opens nothing.
     with Billfold(base_url=base_url, auth=PrivateKeyJWT(client_id, key, dpop=key)) as billfold:

@@ -15,7 +15,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from billfold import events, webhooks
 from billfold.contract.platform import Event
 
-SECRET = os.environ["BILLFOLD_WEBHOOK_SECRET"]
+SECRET = os.environ.get("BILLFOLD_WEBHOOK_SECRET") or sys.exit(
+    "set BILLFOLD_WEBHOOK_SECRET, as the head of this file says"
+)
 MOST_BYTES = 1_000_000
 
 # A program with a database keeps this in a table, in the transaction that does the work.
