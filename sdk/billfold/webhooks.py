@@ -147,8 +147,11 @@ def verify(
 
     Raises:
         WebhookRefused: It isn't a delivery that may be believed; the classes below say why.
+        TypeError: The body isn't what came in, but what has been made of it, such as a dict.
         ValueError: No secret is given, or one is neither of the two.
     """
+    if not isinstance(body, bytes | bytearray | memoryview | str):
+        raise TypeError(f"a delivery is verified by the bytes that came in, and not by a {type(body).__name__}")
     keys = [_key(each) for each in ([secrets] if isinstance(secrets, str) else secrets)]
     if not keys:
         raise ValueError("there is no secret to verify by")

@@ -77,6 +77,12 @@ class TestADelivery:
 
 
 class TestAnythingElse:
+    @pytest.mark.parametrize("body", [SAID, None, 7], ids=["dict", "None", "number"])
+    def test_than_what_came_in_is_a_mistake_of_the_callers(self, body: Any):
+        """Whoever gives what a framework has parsed is told to give what it was parsed from."""
+        with pytest.raises(TypeError, match=f"by the bytes that came in, and not by a {type(body).__name__}"):
+            webhooks.verify(body, signed(), PAIR.secret_text)
+
     @pytest.mark.parametrize("secret", [PAIR.secret_text, public_text(PAIR.public)], ids=["v1", "v1a"])
     @given(st.integers(0, len(BODY) - 1), st.integers(1, 255))
     def test_that_was_changed_is_refused(self, secret: str, place: int, by: int):
