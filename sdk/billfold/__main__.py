@@ -12,10 +12,17 @@ __all__ = ["main"]
 def main() -> None:
     """Run the command line: the server's, with the partner's commands in it, or the latter alone.
 
-    Exits with 69 (``EX_UNAVAILABLE`` of BSD's sysexits) when this install has neither.
+    Exits with 69 (``EX_UNAVAILABLE`` of BSD's sysexits) when this install has neither, and with 141, as by SIGPIPE,
+    when whoever read the output has gone, as `| head` does.
     """
+    stdout = sys.stdout
     try:
         _run()
+    except SystemExit as end:
+        # Click ends with 1 then, with something else in the place of the stream, and rich while it handles the error.
+        if sys.stdout is not stdout or isinstance(end.__context__, BrokenPipeError):
+            sys.exit(141)
+        raise
     except KeyboardInterrupt:
         # By Ctrl-C while commands are still being loaded; afterwards they end by themselves.
         sys.exit(130)

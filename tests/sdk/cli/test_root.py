@@ -49,6 +49,24 @@ class TestTheRoot:
         assert {*OPERATORS, *partner.list_commands(click.Context(partner))} <= lines
         assert max(map(len, helped.stdout.splitlines())) <= 80
 
+    @pytest.mark.parametrize("arguments", [["--help"], ["version"], ["wallets", "list", "--json"], ["doctor"]])
+    def test_ends_quietly_without_a_reader(self, tmp_path: Path, server: Answering, arguments: list[str]):
+        """Where whoever read the output has gone, as `| head` does, it ends as by SIGPIPE, without a word."""
+        server.say({"data": [], "next_cursor": None})
+        path = os.pathsep.join(map(str, (announce(tmp_path), ROOT / "sdk", ROOT / "server")))
+        reader, writer = os.pipe()
+        os.close(reader)
+        run = subprocess.run(
+            [sys.executable, "-m", "billfold", *arguments],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": path, **server.environment},
+        )
+        os.close(writer)
+        assert (run.returncode, run.stderr) == (141, "")
+
     def test_works_without_the_servers_libraries(self, tmp_path: Path, server: Answering):
         """With click alone, resources answer, and operators' commands say what they need."""
         server.say({"data": [], "next_cursor": None})
