@@ -400,7 +400,5 @@ def _listed(codes: Sequence[str]) -> str:
 
 
 def _refusal(description: str, codes: Sequence[str]) -> dict[str, Any]:
-    schema = {
-        "allOf": [{"$ref": "#/components/schemas/OAuthError"}, {"properties": {"error": {"enum": sorted({*codes})}}}]
-    }
+    schema = {"$ref": "#/components/schemas/OAuthError", "properties": {"error": {"enum": sorted({*codes})}}}
     return {"description": description, "content": {"application/json": {"schema": schema}}}

@@ -70,7 +70,14 @@ class TestTheDocument:
                 for error in [*operation.errors, *openapi.implied_errors(operation)]:
                     content = written[str(problems.status_of(error))]["content"][problems.MEDIA_TYPE]
                     assert error.code in content["examples"]
-                    assert error.code in content["schema"]["allOf"][1]["properties"]["code"]["enum"]
+                    assert error.code in content["schema"]["properties"]["code"]["enum"]
+
+    def test_has_one_class_of_problem_for_those_who_generate_clients(self, document: dict[str, Any]) -> None:
+        """Each answer that is a problem refers to it, and an `allOf` would be a class for each operation and status."""
+        for _, _, response in responses(document):
+            if content := response.get("content", {}).get(problems.MEDIA_TYPE):
+                assert content["schema"]["$ref"] == "#/components/schemas/Problem"
+                assert "allOf" not in content["schema"]
 
     def test_has_examples_of_its_own_schemas(self, document: dict[str, Any]) -> None:
         """Every example of a body, an answer or a refusal is valid by the schema beside it."""

@@ -50,10 +50,8 @@ def refusals(document: dict[str, Any]) -> dict[str, set[str]]:
         for method, operation in item.items():
             for response in operation.get("responses", {}).values() if method != "servers" else ():
                 schema = response.get("content", {}).get("application/json", {}).get("schema", {})
-                for part in schema.get("allOf", []):
-                    found.setdefault(f"{method} {path}", set()).update(
-                        part.get("properties", {}).get("error", {}).get("enum", [])
-                    )
+                if "properties" in schema and "$ref" in schema:
+                    found.setdefault(f"{method} {path}", set()).update(schema["properties"]["error"]["enum"])
     return found
 
 
