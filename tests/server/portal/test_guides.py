@@ -5,8 +5,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from billfold_server.identity.authorization.intents import CLAIM, OPEN_BANKING_CONSENT, ConsentDetails
+from billfold_server.open_banking.edge.signatures import CRITICAL, HEADER
 from billfold_server.portal.reading import GUIDES
 from tests.live import LiveServer
 from tests.openbao import OpenBao
@@ -95,6 +98,13 @@ class TestTheGuides:
         files = re.findall(r"tests/[a-z_/]+\.py", "\n".join([*FUNCTIONS.values(), *COMMANDS.values()]))
         assert len(files) == len(FUNCTIONS) + len(COMMANDS)
         assert [each for each in files if not (ROOT / each).exists()] == []
+
+    def test_tell_third_parties_without_the_sdk_what_no_rfc_says(self) -> None:
+        """How they register, name a consent and sign an order stands there in the server's own words."""
+        text = source("guides/consents").partition("## Without the SDK")[2].partition("## ")[0]
+        said = [CLAIM, OPEN_BANKING_CONSENT.name, *(field.name for field in msgspec.structs.fields(ConsentDetails))]
+        said += ["software_statement", "authorization_details_types", HEADER, *CRITICAL, "PS256", "x-idempotency-key"]
+        assert [each for each in said if each not in text] == []
 
     def test_show_nothing_but_python_and_commands(self) -> None:
         """So nothing stands there in a language that nobody runs."""
