@@ -17,6 +17,7 @@ from msgspec import Meta
 from billfold import errors
 from billfold.contract.platform import Slug
 from billfold.money import CURRENCIES, MAX_AMOUNT_MINOR, CurrencyCode
+from billfold_server.http.fields import known_fields, known_values, unknown_field
 from billfold_server.tenancy import egress, numbering, tokenization
 from billfold_server.tenancy.egress import Egress
 from billfold_server.tenancy.numbering import Numbering
@@ -513,23 +514,31 @@ def _from_validation(message: str, data: dict[str, Any], file: str) -> errors.Ma
     """Say which key msgspec refuses, and why, in the words of the file."""
     match = _AT.search(message)
     reason = _AT.sub("", message)
-    whole = (match["path"] if match else "$").removeprefix("$").removeprefix(".")
+    place = match["path"] if match else "$"
+    whole = place.removeprefix("$").removeprefix(".")
     if (entry := _entry(data, whole)) is not None:
         whole, reason = entry
     key = whole.removesuffix("[...]")
     value = _value_at(data, key)
     if named := _NAMED.search(reason):
         key = f"{key}.{named['name']}" if key else named["name"]
-        reason = "is missing" if "missing" in reason else "isn't a key of the manifest"
+        reason = "is missing" if "missing" in reason else _unknown_key(named["name"], place)
     elif isinstance(value, dict) and (offender := _offender(value)) is not None:
         # msgspec doesn't say which entry of a table it means.
         name, reason = offender
         key = f"{key}.{name}"
     elif key.startswith("currencies["):
         reason = f"{value} isn't an ISO 4217 currency with a minor unit"
+    elif reason.startswith("Invalid enum value") and (known := known_values(Manifest, place)):
+        reason = f"{value!r} isn't one of {', '.join(known)}"
     elif "matching regex" in reason:
         reason = f"{value!r} isn't of the form that the schema asks for"
     return _invalid(file, key, reason)
+
+
+def _unknown_key(name: str, place: str) -> str:
+    _, _, advice = unknown_field(name, known_fields(Manifest, place) or []).partition("; ")
+    return f"isn't a key of the manifest; {advice}"
 
 
 _NAMED = re.compile(r"(?:unknown field|required field) `(?P<name>[^`]+)`")

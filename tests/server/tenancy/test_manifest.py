@@ -139,6 +139,22 @@ class TestAMistake:
         assert caught.value.param == caught.value.key
         assert caught.value.reason
 
+    @pytest.mark.parametrize(
+        ("changes", "reason"),
+        [
+            ({"isolation": "schema"}, "'schema' isn't one of login, role"),
+            ({"approvals": {"always": ["wallet.unfreeze"]}}, "wallet_unfreeze, withdrawal"),
+            ({"approvals": {"allways": []}}, "isn't a key of the manifest; did you mean always?"),
+            ({"brand": {"display_name": "x", "colors": {"primry": "#ffffff"}}}, "did you mean primary?"),
+            ({"tokenization": {"purposes": {"look": {"kinds": ["cards"], "reveal": "full"}}}}, "'cards' isn't one of"),
+        ],
+    )
+    def test_names_what_there_is_instead(self, changes: dict[str, Any], reason: str) -> None:
+        """Whoever has misspelled a key or a value is told what may stand there."""
+        with pytest.raises(errors.ManifestInvalid) as caught:
+            parse_manifest(data(**changes))
+        assert reason in str(caught.value.reason)
+
     def test_names_the_currency_that_is_none(self) -> None:
         """Among several currencies the wrong one is named."""
         with pytest.raises(errors.ManifestInvalid) as caught:
