@@ -31,7 +31,7 @@ _BLOCKS: Final[Mapping[frozenset[str], tuple[str, bool]]] = {
 headed, and whether what follows is short enough to stand side by side."""
 _INSTANT: Final = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z", re.ASCII)
 _ID: Final = re.compile(r"[a-z]{2,4}_[0-9a-z]{26}", re.ASCII)
-_FIRST: Final = ("id", "sequence", "slug", "type", "kind", "status", "state", "outcome", "amount", "balances")
+_FIRST: Final = ("id", "sequence", "slug", "type", "kind", "action", "status", "state", "outcome", "amount", "balances")
 _THEN: Final = ("name", "display_name", "label", "client_name", "description", "code", "value", "url", "created_at")
 _MINOR: Final = "_minor"
 _WIDE: Final = frozenset("FW")

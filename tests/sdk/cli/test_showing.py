@@ -63,6 +63,16 @@ class TestATable:
         """What moves a terminal's cursor is replaced."""
         assert "\x1b[2J" not in showing.table([WALLET], 200)
 
+    def test_tells_of_an_audit_record_what_was_done(self):
+        """Beside its id stand what was done and who did it, before facts of either."""
+        record = {
+            "id": f"aud_{'0' * 26}",
+            "actor": f"cli_{'0' * 26}",
+            "action": "wallet.frozen",
+            "facts": {"kind": "x"},
+        }
+        assert showing.table([record], 80).splitlines()[0].split() == ["id", "action", "actor"]
+
     def test_shows_what_only_newer_servers_say(self):
         """An unknown currency, an unknown member and a value of any kind are shown as they are."""
         item = {"id": "x", "amount": {"amount_minor": 5, "currency": "ZZZ"}, "newer": [1, {"a": None}], "on": True}
