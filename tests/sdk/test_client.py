@@ -329,6 +329,19 @@ class TestOptionsForSomeCalls:
         assert (type(other), len(transport.tokens)) == (Billfold, 1)
         assert other._session.kit.budget is billfold._session.kit.budget
 
+    @pytest.mark.parametrize(
+        ("name", "value"), [("X-Key", "secret\n"), ("X-Key", "é"), ("X-Key", None), ("X Key", "1"), ("X-Key", " a")]
+    )
+    def test_take_headers_that_are_such(self, name: str, value: Any):
+        """What can't be a header is refused where it is given, by its name alone, and nothing is sent."""
+        billfold, transport = client(sample("TenantInfo"))
+        with pytest.raises(ValueError, match=f"the header '{name}' needs") as caught:
+            billfold.with_options(headers={name: value})
+        assert "secret" not in str(caught.value)
+        with pytest.raises(ValueError, match="header"):
+            client(headers={name: value})
+        assert transport.requests == []
+
     def test_hold_for_repetitions(self):
         """Without retries, the first failure is the last."""
         billfold, transport = client(problem(503, "overloaded"))

@@ -3,17 +3,22 @@
 import logging
 import os
 import platform
+import re
 import urllib.parse
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import billfold
 from billfold.client._flow import Timeouts
 from billfold.client._retry import RetryPolicy
 
-__all__ = ["address", "headers", "policy", "required", "timeouts"]
+__all__ = ["address", "further_headers", "headers", "policy", "required", "timeouts"]
 
 _log = logging.getLogger("billfold")
+
+# RFC 9110, sections 5.1 and 5.5, without the bytes beyond ASCII that are obsolete.
+_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+_VALUE: Final = re.compile(r"(?:[!-~](?:[ \t!-~]*[!-~])?)?", re.ASCII)
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -76,9 +81,29 @@ def policy(max_retries: int | None, present: RetryPolicy | None = None) -> Retry
 
 
 def headers(extra: Mapping[str, str] | None) -> dict[str, str]:
-    """Return what goes with every request."""
+    """Return what goes with every request.
+
+    Raises:
+        ValueError: A header of the caller's isn't one, such as a value with the line's end of the file it comes from.
+    """
     return {
         "accept": "application/json",
         "user-agent": f"billfold-python/{billfold.__version__} python/{platform.python_version()}",
-        **{name.lower(): value for name, value in (extra or {}).items()},
+        **further_headers(extra),
     }
+
+
+def further_headers(extra: Mapping[str, str] | None) -> dict[str, str]:
+    """Return headers of the caller's by name in lower case.
+
+    Raises:
+        ValueError: A name or value isn't one. The value isn't told, since it may be a secret.
+    """
+    # Whoever checks no types may give None, as where a variable isn't set.
+    given: dict[str, Any] = dict(extra or {})
+    for name, value in given.items():
+        if not isinstance(value, str) or not _VALUE.fullmatch(value) or not _NAME.fullmatch(name):
+            raise ValueError(
+                f"the header {name!r} needs a value of visible ASCII characters, with spaces inside at most"
+            )
+    return {name.lower(): value for name, value in given.items()}

@@ -142,7 +142,7 @@ class _AsyncClient:
                     chance=kit.chance,
                 ),
                 timeouts=options.timeouts(timeout_s, present.timeouts),
-                headers={**present.headers, **{name.lower(): value for name, value in (headers or {}).items()}},
+                headers={**present.headers, **options.further_headers(headers)},
             )
         )
         return other
