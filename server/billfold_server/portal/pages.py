@@ -98,6 +98,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
     Section("errors", "/errors", "portal.errors"),
     Section("changes", "/changes", "portal.changes"),
     Section("status", "/status", "portal.status"),
+    Section("approvals", "/approvals", "portal_approvals.title", "approvals:read"),
     Section("console", "/console", "console.nav", "clients:write", of_sandbox=True),
     Section("clients", "/clients", "portal_clients.title", "clients:read"),
     Section("webhooks", "/webhooks", "portal_webhooks.title", "webhooks:read"),

@@ -1,6 +1,7 @@
 """The portal's pages; importing their modules has declared them."""
 
 from billfold_server.portal import (
+    approvals,
     clients,
     happenings,
     home,
@@ -17,5 +18,18 @@ from billfold_server.portal.pages import routes
 
 __all__ = ["PAGES", "routes"]
 
-PAGES = (home, reading, operations, happenings, problems, status, clients, webhooks, requests, sandboxes, members)
+PAGES = (
+    home,
+    reading,
+    operations,
+    happenings,
+    problems,
+    status,
+    approvals,
+    clients,
+    webhooks,
+    requests,
+    sandboxes,
+    members,
+)
 """The modules whose pages these are."""

@@ -13,6 +13,7 @@ from tests.live import LiveServer
 from tests.server.partners.worlds import World, member_of
 from tests.server.people.browser.pages import SIZES, Screen
 from tests.server.people.persons import Person, a_person, enrol
+from tests.server.portal.waiting import opened, somebody
 
 pytestmark = pytest.mark.xdist_group("chromium")
 
@@ -111,6 +112,28 @@ class TestEveryPage:
                 found[name] = problems
         world.bank.delete(f"{theirs}/{sandbox}")
         assert found == {}
+
+    def test_of_an_approval_is_accessible_and_used_by_keyboard(
+        self, chromium: Chrome, live: LiveServer, axe: str
+    ) -> None:
+        """What waits, and what is asked for, at a desk and on a phone; then it is approved without a mouse."""
+        with opened(live, "two_in_a_browser") as bank:
+            before, approval_id = bank.balance(), bank.withdraw()
+            screen, found = Screen(chromium, live, "two_in_a_browser", ROOT), {}
+            let_in(screen, somebody(live, "two_in_a_browser", "approver"))
+            for path in ("/approvals", f"/approvals/{approval_id}"):
+                screen.open(path)
+                for size in ("wide", "narrow"):
+                    screen.resize(size)
+                    screen.picture(f"portal{path[:10]}-{'one' if path[10:] else 'all'}-{size}".replace("/", "-"))
+                if any(problems := wrong(screen, axe)):
+                    found[path] = problems
+            screen.type_into("#reason", "Seen the invoice")
+            screen.tab_to("form button:not(.second):not(.plain)")
+            screen.press_enter()
+            screen.wait_until_there(".notice.fine")
+            assert found == {}
+            assert bank.balance() == before - 900
 
 
 class Day:

@@ -13,7 +13,7 @@ from tests.callers import CALLER
 from tests.live import LiveServer
 from tests.server.people.persons import Browser, Person
 
-__all__ = ["agree", "at", "token_of"]
+__all__ = ["agree", "at", "call_of", "token_of"]
 
 
 def at(person: Person) -> Browser:
@@ -28,17 +28,22 @@ def token_of(browser: Browser) -> str:
     return str(re.findall(r'name="csrf" value="([^"]+)"', browser.get(f"{ROOT}/requests").text)[0])
 
 
-async def agree(live: LiveServer, approver: Person, approval_id: str) -> None:
-    """Approve something as somebody else than who has asked."""
-    user_id = ids.decode(Prefix.USER, approver.user_id)
-    call = Call(
+async def call_of(person: Person, path: str, *scopes: str) -> Call:
+    """Return a request of somebody's, who may do this."""
+    live, user_id = person.live, ids.decode(Prefix.USER, person.user_id)
+    return Call(
         services=live.services,
-        caller=msgspec.structs.replace(CALLER, actor=approver.user_id, user_id=user_id),
+        caller=msgspec.structs.replace(CALLER, actor=person.user_id, user_id=user_id, scopes=frozenset(scopes)),
         request_id="req_1",
         method="POST",
-        path=f"/v1/approvals/{approval_id}/approve",
+        path=path,
         headers={},
-        base_url=live.base(approver.slug),
-        tenant_or_none=await live.services.registry.get(str(approver.slug)),
+        base_url=live.base(person.slug),
+        tenant_or_none=await live.services.registry.get(str(person.slug)),
     )
+
+
+async def agree(live: LiveServer, approver: Person, approval_id: str) -> None:
+    """Approve something as somebody else than who has asked."""
+    call = await call_of(approver, f"/v1/approvals/{approval_id}/approve")
     await live.services.approvals.decide(call, ids.decode(Prefix.APPROVAL, approval_id), "approve", None)
