@@ -210,7 +210,8 @@ async def _note(
     held = await queries.lock(tx, endpoint.id)
     state = await clock.read_clock(tx)
     outcomes = [_outcome(each, state, real_now) for each in tried if not each.again]
-    await delivery_queries.end(tx, outcomes, state.now)
+    noted = await delivery_queries.end(tx, outcomes, state.now)
+    ended = [each for each in outcomes if each.delivery_id in noted]
     attempts = [_attempt(endpoint, each, sealer, state.now) for each in tried if not each.expired]
     if attempts:
         await delivery_queries.add_attempts(tx, attempts)
@@ -221,7 +222,7 @@ async def _note(
         return
     if any(each.gone for each in tried):
         await _stop(tx, held, WebhookEndpointState.DISABLED, WebhookEndpointReason.GONE, state.now)
-    elif rules.is_away(held, [each.delivery.begun_at for each in tried if _is_dead(each, outcomes)]):
+    elif rules.is_away(held, [each.delivery.begun_at for each in tried if _is_dead(each, ended)]):
         await _stop(tx, held, WebhookEndpointState.PAUSED, WebhookEndpointReason.UNRESPONSIVE, state.now)
 
 
@@ -236,6 +237,7 @@ def _outcome(tried: Tried, state: ClockState, real_now: datetime) -> Outcome:
     if tried.taken:
         return Outcome(
             delivery_id=delivery.id,
+            attempts=delivery.attempts,
             state=WebhookDeliveryState.DELIVERED,
             result=tried.result,
             next_attempt_at=None,
@@ -250,6 +252,7 @@ def _outcome(tried: Tried, state: ClockState, real_now: datetime) -> Outcome:
     over = tried.expired or next_at is None
     return Outcome(
         delivery_id=delivery.id,
+        attempts=delivery.attempts,
         state=WebhookDeliveryState.DEAD if over else WebhookDeliveryState.WAITING,
         result=tried.result,
         next_attempt_at=None if over else next_at,

@@ -90,22 +90,30 @@ async def next_due_at(tx: TenantTx, endpoint_id: UUID) -> datetime | None:
     return at
 
 
-async def end(tx: TenantTx, outcomes: Sequence[Outcome], now: datetime) -> None:
-    """Note what attempts have come to. What was put off meanwhile stays so, unless it was delivered."""
-    await tx.execute(
+async def end(tx: TenantTx, outcomes: Sequence[Outcome], now: datetime) -> set[UUID]:
+    """Note what attempts have come to, and return of which deliveries.
+
+    What was put off meanwhile stays so, unless it was delivered. Of what has begun anew meanwhile, an attempt from
+    before says nothing, unless by it it was delivered.
+    """
+    rows = await tx.fetch(
         """
         UPDATE webhook_deliveries AS d
         SET state = n.state, attempts = d.attempts + 1, last_result = n.result, last_attempt_at = $5::timestamptz,
             next_attempt_at = CASE WHEN d.next_attempt_at IS NOT NULL THEN n.next_attempt_at END
-        FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[]) AS n (id, state, result, next_attempt_at)
-        WHERE d.id = n.id AND d.state = 'waiting'
+        FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $6::int[])
+            AS n (id, state, result, next_attempt_at, attempts)
+        WHERE d.id = n.id AND d.state = 'waiting' AND (d.attempts = n.attempts OR n.state = 'delivered')
+        RETURNING d.id
         """,
         [each.delivery_id for each in outcomes],
         [each.state.value for each in outcomes],
         [each.result for each in outcomes],
         [each.next_attempt_at for each in outcomes],
         now,
+        [each.attempts for each in outcomes],
     )
+    return {row["id"] for row in rows}
 
 
 async def add_attempts(tx: TenantTx, attempts: Sequence[AttemptRow]) -> None:

@@ -112,10 +112,12 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What an attempt has come to.
 
     Attributes:
+        attempts: How often it had been tried before.
         next_attempt_at: When it is tried again, where it waits.
     """
 
     delivery_id: UUID
+    attempts: int
     state: WebhookDeliveryState
     result: str
     next_attempt_at: datetime | None

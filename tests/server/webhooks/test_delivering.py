@@ -260,6 +260,28 @@ class TestAskedForAgain:
         with pytest.raises(errors.WebhookEndpointDeleted):
             await sender.replay(row.id)
 
+    @pytest.mark.parametrize("how", ["replayed", "enabled"])
+    async def test_an_event_has_all_its_attempts_though_one_was_under_way(self, sender: Sender, how: str):
+        """What the last attempt from before comes to neither gives it up nor stops the endpoint."""
+
+        async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if len(endpoint.bodies) > 10:
+                return await TAKEN(reader, writer)
+            if len(endpoint.bodies) == 10:
+                if how == "replayed":
+                    await sender.replay((await sender.sent())[0].id)
+                else:
+                    await sender.change(made.id, state=WebhookEndpointState.PAUSED)
+                    await sender.change(made.id, state=WebhookEndpointState.ENABLED)
+            return await answering("500 Internal Server Error")(reader, writer)
+
+        async with Endpoint(behave).listening() as endpoint:
+            made = await sender.listen(endpoint.url())
+            await sender.happen("hold.created")
+            await sender.pass_time(days=5)
+        assert await sender.states() == [("delivered", 1, "204")]
+        assert (await sender.endpoint(made.id)).state is WebhookEndpointState.ENABLED
+
     async def test_a_range_of_events_comes_as_far_as_it_is_wanted(self, sender: Sender):
         """Also what is older than the endpoint, and nothing beyond the range."""
         await sender.happen("hold.created", "other.a", "hold.captured", "hold.released")
