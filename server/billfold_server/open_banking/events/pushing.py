@@ -177,11 +177,12 @@ async def _note(
         retry_after=read_retry_after(said.headers.get("retry-after"), real_now) if isinstance(said, Answer) else None,
     )
     error = refusal_in(said.status, said.body) if isinstance(said, Answer) else None
+    result = _result_of(said)
     if next_at is not None:
-        await queries.retry(tx, notification.id, result=_result_of(said), error=error, now=now, next_at=next_at)
+        noted = await queries.retry(tx, notification, result=result, error=error, now=now, next_at=next_at)
     else:
-        await queries.bury(tx, notification.id, result=_result_of(said), error=error, now=now)
-    if held is None or not held.pushes or held.callback_url != subscription.callback_url:
+        noted = await queries.bury(tx, notification, result=result, error=error, now=now)
+    if not noted or held is None or not held.pushes or held.callback_url != subscription.callback_url:
         return
     if isinstance(said, Answer) and said.status == _GONE:
         await _pause(tx, held, "gone", now)

@@ -153,45 +153,52 @@ async def next_due_at(tx: TenantTx, client_id: UUID) -> datetime | None:
 
 async def retry(
     tx: TenantTx,
-    notification_id: UUID,
+    tried: Notification,
     *,
     result: str,
     error: tuple[str, str] | None,
     now: datetime,
     next_at: datetime,
-) -> None:
-    """Note an attempt that failed, with the code and words of who refused it, and when the next one is."""
-    await tx.execute(
+) -> bool:
+    """Note an attempt that failed, with the code and words of who refused it, and when the next one is.
+
+    Of what is pushed anew since, an attempt from before says nothing; tell whether it was noted.
+    """
+    done = await tx.execute(
         """
         UPDATE event_notifications
         SET attempts = attempts + 1, last_result = $2, last_attempt_at = $3, next_attempt_at = $4, error = $5,
             error_description = $6
-        WHERE id = $1 AND state = 'unread' AND next_attempt_at IS NOT NULL
+        WHERE id = $1 AND state = 'unread' AND next_attempt_at IS NOT NULL AND attempts = $7
         """,
-        notification_id,
+        tried.id,
         result,
         now,
         next_at,
         *(error or (None, None)),
+        tried.attempts,
     )
+    return counted(done) > 0
 
 
 async def bury(
-    tx: TenantTx, notification_id: UUID, *, result: str, error: tuple[str, str] | None, now: datetime
-) -> None:
+    tx: TenantTx, tried: Notification, *, result: str, error: tuple[str, str] | None, now: datetime
+) -> bool:
     """Note the last attempt, as ``retry`` does: it is a dead letter, which polling still brings."""
-    await tx.execute(
+    done = await tx.execute(
         """
         UPDATE event_notifications
         SET attempts = attempts + 1, last_result = $2, last_attempt_at = $3, next_attempt_at = NULL, state = 'dead',
             error = $4, error_description = $5
-        WHERE id = $1 AND state = 'unread'
+        WHERE id = $1 AND state = 'unread' AND attempts = $6
         """,
-        notification_id,
+        tried.id,
         result,
         now,
         *(error or (None, None)),
+        tried.attempts,
     )
+    return counted(done) > 0
 
 
 async def disarm(tx: TenantTx, client_id: UUID) -> None:

@@ -16,9 +16,11 @@ from billfold.contract.platform import Event
 from billfold.ids import Prefix
 from billfold_server.connectors.service import Notice, Report
 from billfold_server.consents import queries as consent_queries
+from billfold_server.db import jobs
 from billfold_server.db.outbox import NewEvent, emit, list_events
 from billfold_server.keys.service import Keys
 from billfold_server.open_banking.events import queries, staff
+from billfold_server.open_banking.events.pushing import push_job
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.transaction import TenantTx
 from tests.explaining import Explaining
@@ -47,6 +49,21 @@ async def shown(teller: Teller) -> tuple[str, str | None, str | None, str | None
         *_, first = await queries.list_told(tx, client_id=None, state=None, before=None, limit=9)
     seen = staff.shown(first)
     return seen.state, seen.last_result, seen.error, seen.error_description
+
+
+async def push_anew(teller: Teller, callback_url: str, *, delete: bool = False) -> None:
+    """Have all pushed that the third party hasn't read, as when it changes its subscription or has another one."""
+    found = await teller.subscription()
+    async with teller.database.tx(teller.tenant) as tx:
+        now = await tenant_now(tx)
+        changed = msgspec.structs.replace(found, callback_url=callback_url, updated_at=now)
+        if delete:
+            await queries.delete(tx, found.id)
+            assert await queries.insert(tx, msgspec.structs.replace(changed, id=ids.uuid7(), created_at=now))
+        await queries.update(tx, changed)
+        await queries.disarm(tx, teller.client_id)
+        assert await queries.arm(tx, teller.client_id, now)
+        await jobs.enqueue_or_hasten(tx, push_job(teller.client_id, now))
 
 
 class TestARevokedConsent:
@@ -247,6 +264,27 @@ class TestAnEndpointThatTakesNothing:
             await teller.push()
         assert len(endpoint.bodies) == 2
         assert await teller.unread() == []
+
+
+    @pytest.mark.parametrize("how", ["changed", "made_anew"])
+    async def test_is_pushed_to_anew_though_an_attempt_was_under_way(self, teller: Teller, how: str):
+        """What the last attempt from before comes to neither gives anything up nor pauses what was said since."""
+
+        async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if len(endpoint.bodies) > 10:
+                return await TAKEN(reader, writer)
+            if len(endpoint.bodies) == 10:
+                await push_anew(teller, endpoint.url(), delete=how == "made_anew")
+            return await answering("500 Internal Server Error")(reader, writer)
+
+        async with Endpoint(behave).listening() as endpoint:
+            await teller.subscribe(endpoint.url())
+            await teller.revoked()
+            await teller.publish()
+            await teller.push()
+            await teller.pass_time(days=5)
+        assert {state for state, _, _ in await teller.states()} == {"acknowledged"}
+        assert (await teller.subscription()).paused_because is None
 
 
 @pytest.mark.xdist_group("kills")
