@@ -169,9 +169,11 @@ async def _note(
         await queries.end(tx, notification.client_id, [notification.id], "acknowledged", now=now, by="push")
         await queries.take(tx, notification.client_id, now)
         return
+    # Whoever says anew where to push to has three days anew, however old what waits is.
+    begun_at = max(notification.created_at, subscription.updated_at)
     next_at = next_attempt_at(
         attempt=notification.attempts + 1,
-        begun_at=notification.created_at,
+        begun_at=begun_at,
         now=now,
         jitter=_CHANCE.random() if state.is_real else _STEADY,
         retry_after=read_retry_after(said.headers.get("retry-after"), real_now) if isinstance(said, Answer) else None,
@@ -186,7 +188,7 @@ async def _note(
         return
     if isinstance(said, Answer) and said.status == _GONE:
         await _pause(tx, held, "gone", now)
-    elif next_at is None and (held.taken_at is None or held.taken_at < notification.created_at):
+    elif next_at is None and (held.taken_at is None or held.taken_at < begun_at):
         # An endpoint that has taken something since then doesn't like this one; one that hasn't is away.
         await _pause(tx, held, "unresponsive", now)
 

@@ -181,9 +181,7 @@ async def retry(
     return counted(done) > 0
 
 
-async def bury(
-    tx: TenantTx, tried: Notification, *, result: str, error: tuple[str, str] | None, now: datetime
-) -> bool:
+async def bury(tx: TenantTx, tried: Notification, *, result: str, error: tuple[str, str] | None, now: datetime) -> bool:
     """Note the last attempt, as ``retry`` does: it is a dead letter, which polling still brings."""
     done = await tx.execute(
         """

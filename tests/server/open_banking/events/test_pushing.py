@@ -265,7 +265,6 @@ class TestAnEndpointThatTakesNothing:
         assert len(endpoint.bodies) == 2
         assert await teller.unread() == []
 
-
     @pytest.mark.parametrize("how", ["changed", "made_anew"])
     async def test_is_pushed_to_anew_though_an_attempt_was_under_way(self, teller: Teller, how: str):
         """What the last attempt from before comes to neither gives anything up nor pauses what was said since."""
@@ -283,6 +282,26 @@ class TestAnEndpointThatTakesNothing:
             await teller.publish()
             await teller.push()
             await teller.pass_time(days=5)
+        assert {state for state, _, _ in await teller.states()} == {"acknowledged"}
+        assert (await teller.subscription()).paused_because is None
+
+    async def test_has_all_attempts_again_however_long_pushing_was_paused(self, teller: Teller):
+        """Somebody who says after a week where to push to isn't paused for the first answer that isn't 202."""
+        async with Endpoint(answering("410 Gone")).listening() as endpoint:
+            await teller.subscribe(endpoint.url())
+            await teller.revoked()
+            await teller.publish()
+            await teller.push()
+        await teller.pass_time(days=7)
+        answers = [answering("503 Service Unavailable")]
+
+        async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await (answers.pop() if answers else TAKEN)(reader, writer)
+
+        async with Endpoint(behave).listening() as endpoint:
+            await push_anew(teller, endpoint.url())
+            await teller.push()
+            await teller.pass_time(hours=1)
         assert {state for state, _, _ in await teller.states()} == {"acknowledged"}
         assert (await teller.subscription()).paused_because is None
 
