@@ -197,6 +197,8 @@ class NatsPublisher:
         try:
             last = await stream.get_last_msg(self._settings.nats_stream, f"{self._subject(tenant)}.>")
         except NotFoundError:
+            # There may be no stream any more either, which was there when we connected.
+            await self._ensure(stream)
             return events
         last_id = (last.headers or {}).get(_ID)
         behind = next((place for place, event in enumerate(events, 1) if event.id == last_id), 0)

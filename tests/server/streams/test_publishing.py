@@ -351,3 +351,20 @@ class TestAStreamThatIsThere:
         info = await jetstream.stream_info(stream.name)
         await client.close()
         assert (info.config.max_msgs_per_subject, info.state.messages, info.state.last_seq) == (2, 2, 4)
+
+    async def test_is_made_anew_where_it_was_deleted(self, tenancy: Tenancy, stream: Stream):
+        """What happens from then on is in the new one, and no server has to be started anew for it."""
+        relay = stream.relay(tenancy)
+        await emitted(tenancy, 0)
+        assert await relay.run(tenancy.tenant) is None
+        client = await stream.client()
+        assert await client.jetstream().delete_stream(stream.name)
+        await client.close()
+        await emitted(tenancy, 1, 2)
+        async with asyncio.timeout(10):
+            while await place_of(tenancy) < 3:
+                await tenancy.as_owner(tenancy.tenant, NO_LEASE)
+                await relay.run(tenancy.tenant)
+                await asyncio.sleep(0.05)
+        assert [each.sequence for _, _, each in await stream.messages()] == [2, 3]
+        assert stream.publisher.warnings() == []
