@@ -42,6 +42,9 @@ STEADY_JITTER = 0.5
 DRIVER_LEASE_S = 60
 """How long a test clock waits for its driver before another one takes over."""
 
+_LEASE_ENDED: Final = "lease_ended"
+"""How a job's last attempt ended where nobody came back to say it."""
+
 _POLL_S = 0.02
 _LOOK_S = 1.0
 """How often a driver looks for what is done meanwhile."""
@@ -276,6 +279,9 @@ class JobRunner:
     async def _attempt(self, tenant: TenantRef, job: Job) -> None:
         """Do a job once, and write down how it went."""
         kind = self._kinds[job.kind]
+        if job.attempt > kind.retry.attempts:
+            # Whoever made the last attempt hasn't come back to bury it, perhaps because of what the job does.
+            return await self._fail(tenant, job, _LEASE_ENDED)
         run = JobRun(self._database, tenant, job)
         try:
             async with asyncio.timeout(kind.retry.timeout_s):

@@ -397,6 +397,17 @@ class TestAClaim:
         await runner(tenancy, note_attempt).run(tenancy.tenant)
         assert (lost.attempt, attempts) == (1, [2])
 
+    async def test_is_the_last_where_none_of_those_who_made_one_came_back(self, tenancy: Tenancy):
+        """A job that kills whoever does it kills no more of them than it has attempts."""
+        recorder = Recorder()
+        await enqueue(tenancy, job())
+        for _ in range(QUICK.attempts):
+            async with tenancy.database.tx(tenancy.tenant) as tx:
+                await jobs.claim(tx, now=await tenant_now(tx), leases_s={"note": -1}, tokens=uuid4, limit=1)
+        await runner(tenancy, recorder).run(tenancy.tenant)
+        (letter,) = await dead_letters(tenancy)
+        assert (recorder.done, letter.last_error) == ([], "lease_ended")
+
 
 class TestASchedule:
     async def test_makes_up_for_missed_occurrences_once(self, tenancy: Tenancy):
