@@ -131,7 +131,10 @@ class Tenants(Schemas):
         if provisioned.other_way_open:
             # The former isolation's way is closed once no worker takes it any longer.
             await asyncio.sleep(_FORGOTTEN_S)
-            await admin.close_other_way(deployment, names, isolation)
+            # Somebody may meanwhile have changed it back, and closes the other one then.
+            now_is = await self._find(manifest.slug)
+            if now_is is not None and now_is.id == record.id and now_is.isolation == isolation:
+                await admin.close_other_way(deployment, names, isolation)
         return Applied(record, change)
 
     async def suspend(self, slug: str, *, reason: str, caller: Caller = SYSTEM) -> Record:

@@ -148,6 +148,21 @@ class TestAChangeOfIsolation:
         await stale.close()
         assert (await session(tenancy.database, back))[1] == back.runtime_role
 
+    @pytest.mark.parametrize(("wanted", "back"), [("login", "role"), ("role", "login")])
+    async def test_that_is_taken_back_meanwhile_leaves_the_way_open(
+        self, tenancy: Tenancy, wanted: str, back: str
+    ) -> None:
+        """Who closes the former way sees first whether it is the one that the tenant goes again."""
+        await tenancy.add("mover", isolation=back)
+        first = asyncio.create_task(tenancy.add("mover", isolation=wanted))
+        while (await tenancy.tenants.get("mover")).isolation == back:
+            await asyncio.sleep(0.02)
+        mover = await tenancy.add("mover", isolation=back)
+        await first
+        fresh = Database(tenancy.runtime_dsn, deployment_secret=SECRET)
+        assert (await session(fresh, mover))[1] == mover.runtime_role
+        await fresh.close()
+
 
 @pytest.mark.slow
 class TestFiftyTenants:
