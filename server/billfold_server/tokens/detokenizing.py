@@ -7,7 +7,7 @@ token for one use opens twice, and a failure in between loses a use at worst.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -42,7 +42,6 @@ from billfold_server.tokens.rows import TokenRow
 __all__ = ["detokenize"]
 
 _log = structlog.stdlib.get_logger("billfold.tokens")
-_NOTED: Final = timedelta(days=1)
 _ACCOUNT: Final = msgspec.json.Decoder(BankAccount)
 
 
@@ -231,8 +230,7 @@ def _writes(call: Call, tx: TenantTx, order: _Order, found: _Found, now: datetim
         row = found.rows[token_id]
         records.append(_record(call, order, VAULT_TOKEN_DETOKENIZED.name, wire_id, kind=row.kind.value))
         events.append(telling.token_event(VAULT_TOKEN_DETOKENIZED, row, now, purpose=order.body.purpose))
-        # Once a day is as exact as tokens are kept.
-        lately = row.last_used_at is not None and now - row.last_used_at <= _NOTED
+        lately = row.last_used_at is not None and now - row.last_used_at <= queries.NOTED
         if order.opens and not row.single_use and not lately:
             noted.append(token_id)
     return [*queries.notes_use(noted, now), *telling.telling(tx, records, events)]

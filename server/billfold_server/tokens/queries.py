@@ -1,7 +1,7 @@
 """The SQL of the vault."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.tokens.rows import TokenRow
 
 __all__ = [
+    "NOTED",
     "NewValue",
     "claim",
     "clear_uses",
@@ -391,6 +392,9 @@ def notes_use(token_ids: Sequence[UUID], now: datetime) -> list[Write]:
     return [Write(_NOTE_USE, (uuids(token_ids), now))] if token_ids else []
 
 
+NOTED: Final = timedelta(days=1)
+"""How long after a use was noted no other one is: once a day is as exact as tokens are kept."""
+
 _COUNT: Final = """
 INSERT INTO vault_uses (caller, purpose, span, begins_at, used, refused)
 SELECT $1::text, $2::text, n.span, n.begins_at, $3::int, 0
@@ -467,7 +471,8 @@ RETURNING {_COLUMNS}
 _DELETE_UNUSED: Final = f"""
 DELETE FROM vault_tokens AS t
 WHERE t.id IN (
-    SELECT id FROM vault_tokens WHERE coalesce(last_used_at, created_at) <= $1 LIMIT $2
+    SELECT id FROM vault_tokens
+    WHERE coalesce(last_used_at, created_at) <= $1 AND (last_used_at IS NULL OR last_used_at <= $3) LIMIT $2
 )
 RETURNING {_COLUMNS}
 """  # noqa: S608
@@ -503,8 +508,8 @@ async def delete_expired(tx: TenantTx, before: datetime, limit: int) -> list[Tok
 
 
 async def delete_unused(tx: TenantTx, before: datetime, limit: int) -> list[TokenRow]:
-    """Delete tokens that weren't opened since an instant, and return what they were."""
-    return [TokenRow.of(row) for row in await tx.fetch(_DELETE_UNUSED, before, limit)]
+    """Delete tokens that surely weren't opened since an instant, and return what they were."""
+    return [TokenRow.of(row) for row in await tx.fetch(_DELETE_UNUSED, before, limit, before - NOTED)]
 
 
 async def forget(tx: TenantTx, party_id: UUID, now: datetime) -> list[tuple[UUID, UUID | None]]:

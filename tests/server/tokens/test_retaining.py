@@ -86,6 +86,29 @@ class TestWhatIsNotKept:
             client.delete(f"/v1/vault-tokens/{tokens['kept']['id']}")
             assert bank.sql("SELECT id FROM vault_fingerprints", slug=keeping) == []
 
+    def test_is_nothing_that_was_opened_lately(self, live: LiveServer, keeping: str) -> None:
+        """Use is noted once a day, and what was opened again on that day is kept for as long after that."""
+        with live.client(keeping) as client:
+            bank = Bank(live, client, live.services.decryptor)
+            token = bank.account(IBAN)
+            token_id = ids.decode(Prefix.VAULT_TOKEN, token["id"])
+
+            def pass_time(span: str) -> None:
+                sql = "UPDATE vault_tokens SET last_used_at = last_used_at - $2::text::interval WHERE id = $1"
+                bank.sql(sql, token_id, span, slug=keeping)
+
+            def is_kept() -> bool:
+                run_job(live, keeping, RETAIN)
+                return client.get(f"/v1/vault-tokens/{token['id']}").status_code == 200
+
+            for hours in ("23 hours", "218 hours"):
+                assert bank.told(token["id"], purpose="payout")[0]["status"] == 200
+                pass_time(hours)
+            # It was opened nine days and two hours ago.
+            assert is_kept()
+            pass_time("23 hours")
+            assert not is_kept()
+
 
 class TestWhatIsForgotten:
     def test_leaves_nothing_but_that_it_was(self, live: LiveServer, bank: Bank) -> None:
