@@ -13,6 +13,7 @@ from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = [
     "begin_month",
+    "count",
     "find",
     "finish_month",
     "insert",
@@ -110,6 +111,11 @@ async def last_account(tx: TenantTx, starts_at: datetime) -> UUID | None:
         starts_at,
     )
     return found
+
+
+async def count(tx: TenantTx, starts_at: datetime) -> int:
+    """Return of how many accounts a month has a statement."""
+    return int(await tx.fetchval("SELECT count(*) FROM account_statements WHERE starts_at = $1", starts_at))
 
 
 async def find(tx: TenantTx, statement_id: UUID) -> StatementRow | None:

@@ -86,6 +86,8 @@ async def _make_month(transaction: Transaction, caller: Caller, month: MonthRow,
     made, more = 0, month.until > month.behind
     async with transaction() as tx:
         after = await queries.last_account(tx, month.starts_at)
+        # Whoever has made these hasn't come to tell of them.
+        before = 0 if after is None else await queries.count(tx, month.starts_at)
     while more:
         async with transaction() as tx:
             found = await ledger.list_turnovers(tx, month.behind, month.until, after=after, limit=accounts)
@@ -97,8 +99,8 @@ async def _make_month(transaction: Transaction, caller: Caller, month: MonthRow,
         after = found[-1].account_id if found else None
     async with transaction() as tx:
         now = await tenant_now(tx)
-        if await queries.finish_month(tx, month.starts_at, now) and made:
-            await _tell(tx, caller, month, made, now)
+        if await queries.finish_month(tx, month.starts_at, now) and before + made:
+            await _tell(tx, caller, month, before + made, now)
     return made
 
 

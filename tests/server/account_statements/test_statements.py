@@ -151,6 +151,27 @@ class TestStatements:
             ]
         assert events == records == [{"month": "2026-06", "statements": 2}]
 
+    @pytest.mark.parametrize("whole", [3, 5])
+    async def test_are_told_of_whole_though_somebody_died_while_making_them(self, bank: Bank, whole: int):
+        """Whoever goes on tells of those that were made before, too, also where these were all."""
+        await bank.receive(1_000, JUNE)
+        await bank.receive(5, JUNE, wallet=1)
+        opened = 0
+
+        def dying() -> Any:
+            nonlocal opened
+            opened += 1
+            if opened > whole:
+                raise ZeroDivisionError
+            return bank.tx()
+
+        with pytest.raises(ZeroDivisionError):
+            await service.make_due(dying, SYSTEM, accounts=1)
+        await bank.made()
+        async with bank.tx() as tx:
+            events = [each.data for each in await list_events(tx) if each.type == ACCOUNT_STATEMENTS_MADE.name]
+        assert events == [{"month": "2026-06", "statements": 2}]
+
 
 class TestAFile:
     async def test_holds_every_entry(self, bank: Bank):
