@@ -16,9 +16,12 @@ _AT_ONCE: Final = 100
 
 
 def register(kinds: JobKinds) -> None:
-    """Say who does the jobs of this room."""
-    kinds.register(DUE_JOB, _due)
-    kinds.register(CLIENT_JOB, _end_client, RetryPolicy(timeout_s=900))
+    """Say who does the jobs of this room.
+
+    Nobody else ends what they are to end, so they are tried for about a day before they are dead letters.
+    """
+    kinds.register(DUE_JOB, _due, RetryPolicy(attempts=30))
+    kinds.register(CLIENT_JOB, _end_client, RetryPolicy(attempts=30, timeout_s=900))
 
 
 async def _due(run: JobRun) -> None:

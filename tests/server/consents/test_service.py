@@ -404,3 +404,25 @@ class TestAClientThatIsNoMore:
             await service.client_ended(tx, client_id)
         await bank.work()
         assert [(await bank.find(each)).status for each in [*mine, others]] == ["CANC", "CANC", "AUTH"]
+
+
+class TestWhatCannotEndInTime:
+    @pytest.mark.parametrize(("step", "told"), [("catch_up", "consent.expired"), ("end_one", "consent.revoked")])
+    async def test_ends_once_the_database_has_time(
+        self, bank: Bank, monkeypatch: pytest.MonkeyPatch, step: str, told: str
+    ) -> None:
+        """Hours in which no consent could be changed leave none that nobody ends any more."""
+        expires_at = None if step == "end_one" else await bank.now() + timedelta(days=1)
+        consent = await bank.authorise(await bank.ask(uuid4(), expires_at=expires_at))
+        if step == "end_one":
+            async with bank.tx() as tx:
+                await service.client_ended(tx, consent.client_id)
+
+        async def busy(*_: Any, **__: Any) -> None:
+            raise errors.Busy(retry_after_s=1)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(service, step, busy)
+            await bank.travel(hours=6 if expires_at is None else 30)
+        await bank.travel(hours=2)
+        assert (await bank.events())[-1] == told
