@@ -30,6 +30,9 @@ log = structlog.get_logger(__name__)
 _AFTER_FAILURE_S = 1.0
 _CLAIM_AGAIN_MS = 30_000
 _EVENTS_EVERY_S = 0.2
+_TURN_S = 5.0
+"""After how long a visit begins nothing more, neither of a tenant's events nor of its jobs: others wait for its place,
+and the tenant's own events wait for its jobs. It comes again behind those who wait."""
 _TABLES = ("job_schedules", "jobs", "publisher_cursors", "relay_head", "tenant_clock")
 """Where what a visit is for is written; each event moves ``relay_head``."""
 _ALL = Work.EVENTS | Work.JOBS
@@ -163,10 +166,10 @@ class Background:
             try:
                 retry_s = wait_s = None
                 if Work.EVENTS in work:
-                    retry_s = await self._relay.run(tenant)
+                    retry_s = await self._relay.run(tenant, turn_s=_TURN_S)
                     self._come_again(tenant, Work.EVENTS, retry_s)
                 if Work.JOBS in work:
-                    wait_s = await self._runner.run(tenant)
+                    wait_s = await self._runner.run(tenant, turn_s=_TURN_S)
                     self._come_again(tenant, Work.JOBS, wait_s)
                     await self._plan(tenant.id, wait_s)
                 whole = work | self._database.wakeups.unheard == _ALL

@@ -6,6 +6,7 @@ the receiver knows an event by its id.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -93,7 +94,14 @@ class Relay:
         """Tell whether anybody is told."""
         return bool(self._publishers)
 
-    async def run(self, tenant: TenantRef, *, up_to: int | None = None, deadline: float | None = None) -> float | None:
+    async def run(
+        self,
+        tenant: TenantRef,
+        *,
+        up_to: int | None = None,
+        deadline: float | None = None,
+        turn_s: float | None = None,
+    ) -> float | None:
         """Publish all that is there.
 
         Args:
@@ -101,6 +109,7 @@ class Relay:
             up_to: The number behind which all may wait, so that this ends however much happens meanwhile.
             deadline: The monotonic clock's time at which this ends, wherever it is; what was being sent then is sent
                 again, which is no publisher's failure.
+            turn_s: After how many seconds a publisher that has had a batch gets no other: others have their turn.
 
         Returns:
             Seconds after which a further visit is wanted, because another process was at it, a publisher failed, or
@@ -108,8 +117,9 @@ class Relay:
         """
         if _rest_s(deadline) <= 0:
             return 0.0
+        ends_s = math.inf if turn_s is None else time.monotonic() + turn_s
         waits = [
-            await self._publish_all(tenant, publisher, up_to=up_to, deadline=deadline)
+            await self._publish_all(tenant, publisher, up_to=up_to, deadline=deadline, ends_s=ends_s)
             for publisher in await self._concerned(tenant, up_to)
         ]
         return min((wait for wait in waits if wait is not None), default=None)
@@ -151,7 +161,7 @@ class Relay:
         return [each for each in self._publishers if each.name in behind.keys() - done]
 
     async def _publish_all(
-        self, tenant: TenantRef, publisher: Publisher, *, up_to: int | None, deadline: float | None
+        self, tenant: TenantRef, publisher: Publisher, *, up_to: int | None, deadline: float | None, ends_s: float
     ) -> float | None:
         token = uuid4()
         while True:
@@ -179,6 +189,8 @@ class Relay:
             async with self._database.tx(tenant) as tx:
                 last = head if len(events) < self._publish_batch else events[-1].sequence
                 await _advance(tx, publisher.name, token, last)
+            if time.monotonic() > ends_s:
+                return 0.0
 
     async def _give_up(
         self, tenant: TenantRef, publisher: Publisher, token: UUID, error: Exception, deadline: float | None

@@ -7,6 +7,7 @@ other tenants (``RetryPolicy.real``) doesn't wait for that.
 """
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -108,12 +109,17 @@ class JobRunner:
         self._buried = buried
         self._scheduled: set[UUID] = set()
 
-    async def run(self, tenant: TenantRef) -> float | None:
+    async def run(self, tenant: TenantRef, *, turn_s: float | None = None) -> float | None:
         """Do all that is due. What runs apart is begun and not waited for; its end asks for another visit.
+
+        Args:
+            tenant: Whose jobs.
+            turn_s: After how many seconds nothing more is begun, so that others have their turn.
 
         Returns:
             Seconds after which there will be more; None where nothing waits, or the clock stands.
         """
+        ends_s = math.inf if turn_s is None else time.monotonic() + turn_s
         while True:
             async with self._database.tx(tenant) as tx:
                 state = await clock.read_clock(tx)
@@ -125,9 +131,11 @@ class JobRunner:
             if state.advancing_to is not None:
                 if state.driven:
                     return 1.0
-                await self.drive(tenant)
+                await self.drive(tenant, timeout_s=turn_s, alone=True)
             elif not claimed:
                 return wait_s
+            if time.monotonic() > ends_s:
+                return 0.0
 
     async def settle(self) -> None:
         """Wait until nothing runs apart any more."""
@@ -141,13 +149,15 @@ class JobRunner:
         """Give back what runs apart."""
         await self._apart.stop()
 
-    async def drive(self, tenant: TenantRef, *, timeout_s: float | None = None) -> bool:
+    async def drive(self, tenant: TenantRef, *, timeout_s: float | None = None, alone: bool = False) -> bool:
         """Bring a test clock to where it was sent, doing on the way what falls due.
 
         Args:
             tenant: Whose clock.
             timeout_s: After how many seconds to leave it, also where publishers are being told; a job that was begun
                 is ended.
+            alone: Whether nobody else visits the tenant meanwhile, as the background does where a request drives. Then
+                nobody waits for the time-out either, and publishers aren't cut short by it.
 
         Returns:
             Whether it has arrived; if not, the time-out has passed, and whoever comes next goes on.
@@ -156,19 +166,22 @@ class JobRunner:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         told_to: int | None = None
         looked_s = time.monotonic()
+        # In a turn, however short, the clock gets on a step: else it never would where telling takes a whole turn.
+        stepped = not alone
         while True:
             async with self._database.tx(tenant) as tx:
                 state = await clock.lock_clock(tx)
                 # A tenant may be sent into its future before anybody has looked after it.
                 await self._ensure_schedules(tx, state.now)
                 mine = not state.driven or state.driver == driver
-                late = deadline is not None and time.monotonic() > deadline
+                late = deadline is not None and time.monotonic() > deadline and (stepped or not mine)
                 job, arrived = None, state.advancing_to is None
                 if state.advancing_to is not None and mine:
                     await clock.drive(tx, driver, 0 if late else DRIVER_LEASE_S)
                     told_to = await self._untold(tx, told_to)
                     if told_to is None and not late:
                         job, arrived = await self._step(tx, state)
+                        stepped = True
                 else:
                     # Another has taken over, and tells whoever is to be told.
                     told_to = None
@@ -180,10 +193,9 @@ class JobRunner:
                 return False
             if job is not None:
                 await self._attempt(tenant, job)
-            elif told_to is None or not await self._tell(tenant, told_to, deadline):
+            elif told_to is None or not await self._tell(tenant, told_to, None if alone else deadline):
                 await asyncio.sleep(_POLL_S)
-            # Where a request drives, the background comes by, too.
-            if timeout_s is None and time.monotonic() - looked_s >= _LOOK_S:
+            if (alone or timeout_s is None) and time.monotonic() - looked_s >= _LOOK_S:
                 await self._do_meanwhile(tenant)
                 looked_s = time.monotonic()
 

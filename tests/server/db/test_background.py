@@ -2,13 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import uvloop
 
 from billfold import ids
+from billfold.contract.platform import Event
 from billfold_server.db import agenda, background, jobs
 from billfold_server.db.background import Background
 from billfold_server.db.jobs import JobKinds, JobRun, NewJob
@@ -16,7 +18,7 @@ from billfold_server.db.outbox import NewEvent, emit, last_sequence, list_events
 from billfold_server.db.relay import Relay
 from billfold_server.db.runner import JobRunner
 from billfold_server.db.wakeups import Work
-from billfold_server.tenancy.clock import tenant_now
+from billfold_server.tenancy.clock import request_advance, tenant_now
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.transaction import Database
 from tests.postgres import execute
@@ -106,9 +108,9 @@ class Visits:
         self._background, self.number = server.background, 0
         run = server.background._runner.run
 
-        async def counted(tenant: TenantRef) -> float | None:
+        async def counted(tenant: TenantRef, *, turn_s: float | None = None) -> float | None:
             self.number += 1
-            return await run(tenant)
+            return await run(tenant, turn_s=turn_s)
 
         patch.setattr(server.background._runner, "run", counted)
 
@@ -252,6 +254,66 @@ class TestTheBackground:
             assert [key[0] for key in server.background._timers] == ([] if gone else [server.tenant.id])
 
 
+class Endless:
+    """A publisher that is told of something new whenever it is told of something."""
+
+    name = "endless"
+    question = "NULL::boolean"
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def wanted(self, _: TenantRef, __: None) -> None:
+        """Want to be told of everything."""
+
+    async def publish(self, tenant: TenantRef, _: Sequence[Event]) -> None:
+        """Make something happen."""
+        await emit_one(self._database, tenant)
+
+
+class TestATenantThatHasAlwaysSomethingToDo:
+    @pytest.mark.parametrize("what", ["jobs", "events", "clock"])
+    async def test_leaves_others_their_turn(self, tenancy: Tenancy, monkeypatch: pytest.MonkeyPatch, what: str):
+        """What has no end at one tenant, or takes very long, keeps no job of another one from being done."""
+        monkeypatch.setattr(background, "_TURN_S", 0.1, raising=False)
+        busy = await tenancy.add("busy", sandbox=True)
+        database = Database(tenancy.runtime_dsn, deployment_secret=SECRET)
+        done = asyncio.Event()
+
+        async def note(run: JobRun) -> None:
+            if run.tenant.id != busy.id:
+                done.set()
+                return
+            async with run.tx() as tx:
+                await run.finish(tx)
+                due_at = await tenant_now(tx) + timedelta(hours=what == "clock")
+                await jobs.enqueue(tx, NewJob(id=ids.uuid7(), kind="note", due_at=due_at))
+
+        kinds = JobKinds()
+        kinds.register("note", note)
+        relay = Relay(database, [Endless(database)] if what == "events" else [])
+        runner = JobRunner(database, kinds, relay=relay)
+
+        async def tenants() -> list[TenantRef]:
+            return [busy, tenancy.tenant]
+
+        visits = Background(database, tenants, relay, runner, poll_s=NEVER_S, sweep_s=NEVER_S, concurrency=1)
+        task = asyncio.create_task(visits.run())
+        async with database.tx(busy) as tx:
+            if what == "clock":
+                await request_advance(tx, await tenant_now(tx) + timedelta(days=364), freeze=True)
+        await (emit_one if what == "events" else enqueue_one)(database, busy)
+        await asyncio.sleep(0.5)
+        await enqueue_one(database, tenancy.tenant)
+        try:
+            async with asyncio.timeout(5):
+                await done.wait()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await database.close()
+
+
 class TestAVisitThatIsAskedForAtOnce:
     @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
     async def test_spoils_no_later_one(self, tenancy: Tenancy, loop: Callable[[], asyncio.AbstractEventLoop]):
@@ -346,12 +408,10 @@ class TestABusyTenant:
         visits: list[int] = []
 
         class Counting(Relay):
-            async def run(
-                self, tenant: TenantRef, *, up_to: int | None = None, deadline: float | None = None
-            ) -> float | None:
+            async def run(self, tenant: TenantRef, **how: Any) -> float | None:
                 async with server.database.tx(tenant) as tx:
                     visits.append(await last_sequence(tx))
-                return await super().run(tenant, up_to=up_to, deadline=deadline)
+                return await super().run(tenant, **how)
 
         server = idle(tenancy)
         server.database.wakeups.unheard = Work(0)
