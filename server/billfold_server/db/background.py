@@ -95,6 +95,8 @@ class Background:
         self._stillness = Stillness(_TABLES, all_every=all_every)
         # What was counted of those who wait for the sweep's visit.
         self._swept: dict[UUID, int] = {}
+        # Those to whom somebody would come again and that weren't served at the last sweep.
+        self._left: set[UUID] = set()
         self._sweeps = 0
 
     async def run(self) -> None:
@@ -163,6 +165,10 @@ class Background:
     async def _visit(self, tenant: TenantRef, work: Work) -> None:
         async with self._places:
             count = self._swept.pop(tenant.id, None)
+            if tenant.id in self._left and not await self._is_served(tenant):
+                # Nobody has to come again either: when it is served again, the next sweep finds it.
+                self._forget(tenant.id)
+                return
             try:
                 retry_s = wait_s = None
                 if Work.EVENTS in work:
@@ -244,6 +250,7 @@ class Background:
         tenants = await self._tenants()
         async with self._database.platform_tx() as tx:
             counts = await self._stillness.begin(tx, tenants)
+        self._left = {*self._visits, *(key[0] for key in self._timers)} - {each.id for each in tenants}
         for tenant in tenants:
             count = counts.get(tenant.id)
             if self._stillness.is_still(tenant.id, count):

@@ -254,6 +254,34 @@ class TestTheBackground:
             assert [key[0] for key in server.background._timers] == ([] if gone else [server.tenant.id])
 
 
+class TestATenantThatIsSuspended:
+    async def test_is_left_also_by_who_was_to_come_again_soon(self, tenancy: Tenancy):
+        """A job that puts itself off, or is tried again, is done until the next sweep at the latest."""
+        server = idle(tenancy, sweep_s=0.2)
+        noted: list[float] = []
+
+        async def note(run: JobRun) -> None:
+            noted.append(asyncio.get_running_loop().time())
+            async with run.tx() as tx:
+                await run.postpone(tx, await tenant_now(tx) + timedelta(seconds=0.02))
+
+        kinds = JobKinds()
+        kinds.register("note", note)
+        server.background._runner = JobRunner(server.database, kinds)
+        async with running(server), asyncio.timeout(20):
+            await enqueue_one(server.database, server.tenant)
+            while len(noted) < 3:
+                await asyncio.sleep(0.01)
+            server.served.clear()
+            await asyncio.sleep(0.6)
+            before = len(noted)
+            await asyncio.sleep(0.4)
+            assert len(noted) == before
+            server.served.append(server.tenant)
+            while len(noted) == before:
+                await asyncio.sleep(0.01)
+
+
 class Endless:
     """A publisher that is told of something new whenever it is told of something."""
 
