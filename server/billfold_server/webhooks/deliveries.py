@@ -151,9 +151,7 @@ async def replay_events(tx: TenantTx, caller: Caller, endpoint_id: UUID, body: R
             due=rules.is_due(endpoint),
         )
         for event in events
-        if rules.wants(endpoint.event_types, event.type)
-        and rules.concerns(endpoint.partner_id, event)
-        and (body.up_to is None or event.sequence <= body.up_to)
+        if rules.is_wanted(endpoint, event) and (body.up_to is None or event.sequence <= body.up_to)
     ]
     if again:
         await _replay(tx, endpoint, again)

@@ -25,6 +25,7 @@ __all__ = [
     "is_away",
     "is_due",
     "is_told",
+    "is_wanted",
     "shown_body",
     "shown_headers",
     "types_of",
@@ -103,7 +104,13 @@ def is_told(row: EndpointRow, event: Event) -> bool:
     """Tell whether an endpoint that isn't disabled is told of an event. Of a test it is told that asked for it."""
     if event.type == WEBHOOK_ENDPOINT_TESTED.name:
         return event.object_id == row.wire_id
-    return event.sequence > row.begins_after and wants(row.event_types, event.type) and concerns(row.partner_id, event)
+    return event.sequence > row.begins_after and is_wanted(row, event)
+
+
+def is_wanted(row: EndpointRow, event: Event) -> bool:
+    """Tell whether an endpoint wants an event, whenever that happened. Others' tests aren't there for it."""
+    own = event.type != WEBHOOK_ENDPOINT_TESTED.name or event.object_id == row.wire_id
+    return own and wants(row.event_types, event.type) and concerns(row.partner_id, event)
 
 
 def is_due(row: EndpointRow) -> bool:

@@ -10,12 +10,14 @@ from typing import cast
 
 import pytest
 
-from billfold import errors, webhooks
+from billfold import errors, ids, webhooks
 from billfold.contract.sandbox import SimulationKind
 from billfold.contract.webhooks import WebhookEndpointReason, WebhookEndpointState
+from billfold.ids import Prefix
 from billfold_server.db.outbox import list_events
 from billfold_server.tenancy.transaction import TenantTx
-from billfold_server.webhooks import delivery_queries
+from billfold_server.webhooks import delivery_queries, endpoints
+from tests.callers import CALLER
 from tests.explaining import Explaining
 from tests.forks import forked
 from tests.keystores import StoreUrls
@@ -306,6 +308,18 @@ class TestAskedForAgain:
             "hold.expired",
         ]
         assert len(await sender.sent()) == 4
+
+    async def test_a_range_holds_no_test_of_another_endpoint(self, sender: Sender):
+        """Who asks for everything again is told of its own tests, as it was the first time."""
+        async with Endpoint(TAKEN).listening() as endpoint:
+            made = [await sender.listen(endpoint.url(path), "*") for path in ("/one", "/other")]
+            for each in made:
+                async with sender.database.tx(sender.tenant) as tx:
+                    await endpoints.test(tx, CALLER, ids.decode(Prefix.WEBHOOK_ENDPOINT, each.id))
+            await sender.replay_events(made[0].id, after=0)
+            await sender.deliver()
+        events = [json.loads(body) for body in endpoint.bodies]
+        assert [each["object_id"] for each in events if each["type"] == "webhook_endpoint.tested"] == [made[0].id]
 
 
 class TestASlowEndpoint:
