@@ -14,7 +14,7 @@ from billfold_server.people import attempts, factors, passkeys, queries, rules, 
 from billfold_server.people.attempts import Attempt, Blocked
 from billfold_server.people.desk import TICKET_S, Desk, in_minutes, tell
 from billfold_server.people.hosting import form_of, go, page
-from billfold_server.people.onwards import ACCOUNT, Onward, onward
+from billfold_server.people.onwards import Onward, onward
 from billfold_server.people.pages.kit import render
 from billfold_server.people.queries import Tx, UserRow
 from billfold_server.people.rules import Method
@@ -139,6 +139,8 @@ def _second_page(desk: Desk, passed: _Passed) -> Reply[bytes]:
     """Ask for a second factor: for any, because which ones somebody has would tell that the password was right."""
     view: dict[str, Any] = {
         "ticket": desk.seal(passed, _PASSED),
+        # The ticket says it as well, and can't once it has expired.
+        "onward": passed.onward.fields,
         "options": passkeys.begin(desk, "second factor"),
     }
     form_to = () if passed.onward.interaction is None else None
@@ -166,7 +168,7 @@ async def take_code(call: Call, body: bytes) -> Reply[bytes]:
     async with desk.tx() as tx:
         passed = await _spend(desk, tx, form.get("ticket"))
         if passed is None:
-            return _sign_in_page(desk, ACCOUNT, wrong="late")
+            return _sign_in_page(desk, onward(form.get("interaction"), form.get("to")), wrong="late")
         user = await queries.find_user(tx, passed.user_id)
         user = user if user is not None and user.is_let_in else None
         used = await factors.use_code(desk, tx, user, form.get("code", ""), recovery=True)
@@ -213,7 +215,7 @@ async def take_passkey(call: Call, body: bytes) -> Reply[bytes]:
     async with desk.tx() as tx:
         passed = await _spend(desk, tx, form["passed"]) if after_password else None
         if after_password and passed is None:
-            return _sign_in_page(desk, ACCOUNT, wrong="late")
+            return _sign_in_page(desk, wanted, wrong="late")
         wanted = wanted if passed is None else passed.onward
         purpose = "sign-in" if passed is None else "second factor"
         shown = await passkeys.show(desk, tx, purpose, form.get("ticket"), form.get("credential"))

@@ -22,6 +22,7 @@ from billfold_server.people.service import Realm, unlock_user
 from tests.callers import CALLER
 from tests.keystores import out_of_reach, urls_of
 from tests.live import LiveServer
+from tests.server.identity.flows import later
 from tests.server.people.authenticator import options_of
 from tests.server.people.persons import Browser, Person, a_person, a_psu, an_operator, enrol
 
@@ -96,6 +97,17 @@ class TestSigningIn:
         answer = browser.submit(page, "/sign-in/code", code=ada.code())
         assert answer.headers["location"] == "/t/alpha/oauth/authorize/resume?interaction=abc-DEF_123"
         assert "evil" not in ada.browser().get("/sign-in", params={"interaction": "//evil.example"}).text
+
+    def test_leads_back_there_also_where_the_code_comes_too_late(self, ada: Person) -> None:
+        """Whoever looks for their phone for five minutes types the password again, and loses no request by that."""
+        browser = ada.browser()
+        page = ada.give_password(browser, interaction="abc-DEF_123")
+        with later(ada.live, 301):
+            page = browser.submit(page, "/sign-in/code", code=ada.code())
+        assert page.status_code == 422
+        page = browser.submit(page, "/sign-in", name=ada.name, password=ada.password)
+        answer = browser.submit(page, "/sign-in/code", code=ada.code())
+        assert answer.headers["location"] == "/t/alpha/oauth/authorize/resume?interaction=abc-DEF_123"
 
     @pytest.mark.parametrize("name", ["x" * 255, "", "a b", "\u202ex", "x' OR 1=1 --", "<script>alert(1)</script>"])
     def test_takes_any_text_for_a_name(self, ada: Person, name: str) -> None:
