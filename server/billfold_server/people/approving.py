@@ -25,10 +25,20 @@ async def _asked(call: Call, challenge: str) -> tuple[Desk, Session, UserRow, Ch
         return found
     desk, session, user = found
     if call.tenant_or_none is None:
-        return page_error(call, "approve.gone", status=404)
+        return _over(call, None)
     async with desk.tx() as tx:
-        row = await sca.find_open(desk, tx, challenge, user.id)
-    return page_error(call, "approve.gone", status=404) if row is None else (desk, session, user, row)
+        row = await sca.find_own(tx, challenge, user.id)
+    return (desk, session, user, row) if row is not None and sca.is_open(desk, row) else _over(call, row)
+
+
+def _over(call: Call, row: ChallengeRow | None) -> Reply[bytes]:
+    """Send somebody who can't agree any more back to where they were asked, which goes on by what they have agreed to.
+
+    A button may be pressed twice, a code entered wrongly too often, or too late: whoever asked asks anew, or has it.
+    """
+    if row is None or row.return_to is None:
+        return page_error(call, "approve.gone", status=404)
+    return go(call, row.return_to, absolute=True)
 
 
 @page("GET", "/approve")
@@ -101,9 +111,9 @@ async def take_approval(call: Call, body: bytes) -> Reply[bytes]:
         wrong, minutes = ("stopped", 0) if blocked.wait is None else ("blocked", in_minutes(blocked.wait))
         return await _page(desk, session, user, row, wrong=wrong, minutes=minutes)
     async with desk.tx() as tx:
-        locked = await sca.find_open(desk, tx, form["challenge"], user.id)
-        if locked is None:
-            return page_error(call, "approve.gone", status=404)
+        locked = await sca.find_own(tx, form["challenge"], user.id)
+        if locked is None or not sca.is_open(desk, locked):
+            return _over(call, locked)
         if by_passkey:
             shown = await passkeys.show(desk, tx, "approval", form.get("ticket"), form["credential"])
             result = await sca.complete_with_passkey(desk, tx, locked, user, shown=shown, answer=form["credential"])

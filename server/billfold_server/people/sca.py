@@ -205,15 +205,19 @@ def _facts(row: ChallengeRow) -> dict[str, str | int | list[str]]:
     return {"challenge_id": ids.encode(Prefix.SCA_CHALLENGE, row.id), "kind": row.kind}
 
 
-async def find_open(desk: Desk, tx: Tx, challenge_id: str, user_id: UUID) -> ChallengeRow | None:
-    """Return a challenge that this user can still agree to, or None."""
+async def find_own(tx: Tx, challenge_id: str, user_id: UUID) -> ChallengeRow | None:
+    """Return this user's own challenge, locked, whatever has become of it; or None."""
     try:
         key = ids.decode(Prefix.SCA_CHALLENGE, challenge_id)
     except ids.InvalidIdError:
         return None
     row = await rows.lock(tx, key)
-    fits = row is not None and row.user_id == user_id and row.state == "open" and desk.now < row.expires_at
-    return row if fits else None
+    return row if row is not None and row.user_id == user_id else None
+
+
+def is_open(desk: Desk, row: ChallengeRow) -> bool:
+    """Tell whether a challenge can still be agreed to."""
+    return row.state == "open" and desk.now < row.expires_at
 
 
 async def complete_with_passkey(

@@ -131,7 +131,6 @@ class TestAnAgreement:
         assert (answer.status_code, answer.headers["location"]) == (303, "/t/sca_bank/auth/account")
         assert payments.use(challenge.id)
         assert not payments.use(challenge.id)
-        assert browser.get("/approve", params={"challenge": challenge.id}).status_code == 404
 
     @pytest.mark.parametrize("change", [{"amount_minor": 12_345_679}, {"payee": "Mallory"}], ids=["amount", "payee"])
     def test_is_void_once_something_has_changed(self, payments, person, browser, change) -> None:
@@ -152,6 +151,23 @@ class TestAnAgreement:
         assert last.status_code == 404
         assert not payments.use(challenge.id)
         assert browser.get("/approve", params={"challenge": challenge.id}).status_code == 404
+
+    def test_leads_back_to_who_asked_once_it_is_over(self, bank) -> None:
+        """Whoever presses twice, has failed five times or comes too late goes on where they came from."""
+        person, back = a_psu(bank, "sca_bank"), "/t/sca_bank/auth/account"
+        payments, browser, code = Payments(bank, person), person.sign_in(), person.code()
+        agreed, failed, late = (
+            payments.begin(msgspec.structs.replace(PAYMENT, object_id=f"trf_{each}"), return_to=back)
+            for each in ("agreed", "failed", "late")
+        )
+        page = browser.get("/approve", params={"challenge": agreed.id})
+        pressed = [browser.submit(page, "/approve", code=code) for _ in range(2)]
+        assert [each.headers.get("location") for each in pressed] == [back, back]
+        answers = [approve(browser, failed, "000000") for _ in range(5)]
+        assert [each.headers.get("location") for each in answers] == [None] * 4 + [back]
+        sql = "UPDATE sca_challenges SET expires_at = created_at WHERE id = $1"
+        payments.run(lambda _desk, tx: tx.execute(sql, ids.decode(Prefix.SCA_CHALLENGE, late.id)))
+        assert browser.get("/approve", params={"challenge": late.id}).headers.get("location") == back
 
     def test_says_what_is_agreed_to(self, payments, browser) -> None:
         """Trusting a payee for good isn't a payment, and what pages have no words for is named as it is."""

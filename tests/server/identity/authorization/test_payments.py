@@ -100,6 +100,15 @@ class TestAPayment:
         back = visit.approve(approval)
         assert set(answer_of(payer, follow(visit.browser, back))) == {"code", "state"}
 
+    def test_comes_to_the_client_also_where_the_button_is_pressed_twice(self, payer: App, customer: persons.Person):
+        """A browser follows the answer to the second press, which finds it approved and goes on as the first does."""
+        visit = Visit(customer)
+        approval = follow(visit.browser, decide(visit.browser, visit.ask(payer, pay(payee="Twice"))))
+        code = customer.code()
+        visit.approve(approval, code)
+        back = visit.approve(approval, code)
+        assert set(answer_of(payer, follow(visit.browser, back))) == {"code", "state"}
+
     def test_isnt_allowed_by_the_button_alone(self, payer: App, customer: persons.Person) -> None:
         """Whoever comes back without having approved it is asked again, and the client has got nothing."""
         visit = Visit(customer)
