@@ -2,6 +2,7 @@
 
 import secrets
 from typing import Final
+from urllib.parse import urlencode
 
 from billfold_server.http.routing import Call, Reply
 from billfold_server.people import attempts, factors, passkeys, queries, sca, sessions
@@ -20,7 +21,7 @@ _SALT_BYTES: Final = 16
 
 
 async def _asked(call: Call, challenge: str) -> tuple[Desk, Session, UserRow, ChallengeRow] | Reply[bytes]:
-    found = await signed_in(call)
+    found = await signed_in(call, back=f"/auth/approve?{urlencode({'challenge': challenge})}")
     if isinstance(found, Reply):
         return found
     desk, session, user = found

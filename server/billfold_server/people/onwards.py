@@ -15,10 +15,10 @@ __all__ = ["ACCOUNT", "Onward", "onward"]
 
 _INTERACTION: Final = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _PLACE: Final = re.compile(
-    r"(?:/portal(?:/[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}){0,6}|/oauth/(?:apps|consents(?:/one)?))"
+    r"(?:/portal(?:/[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}){0,6}|/oauth/(?:apps|consents(?:/one)?)|/auth/approve)"
     r"(?:\?[A-Za-z0-9_.=&-]{1,200})?"
 )
-"""Pages of the developer portal, and of who has access: below the tenant's own address, and never up from there."""
+"""Pages of the developer portal, of who has access, and of approval: all below the tenant's own address."""
 
 
 class Onward(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -169,6 +169,16 @@ class TestAnAgreement:
         payments.run(lambda _desk, tx: tx.execute(sql, ids.decode(Prefix.SCA_CHALLENGE, late.id)))
         assert browser.get("/approve", params={"challenge": late.id}).headers.get("location") == back
 
+    def test_waits_for_who_has_to_sign_in_again(self, payments, person) -> None:
+        """A session that has ended on the page leads through sign-in back to it, and not to the account."""
+        challenge = payments.begin()
+        other = person.browser()
+        answer = other.get("/approve", params={"challenge": challenge.id})
+        page = other.get(answer.headers["location"].removeprefix("/t/sca_bank/auth"))
+        page = other.submit(page, "/sign-in", name=person.name, password=person.password)
+        answer = other.submit(page, "/sign-in/code", code=person.code())
+        assert answer.headers["location"] == f"/t/sca_bank/auth/approve?challenge={challenge.id}"
+
     def test_says_what_is_agreed_to(self, payments, browser) -> None:
         """Trusting a payee for good isn't a payment, and what pages have no words for is named as it is."""
         shown = []
