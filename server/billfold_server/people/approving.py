@@ -77,6 +77,7 @@ async def _page(
         else None,
         "wrong": wrong,
         "minutes": minutes,
+        "back": row.return_to,
     }
     status = 200 if wrong is None else _TOO_MANY if wrong in {"blocked", "stopped"} else _WRONG
     return render(

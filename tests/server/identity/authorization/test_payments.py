@@ -1,6 +1,8 @@
 """Payments that are asked for in authorization details: approved by strong authentication, linked to what they are."""
 
+import html
 import json
+import re
 from typing import Any, Literal
 
 import httpx
@@ -116,6 +118,14 @@ class TestAPayment:
         assert follow(visit.browser, decide(visit.browser, page)).status_code == 200
         again = visit.browser.get(str(page.url), headers={"Accept": "text/html"})
         assert "/oauth/authorize/decision" in again.text
+        assert answer_of(payer, decide(visit.browser, again, "refuse"))["error"] == "access_denied"
+
+    def test_may_still_be_refused_on_the_page_of_approval(self, payer: App, customer: persons.Person) -> None:
+        """A link leads back to where it is refused, so that the client hears of it and nobody is left behind."""
+        visit = Visit(customer)
+        approval = follow(visit.browser, decide(visit.browser, visit.ask(payer, pay(payee="Regretted"))))
+        (back,) = re.findall(r'<a class="button second" href="([^"]+)"', approval.text)
+        again = visit.browser.get(visit.browser.base_url.join(html.unescape(back)), headers={"Accept": "text/html"})
         assert answer_of(payer, decide(visit.browser, again, "refuse"))["error"] == "access_denied"
 
     def test_isnt_allowed_by_the_approval_of_another(self, payer: App, customer: persons.Person) -> None:
