@@ -389,7 +389,7 @@ class Pipeline:
         if operation.etag and version is not None:
             headers.append((b"etag", etags.etag(version).encode()))
         if operation.location is not None:
-            place = f"{call.base_url}{self._place}{getattr(stored, 'id', '')}{self._place_end}"
+            place = f"{call.reached_at}{self._place}{getattr(stored, 'id', '')}{self._place_end}"
             headers.append((b"location", place.encode("latin-1")))
 
 

@@ -208,6 +208,15 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
         assert self.tenant_or_none is not None, "the operation isn't below a tenant"
         return self.tenant_or_none
 
+    @property
+    def reached_at(self) -> str:
+        """Return the base URL of links: the canonical one, or the one for certificates to whoever has shown theirs."""
+        settings = self.services.settings
+        if self.certificate is None or settings.mtls_base_url is None:
+            return self.base_url
+        # Below both are the same paths, and a token that is bound to a certificate opens nothing elsewhere.
+        return settings.mtls_base_url + self.base_url.removeprefix(settings.base_url)
+
     def tx(self, *, begin_sql: str = "") -> "AbstractAsyncContextManager[TenantTx]":
         """Open the tenant's transaction, the only door to its tables.
 

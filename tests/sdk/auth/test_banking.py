@@ -2,10 +2,13 @@
 
 import asyncio
 import secrets
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
+from cryptography import x509
 
 from billfold import Billfold
 from billfold.auth import AuthorizationFlow, ClientCertificate, Pending, PrivateKeyJWT
@@ -13,6 +16,7 @@ from billfold.keys import PemKey
 from billfold_server.serving.tls.authority import Authority
 from tests.live import LiveServer, serve_tls, settings_for
 from tests.postgres import execute
+from tests.server.identity.clients_of import make
 from tests.server.identity.flows import add_app, decide, follow, stranger
 from tests.server.people import persons
 from tests.tenants import in_database, manifest
@@ -64,3 +68,22 @@ class TestAThirdParty:
             assert fresh.refresh_token is not None
             flow.revoke(fresh)
             assert flow.introspect(fresh.refresh_token) == {"active": False}
+
+
+class TestTheLinksOfAnAnswer:
+    def test_lead_where_certificates_are_asked_for(self, bank: LiveServer):
+        """Whose token is bound to its certificate follows them as they are, with whatever HTTP client."""
+        authority = Authority(Path(bank.settings.data_dir))
+        issued = authority.ensure_client("acme")
+        certificate = x509.load_pem_x509_certificate(Path(issued.certificate).read_bytes())
+        made = make(bank, SLUG, "tls_client_auth", scopes=["accounts"], certificate=(certificate, None))
+        context = ssl.create_default_context(cafile=authority.file)
+        context.load_cert_chain(issued.certificate, issued.key)
+        with httpx.Client(base_url=f"{bank.mtls_url}/t/{SLUG}", verify=context) as client:
+            form = {"grant_type": "client_credentials", "client_id": made.client_id, "scope": "accounts"}
+            token = client.post("/oauth/token", data=form).json()["access_token"]
+            client.headers["authorization"] = f"Bearer {token}"
+            asked = {"Data": {"Permissions": ["ReadAccountsBasic"]}, "Risk": {}}
+            consent = client.post("/open-banking/v4.0/aisp/account-access-consents", json=asked).json()
+            followed = client.get(consent["Links"]["Self"])
+            assert (followed.status_code, followed.json()) == (200, consent)

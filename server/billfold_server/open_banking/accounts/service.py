@@ -149,7 +149,7 @@ async def read_psu(call: Call) -> OBParty2:
 async def read_owner(call: Call, named: str) -> OBParty2:
     """Return who owns an account."""
     party = await _party(call, rules.PARTY, named)
-    return to_party(party, account=(named, f"{call.base_url}{BASE}/accounts/{named}"))
+    return to_party(party, account=(named, f"{call.reached_at}{BASE}/accounts/{named}"))
 
 
 # What was booked.

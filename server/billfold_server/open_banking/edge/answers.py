@@ -40,7 +40,7 @@ def address_of(call: Call, query: Mapping[str, str | None] | None = None, *, bel
     """
     asked = {name: value for name, value in query.items() if value is not None} if query else None
     text = f"?{urlencode(asked)}" if asked else ""
-    return f"{call.base_url}{call.path}{below}{text}"
+    return f"{call.reached_at}{call.path}{below}{text}"
 
 
 def links_of(
