@@ -160,11 +160,14 @@ async def decide(call: "Call", form: dict[str, str]) -> Reply[bytes]:
         if asked is None:
             return _gone(call)
         session = await current_session(call, asked.client.login_realm, tx=tx)
-    if session is None or _judge(call, asked, session) != "enough" or session.user_id != asked.interaction.user_id:
+    is_asked = session is not None and session.user_id == asked.interaction.user_id
+    known = is_asked and _judge(call, asked, session) == "enough"
+    if form.get("decision") != "approve":
+        # To go back nobody needs to sign in. What is refused for good is refused by who was asked.
+        return await _refuse(call, asked, "access_denied", "the person has refused", by_person=known)
+    if session is None or not known:
         # Somebody else has signed in meanwhile, or nobody is any more: what was shown was shown to another.
         return _go(consent.address_of(call, interaction_id))
-    if form.get("decision") != "approve":
-        return await _refuse(call, asked, "access_denied", "the person has refused", by_person=True)
     if asked.request.consent_id is not None:
         return await _allow(call, asked, session, form)
     if (payment := details.payment_among(asked.request.details)) is not None:

@@ -231,6 +231,16 @@ class TestSignIn:
         person.sign_in(browser)
         assert "code" in answer_of(app, decide(browser, resume(browser, answer)))
 
+    def test_can_be_left_for_the_client(self, app: App) -> None:
+        """Whoever doesn't want to sign in, or can't, goes back at either step, and the client is told."""
+        for steps in ("first", "second"):
+            browser = stranger(app.live, app.slug)
+            page = follow(browser, sent(browser, app))
+            if steps == "second":
+                page = browser.submit(page, "/auth/sign-in", name="ada", password="not known")
+            answer = browser.submit(page, "/oauth/authorize/decision", decision="refuse")
+            assert answer_of(app, answer)["error"] == "access_denied"
+
     @pytest.mark.parametrize("changes", [{"prompt": "login"}, {"prompt": "select_account"}, {"max_age": "10"}])
     def test_is_asked_for_afresh(self, app: App, person: Person, changes: dict[str, str]) -> None:
         """``prompt`` and ``max_age`` want a sign-in since then; an older session doesn't do, however often it comes."""

@@ -170,6 +170,14 @@ class TestAConsentToReadAccounts:
         pushed = tpp.app.push(scope="accounts", claims=claims_of(consent))
         assert pushed.json()["error"] == "invalid_request"
 
+    def test_waits_on_where_nobody_has_signed_in_to_refuse_it(self, tpp: Tpp) -> None:
+        """Whoever leaves the page of sign-in goes back with an answer; the consent is its customer's to refuse."""
+        consent, browser = tpp.ask_for(read_accounts()), persons.Browser(tpp.live, SLUG, "")
+        page = tpp.page(browser, consent, "accounts")
+        answer = browser.submit(page, "/oauth/authorize/decision", decision="refuse")
+        assert answer_of(tpp.app, answer)["error"] == "access_denied"
+        assert tpp.find(consent).status == "AWAU"
+
     def test_may_be_named_by_authorization_details(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:
         """RFC 9396 says the same as the claim, and implies the scope."""
         person, one, _ = customer

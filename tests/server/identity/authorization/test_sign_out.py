@@ -39,7 +39,7 @@ def leave(browser: Browser, **query: str) -> httpx.Response:
 
 def is_in(app: App, browser: Browser) -> bool:
     """Tell whether somebody is signed in in a browser."""
-    return "/oauth/authorize/decision" in ask(browser, app).text
+    return 'name="decision" value="approve"' in ask(browser, app).text
 
 
 class TestAnAppThatEndsASession:
