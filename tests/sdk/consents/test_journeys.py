@@ -187,6 +187,14 @@ class TestAccounts:
         with pytest.raises(errors.ProblemError):
             list(accounts.list())
 
+    def test_are_closed_with_the_refresh_token(self, third_party: ThirdParty, customer: Customer):
+        """Whoever gives the tokens back has given the consent back, and the customer sees that it has ended."""
+        consent_id = third_party.account_access_consents.create(["ReadAccountsBasic"]).data.consent_id
+        tokens = allowed(third_party, customer, consent_id, "accounts", customer.savings)
+        assert tokens.refresh_token is not None
+        third_party.revoke(tokens)
+        assert third_party.account_access_consents.get(consent_id).data.status == "CANC"
+
 
 class TestConfirmationOfFunds:
     def test_says_yes_or_no_and_no_more(self, third_party: ThirdParty, customer: Customer):

@@ -143,7 +143,7 @@ class AsyncThirdParty:
         return await self._flow.complete(pending, callback)
 
     async def revoke(self, tokens: UserTokens) -> None:
-        """End a customer's tokens; the consent itself is ended by ``delete``, where it has one.
+        """End a customer's tokens; with their refresh token ends the consent that has allowed them, as by ``delete``.
 
         Raises:
             errors.BillfoldError: The bank can't be reached, or refuses.

@@ -145,7 +145,7 @@ class ThirdParty:
         return self._flow.complete(pending, callback)
 
     def revoke(self, tokens: UserTokens) -> None:
-        """End a customer's tokens; the consent itself is ended by ``delete``, where it has one.
+        """End a customer's tokens; with their refresh token ends the consent that has allowed them, as by ``delete``.
 
         Raises:
             errors.BillfoldError: The bank can't be reached, or refuses.
