@@ -223,6 +223,14 @@ class _Seen(NamedTuple):
 # A publisher's place. It is claimed under a lease on the real clock, because what it does takes place outside of any
 # transaction; the token fences whoever comes back after the lease has gone to another.
 
+# Nobody writes a time so far ahead unless the clock of PostgreSQL was, and who put it right would else wait for as long
+# as it had been wrong. Twice as far, for who waits for a row compares it with the time at which their tx began.
+_FREE = f"""
+(place.claimed_until IS NULL OR place.claimed_until <= now()
+    OR place.claimed_until > now() + interval '{2 * LEASE_S} seconds')
+AND (place.retry_at IS NULL OR place.retry_at <= now()
+    OR place.retry_at > now() + interval '{2 * RETRY_LAST_S} seconds')
+"""
 _BEHIND = """
 SELECT p.name, c.sequence, least(h.sequence, $1::bigint) AS head, CASE p.name {answers} END AS answer
 FROM relay_head AS h CROSS JOIN (VALUES {names}) AS p (name)
@@ -231,7 +239,7 @@ WHERE h.id = 1 AND least(h.sequence, $1::bigint) > coalesce(c.sequence, 0)
 """
 # Nothing between the two numbers concerns it, whoever finds that out. Rows that somebody else has are left to them, so
 # that two processes never wait for one another. Types travel as one text for each, since none has a comma.
-_MOVE_ON = """
+_MOVE_ON = f"""
 UPDATE publisher_cursors AS c SET sequence = free.head, failures = 0, retry_at = now(), claimed_by = NULL,
     claimed_until = NULL
 FROM (
@@ -244,13 +252,12 @@ FROM (
           SELECT FROM outbox_events AS e
           WHERE e.sequence > seen.sequence AND e.sequence <= seen.head
             AND e.type = ANY (string_to_array(seen.types, ','))))
-      AND (place.claimed_until IS NULL OR place.claimed_until <= now())
-      AND (place.retry_at IS NULL OR place.retry_at <= now())
+      AND {_FREE}
     FOR UPDATE OF place SKIP LOCKED
 ) AS free
 WHERE c.publisher = free.publisher
 RETURNING c.publisher
-"""
+"""  # noqa: S608 - constants
 _UNTOLD = """
 SELECT up_to.sequence
 FROM (SELECT coalesce($2::bigint, (SELECT sequence FROM relay_head WHERE id = 1)) AS sequence) AS up_to
@@ -262,13 +269,11 @@ WHERE EXISTS (
 _ENSURE_PLACE = """
 INSERT INTO publisher_cursors (publisher, sequence, failures) VALUES ($1, 0, 0) ON CONFLICT (publisher) DO NOTHING
 """
-_CLAIM = """
-UPDATE publisher_cursors SET claimed_by = $2, claimed_until = now() + $3::int * interval '1 second'
-WHERE publisher = $1
-  AND (claimed_until IS NULL OR claimed_until <= now())
-  AND (retry_at IS NULL OR retry_at <= now())
+_CLAIM = f"""
+UPDATE publisher_cursors AS place SET claimed_by = $2, claimed_until = now() + $3::int * interval '1 second'
+WHERE publisher = $1 AND {_FREE}
 RETURNING sequence
-"""
+"""  # noqa: S608 - constants
 # When it may be tried again, which is at once, also tells that it was at work: see ``outbox.sweep``.
 _ADVANCE = """
 UPDATE publisher_cursors

@@ -95,6 +95,21 @@ class TestARun:
         assert await relay.run(tenancy.tenant) is None
         assert await place_of(tenancy) == 2
 
+    @pytest.mark.parametrize("types", [None, ["a"]])
+    @pytest.mark.parametrize("left", ["claimed_by = gen_random_uuid(), claimed_until", "retry_at"])
+    async def test_heeds_no_time_that_a_wrong_clock_has_left(
+        self, tenancy: Tenancy, left: str, types: list[str] | None
+    ):
+        """Where PostgreSQL's clock was hours ahead and is right again, nobody waits until it shows that time anew."""
+        relay = Relay(tenancy.database, [Reader(types)])
+        await emitted(tenancy, "a")
+        await relay.run(tenancy.tenant)
+        await emitted(tenancy, "b")
+        change = f"UPDATE publisher_cursors SET {left} = now() + interval '6 hours'"  # noqa: S608 - ours
+        await tenancy.as_owner(tenancy.tenant, change)
+        assert await relay.run(tenancy.tenant) is None
+        assert await place_of(tenancy) == 2
+
     async def test_asks_as_often_however_many_there_are(self, tenancy: Tenancy, monkeypatch: pytest.MonkeyPatch):
         """One question tells what all of them want, and one statement moves on those whom nothing concerns."""
         asked: list[str] = []
