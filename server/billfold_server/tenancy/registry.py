@@ -150,15 +150,15 @@ class Registry:
             revision = await tx.fetchval(queries.REVISION)
             if revision == self._revision:
                 return
-            changed = await tx.fetch(queries.TENANTS_CHANGED_AFTER, self._revision)
-            deleted = await tx.fetch(queries.TENANTS_DELETED_AFTER, self._revision)
-        own, states, strange = dict(self._own), dict(self._states), dict(self._unreadable)
+            # Numbers go back where the database was restored, or one took its place that had missed the last changes.
+            anew = revision < self._revision
+            known = -1 if anew else self._revision
+            changed = await tx.fetch(queries.TENANTS_CHANGED_AFTER, known)
+            deleted = await tx.fetch(queries.TENANTS_DELETED_AFTER, known)
+        own, states, strange = ({}, {}, {}) if anew else (dict(self._own), dict(self._states), dict(self._unreadable))
         for row in deleted:
-            states.pop(row["id"], None)
-            strange.pop(row["id"], None)
-            gone = own.pop(row["id"], None)
-            if gone is not None:
-                self._database.pools.forget(gone.runtime_role)
+            for each in (own, states, strange):
+                each.pop(row["id"], None)
         for row in changed:
             states[row["id"]] = row["state"]
             record = read_record(row)
@@ -169,8 +169,10 @@ class Registry:
             # The others are served all the same; this one as it was known, if it was, but for its state.
             log.error("tenant_unreadable", tenant=record.slug, reason=record.unreadable)
             strange[record.id] = record.slug
-            if (before := own.get(record.id)) is not None:
+            if (before := self._own.get(record.id)) is not None:
                 own[record.id] = msgspec.structs.replace(before, state=record.state.value, revision=record.revision)
+        for tenant_id in self._own.keys() - own.keys():
+            self._database.pools.forget(self._own[tenant_id].runtime_role)
         self._own, self._states, self._unreadable, self._revision = own, states, strange, revision
         self._tenants = {key: _as_its_bank(tenant, states) for key, tenant in own.items()}
         self._by_slug = {tenant.slug: tenant for tenant in self._tenants.values()}

@@ -220,6 +220,27 @@ class TestTheRegistry:
         await database.close()
         await line.cut()
 
+    async def test_follows_a_database_that_went_back(self, tenancy: Tenancy) -> None:
+        """Restored, or replaced by one that had missed the last changes, it says itself what there is from then on."""
+        await tenancy.add("acme")
+        registry = Registry(tenancy.database, cache_s=0)
+        await registry.everyone()
+        async with tenancy.database.platform_tx() as tx:
+            revision = await tx.fetchval("SELECT revision FROM registry")
+            kept = await tx.fetch("SELECT id, state, revision FROM tenants")
+        await tenancy.tenants.suspend("acme", reason="test")
+        await tenancy.add("zeta")
+        states = [(each.slug, each.state) for each in await registry.everyone()]
+        assert states == [("acme", "suspended"), ("testbank", "active"), ("zeta", "active")]
+        async with tenancy.administrator.connect() as connection, connection.transaction():
+            await connection.execute("SET LOCAL search_path TO billfold_platform")
+            await connection.execute("DELETE FROM tenants WHERE slug = 'zeta'")
+            await connection.execute("UPDATE registry SET revision = $1", revision)
+            change = "UPDATE tenants SET state = $2, revision = $3 WHERE id = $1"
+            await connection.executemany(change, [tuple(row) for row in kept])
+        states = [(each.slug, each.state) for each in await registry.everyone()]
+        assert states == [("acme", "active"), ("testbank", "active")]
+
     async def test_is_not_asked_inside_a_transaction(self, tenancy: Tenancy) -> None:
         """It would work as long as the answer is known, and fail now and then; so it always fails."""
         await tenancy.registry.find("testbank")
