@@ -36,7 +36,7 @@ from billfold.chain.records import (
     TransferRecord,
     read_record,
 )
-from billfold_server.ledger.export import STATEMENT_TIMEOUT_MS, columns_of
+from billfold_server.ledger.export import LOCK_ENTRIES, LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS, columns_of
 from billfold_server.ledger.reading import UnreadableError, check_row, shape_of
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.service import month_of
@@ -173,7 +173,12 @@ async def verify_archives(
     looked = {str(path): await verify_archive(database, tenant, path, sums) for path in paths}
     if not looked or not all(each.ok for each in looked.values()):
         return looked
-    async with database.tx(tenant, snapshot=True, statement_timeout_ms=STATEMENT_TIMEOUT_MS) as tx:
+    async with database.tx(
+        tenant, snapshot=True, lock_timeout_ms=LOCK_TIMEOUT_MS, statement_timeout_ms=STATEMENT_TIMEOUT_MS
+    ) as tx:
+        # Before the transaction's snapshot is taken: what has reversed entries in a month that leaves now is neither in
+        # these files nor in the ledger any more.
+        await tx.execute(LOCK_ENTRIES)
         checkpoints = await _fetch(tx, "checkpoint", _CHECKPOINTS)
         if {row["number"] for row in checkpoints} != {each.checkpoint for each in looked.values()}:
             return looked

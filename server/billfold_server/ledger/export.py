@@ -50,6 +50,9 @@ from billfold_server.tenancy.transaction import Database, TenantTx
 
 __all__ = [
     "BESIDE",
+    "LOCK_ENTRIES",
+    "LOCK_TIMEOUT_MS",
+    "STATEMENT_TIMEOUT_MS",
     "UnreadableError",
     "columns_of",
     "count_sealed",
@@ -63,8 +66,10 @@ T = TypeVar("T")
 R = TypeVar("R", bound=msgspec.Struct)
 
 STATEMENT_TIMEOUT_MS: Final = 3_600_000
-_LOCK_TIMEOUT_MS: Final = 30_000
+LOCK_TIMEOUT_MS: Final = 30_000
 """Whoever detaches a month holds its tables for some seconds at most."""
+LOCK_ENTRIES: Final = "LOCK TABLE postings, journal_entries IN ACCESS SHARE MODE"
+"""Keeps months from being detached, in the order in which they would be."""
 _WINDOW: Final = 1000
 _FIRST: Final = UUID(int=0)
 _LAST: Final = UUID(int=2**128 - 1)
@@ -143,7 +148,7 @@ _read_metadata = msgspec.json.Decoder(dict[str, str]).decode
 async def export_ledger(database: Database, tenant: TenantRef) -> AsyncIterator[bytes]:
     """Yield the tenant's ledger line by line, without line ends, all as of one moment."""
     async with database.tx(
-        tenant, snapshot=True, lock_timeout_ms=_LOCK_TIMEOUT_MS, statement_timeout_ms=STATEMENT_TIMEOUT_MS
+        tenant, snapshot=True, lock_timeout_ms=LOCK_TIMEOUT_MS, statement_timeout_ms=STATEMENT_TIMEOUT_MS
     ) as tx:
         async for record in read_ledger(tx):
             yield encode_record(record)
@@ -164,7 +169,7 @@ async def verify_ledger(database: Database, tenant: TenantRef, *, trusted: Head 
     """
     verifier = chain.Verifier(trusted=trusted)
     async with database.tx(
-        tenant, snapshot=True, lock_timeout_ms=_LOCK_TIMEOUT_MS, statement_timeout_ms=STATEMENT_TIMEOUT_MS
+        tenant, snapshot=True, lock_timeout_ms=LOCK_TIMEOUT_MS, statement_timeout_ms=STATEMENT_TIMEOUT_MS
     ) as tx:
         try:
             async for record in read_ledger(tx):
@@ -200,7 +205,7 @@ async def read_ledger(tx: TenantTx) -> AsyncIterator[Record]:
     """
     # Before the transaction's snapshot is taken, so that no month is detached between what it shows and what is there;
     # in the order in which it would be, or the two would wait for each other.
-    await tx.execute("LOCK TABLE postings, journal_entries IN ACCESS SHARE MODE")
+    await tx.execute(LOCK_ENTRIES)
     counts: Counter[str] = Counter()
     for part in (_people(tx), _checkpoints(tx), _timeline(tx), _beside(tx), _keys(tx)):
         while (record := await _next_of(tx, part)) is not None:

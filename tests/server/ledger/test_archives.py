@@ -1,13 +1,18 @@
 """Archives, and what the ledger that they have left still says of their entries."""
 
+import asyncio
+import contextvars
 from datetime import date
 from pathlib import Path
+from typing import Any
 
+import asyncpg
 import pytest
 
+from billfold_server.ledger import archives as looking
 from billfold_server.ledger.archives import Sums, verify_archive, verify_archives
 from tests.server.ledger.giving import reverse
-from tests.server.ledger.test_detaching import past
+from tests.server.ledger.test_detaching import WAITERS, past
 from tests.tenants import Tenancy
 
 
@@ -92,3 +97,30 @@ class TestReversalsAndHolds:
         assert {each.ok for each in looked.values() if each.findings} <= {False}
         alone = await verify_archives(books.bench.database, books.tenant, archives[1:])
         assert all(each.ok for each in alone.values())
+
+    async def test_are_whole_while_a_month_leaves(
+        self, tenancy: Tenancy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """February reverses of January, and is neither in the files that are given nor half gone from the ledger."""
+        books = await past(tenancy)
+        archives = [Path(str(each.archive)) for each in await books.detach(date(2025, 2, 1), tmp_path)]
+        await tenancy.tenants.partition(books.tenant.slug)
+        watcher = await asyncpg.connect(tenancy.admin_dsn)
+        fetch, looks, leaving = looking._fetch, 0, list[asyncio.Task[Any]]()
+
+        async def meanwhile(*arguments: Any) -> list[asyncpg.Record]:
+            nonlocal looks
+            rows = await fetch(*arguments)
+            looks += arguments[1] == "checkpoint"
+            if looks == 2 and not leaving:
+                work = books.detach(date(2025, 3, 1))
+                leaving.append(asyncio.create_task(work, context=contextvars.Context()))
+                while not leaving[0].done() and not await watcher.fetchval(WAITERS, "postings"):
+                    await asyncio.sleep(0)
+            return rows
+
+        monkeypatch.setattr(looking, "_fetch", meanwhile)
+        looked = await verify_archives(books.bench.database, books.tenant, archives)
+        assert [one.fact for each in looked.values() for one in each.findings] == []
+        assert [each.month for each in await leaving[0]] == ["2025-02"]
+        await watcher.close()
