@@ -365,13 +365,15 @@ def detach_(
 
     Balances, and what was posted since, stay as they are and can be verified as before. The tenant's manifest says how
     many months must stay. The ledger is verified first, and each month is read back from its file before it goes. Needs
-    the administrator's database URL. Exits with 1, and says why, where something speaks against it.
+    the administrator's database URL. Exits with 1, and says why, where something speaks against it; the months that had
+    left before are shown all the same.
     """
+    gone: list[Detached] = []
 
-    async def run() -> list[Detached]:
+    async def run() -> None:
         async with open_services() as services:
             found = await services.registry.get(tenant)
-            return await detach(
+            await detach(
                 services.database,
                 services.tenants,
                 found,
@@ -379,22 +381,34 @@ def detach_(
                 archive=archive,
                 reason=reason,
                 caller=COMMAND_LINE,
+                left=gone.append,
             )
 
     try:
-        done = asyncio.run(run())
+        asyncio.run(run())
     except DetachRefusedError as refused:
+        if gone:
+            _print_detached(gone, as_json=as_json)
         if as_json:
             refusal = {"tenant": tenant, "code": refused.reason, "detail": refused.fact}
             click.echo(msgspec.json.encode(refusal).decode(), err=True)
         else:
-            click.echo(f"It wasn't detached: {refused.fact}.", err=True)
+            click.echo(f"{'Nothing more' if gone else 'Nothing'} was detached: {refused.fact}.", err=True)
         raise click.exceptions.Exit(_BROKEN) from None
+    except BaseException:
+        if gone:
+            _print_detached(gone, as_json=as_json)
+        raise
+    _print_detached(gone, as_json=as_json)
+
+
+def _print_detached(gone: Sequence[Detached], *, as_json: bool) -> None:
+    """Show which months have left, also where something has stopped it: their tables are gone."""
     if as_json:
-        click.echo(msgspec.json.encode(done).decode())
+        click.echo(msgspec.json.encode(gone).decode())
         return
     table = PlainTable("Month", "Journal entries", "Checkpoint", "Archive")
-    for each in done:
+    for each in gone:
         table.add_row(each.month, f"{each.journal_entries:,}", str(each.checkpoint or "-"), each.archive or "-")
     Console().print(table)
 

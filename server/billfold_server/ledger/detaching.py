@@ -11,7 +11,7 @@ import fcntl
 import filecmp
 import hashlib
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -97,6 +97,7 @@ async def detach(
     archive: Path | None,
     reason: str,
     caller: Caller,
+    left: Callable[[Detached], None] = lambda _: None,
 ) -> list[Detached]:
     """Detach whole months from a tenant's ledger, oldest first.
 
@@ -111,6 +112,7 @@ async def detach(
         archive: The folder for the months' files. Once a month is in its file, its tables are dropped.
         reason: Why, for the audit.
         caller: Who does it.
+        left: Told of each month once it has left, which it has whatever comes after.
 
     Raises:
         DetachRefusedError: The tenant's retention, or what was found in the ledger, speaks against it.
@@ -132,11 +134,12 @@ async def detach(
         name = f"{finding.record.replace('_', ' ')} {finding.id or ''}".strip()
         raise DetachRefusedError("ledger_damaged", f"{name} is {finding.damage.value}: {finding.fact}")
     months = sorted(date.fromisoformat(f"{each.month}-01") for each in found.months if each.month != "rest")
-    return [
-        await _Leaving(database, tenants, tenant, month).go(archive, reason, caller)
-        for month in months
-        if month < before
-    ]
+    done: list[Detached] = []
+    for month in months:
+        if month < before:
+            done.append(await _Leaving(database, tenants, tenant, month).go(archive, reason, caller))
+            left(done[-1])
+    return done
 
 
 class _Leaving:

@@ -23,10 +23,10 @@ def invoke(live: LiveServer, *words: str) -> Result:
     return CliRunner().invoke(ledger, [*words], obj=partial(open_services, settings))
 
 
-async def post(live: LiveServer, slug: str) -> None:
+async def post(live: LiveServer, slug: str, month: int = 1) -> None:
     """Post something in a month that is long past."""
     tenant = await live.services.registry.get(slug)
-    clock = ManualClock(datetime(2025, 1, 10, tzinfo=UTC))
+    clock = ManualClock(datetime(2025, month, 10, tzinfo=UTC))
     bench = Bench(open_engine(live.services.database, clock=clock), live.services.database, tenant)
     await bench.add_wallets(1)
     await bench.top_up(0, 100)
@@ -74,6 +74,21 @@ class TestTheCommandLine:
         document = msgspec.json.decode(spoiled.stdout)
         assert (spoiled.exit_code, document["ok"], document["findings"]) == (1, False, [])
         assert not document["archives"][str(file)]["ok"]
+
+    def test_shows_which_months_have_left_where_another_one_stays(self, live: LiveServer, tmp_path: Path) -> None:
+        """Whoever is refused half-way learns what is gone, and where it is; doing it again says nothing of that."""
+        live.add_tenant(manifest("halfway", limits={"retention_months": 12}))
+        for month in (1, 2):
+            live.run(post(live, "halfway", month))
+        (tmp_path / "halfway-2025-02.jsonl").write_text("another one")
+        words = ("--tenant", "halfway", "--reason", "test", "--archive", str(tmp_path), "--before", "2025-03")
+        refused = invoke(live, "detach", *words, "--json")
+        assert refused.exit_code == 1
+        assert [each["month"] for each in msgspec.json.decode(refused.stdout)] == ["2025-01"]
+        assert msgspec.json.decode(refused.stderr)["code"] == "archive_exists"
+        again = invoke(live, "detach", *words)
+        assert (again.exit_code, again.stdout) == (1, "")
+        assert "Nothing was detached: " in again.stderr
 
     def test_says_why_months_stay(self, live: LiveServer) -> None:
         """The tenant's retention is named, and nothing has changed."""
