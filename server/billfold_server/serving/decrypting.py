@@ -27,6 +27,7 @@ from billfold_server.decryptor.server import Server
 from billfold_server.decryptor.service import SECRET, folder_of
 from billfold_server.http.logs import configure_logs
 from billfold_server.keys.service import Keeper, open_keyring, open_keys
+from billfold_server.serving.files import insist_on_keyring
 from billfold_server.serving.orders import Report, read_orders, report_failure, settings_of, take_sockets
 from billfold_server.serving.pulse import beating
 from billfold_server.settings import Settings
@@ -42,6 +43,7 @@ async def _live(settings: Settings, channel: socket.socket, *, memory_locked: bo
     """Serve until told to end, or until the parent is gone and nobody asks any more."""
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_told)
+    insist_on_keyring(settings)
     keyring = open_keyring(settings)
     cvcs = Cvcs()
     called: Counter[tuple[str, str]] = Counter()

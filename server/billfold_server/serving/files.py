@@ -3,10 +3,11 @@
 import os
 import stat
 
+from billfold_server.keys.service import KeyringUnusable
 from billfold_server.serving.rules import Check, judge_keyring
 from billfold_server.settings import Mistake, Settings, SettingsInvalid
 
-__all__ = ["insist_on_closed_keyring", "look_at_keyring"]
+__all__ = ["insist_on_closed_keyring", "insist_on_keyring", "look_at_keyring"]
 
 
 def look_at_keyring(settings: Settings) -> Check:
@@ -34,3 +35,16 @@ def insist_on_closed_keyring(settings: Settings) -> None:
         raise SettingsInvalid(
             [Mistake("keyring_file", f"In production, {check.sentence[0].lower()}{check.sentence[1:]}")]
         )
+
+
+def insist_on_keyring(settings: Settings) -> None:
+    """See that the keyring with which a server has started is still there, before one of its processes opens it.
+
+    Whoever opens one that is missing makes another, which would lie in the place of the right one and open nothing.
+
+    Raises:
+        KeyringUnusable: It is gone.
+    """
+    if not settings.keyring_path.exists():
+        msg = f"The keyring {settings.keyring_path} is gone: bring it back; this server needs no restart for that."
+        raise KeyringUnusable(msg)

@@ -37,6 +37,7 @@ from billfold_server.http.shares import Shares
 from billfold_server.serving.ending import EndingServer
 from billfold_server.serving.explaining import explain
 from billfold_server.serving.failures import Exit
+from billfold_server.serving.files import insist_on_keyring
 from billfold_server.serving.instance import is_last_worker, join_workers
 from billfold_server.serving.orders import Orders, Report, read_orders, report_failure, settings_of, take_sockets
 from billfold_server.serving.pulse import beating
@@ -179,6 +180,7 @@ class Worker:
 
     def _server(self) -> Server:
         settings = self._settings
+        insist_on_keyring(settings)
         app = build_app(settings)
         config = server_config(app, settings, app.state.services.rooms[SHARES])
         if settings.tls_certificate is None:
