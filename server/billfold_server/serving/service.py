@@ -24,11 +24,12 @@ import asyncpg
 import msgspec
 
 from billfold import errors
+from billfold_server.db.embedded import EmbeddedPostgresError
 from billfold_server.db.embedded.folders import prepare_home, runtime_user
 from billfold_server.serving.database import Found, Step, find_database, follow_embedded
 from billfold_server.serving.directory.directory import Directory
 from billfold_server.serving.failures import Exit, Failure
-from billfold_server.serving.files import insist_on_closed_keyring
+from billfold_server.serving.files import insist_on_closed_keyring, insist_on_keyring
 from billfold_server.serving.instance import Place, Running, only_server, workers_remain
 from billfold_server.serving.listening import is_any, listen, reachable_host
 from billfold_server.serving.orders import Orders, decryptors_orders, settings_sent, simulators_orders
@@ -433,7 +434,12 @@ async def _follow(ready: _Ready) -> None:
     address = embedded.dsn()
     while True:
         await asyncio.sleep(_FOLLOW_S)
-        if (moved := embedded.dsn()) != address:
+        try:
+            moved = embedded.dsn()
+        except (EmbeddedPostgresError, OSError):
+            # Files of it can't be read just now. Who is connected already needs none of them.
+            continue
+        if moved != address:
             address = moved
             settings = follow_embedded(ready.found.settings, Secret(moved))
             ready.supervisor.renew(msgspec.structs.replace(orders, settings=settings_sent(settings)))
@@ -449,18 +455,19 @@ async def _keep_months(ready: _Ready) -> None:
         await asyncio.sleep(rest_s)
         rest_s = _DAY_S
         settings = ready.found.settings
-        if ready.found.embedded is not None:
-            settings = follow_embedded(settings, Secret(ready.found.embedded.dsn()))
         if settings.admin_database_url is None:
             return
         try:
+            if ready.found.embedded is not None:
+                settings = follow_embedded(settings, Secret(ready.found.embedded.dsn()))
+            insist_on_keyring(settings)
             async with open_services(settings) as services:
                 for each in await services.tenants.migrate():
                     if each.error is not None:
                         _log.error("the months of tenant %s could not be made: %s", each.slug, each.error)
-        except (errors.BillfoldError, asyncpg.PostgresError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - Whatever it is, requests are served all the same.
             # What is missing goes to the default partition meanwhile, and tomorrow we try again.
-            _log.error("the months of the ledgers could not be made: %s", error)
+            _log.error("the months of the ledgers could not be made: %s", str(error) or type(error).__name__)
 
 
 async def _keep_certificates(ready: _Ready) -> None:
