@@ -13,6 +13,7 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import signal
 import sys
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import click
 import msgspec
 
-from billfold_server.commands import json_option
+from billfold_server.commands import ending_in_order, json_option
 from billfold_server.settings import Mistake, Secret, Settings, SettingsInvalid, load_settings
 
 # The partner's command line brings click alone, with which this module would load and each of its commands fail.
@@ -519,13 +520,16 @@ def main(arguments: Sequence[str] | None = None, *, further: click.Group | None 
     arguments = sys.argv[1:] if arguments is None else arguments
     # What is loaded for a command stays, and each look for garbage goes through it: a fifth of the time that it takes.
     gc.set_threshold(*_GARBAGE)
+    asked_by: list[int] = []
     try:
-        sys.exit(_run(list(arguments), further))
+        with ending_in_order(asked_by):
+            code = _run(list(arguments), further)
+        sys.exit(code)
     except click.ClickException as error:
         _refuse_usage(_placed(error), as_json="--json" in arguments)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
+        sys.exit(128 + (asked_by[0] if asked_by else signal.SIGINT))
     except BrokenPipeError:
         # Whoever read our output has gone, as `| head` does. Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,7 +1,10 @@
 """What the rooms' commands have in common."""
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from types import FrameType
 from typing import TYPE_CHECKING, TypeAlias
 
 import click
@@ -9,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from billfold_server.http.services import Services
 
-__all__ = ["OpenServices", "counted", "json_option"]
+__all__ = ["OpenServices", "counted", "ending_in_order", "json_option"]
 
 OpenServices: TypeAlias = Callable[[], AbstractAsyncContextManager["Services"]]
 """Opens the server's parts for a command, and closes them after."""
@@ -26,3 +29,34 @@ def counted(number: int, one: str, many: str | None = None) -> str:
         many: What stands behind any other number; the same with an s where absent.
     """
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+@contextmanager
+def ending_in_order(asked_by: list[int]) -> Iterator[None]:
+    """Let whatever asks this process to end do so as a Ctrl-C does, and note what that was.
+
+    Else a database that a command has started would stay for nobody, and half of an export lie about. Who runs a server
+    hears these signals itself.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        asked_by.append(number)
+        # Where something is waited for, the work itself takes back what it has begun. Raising here cuts that short.
+        hear = signal.getsignal(signal.SIGINT)
+        if not callable(hear):
+            raise KeyboardInterrupt
+        hear(signal.SIGINT, frame)
+
+    heard = [
+        number
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(number) is signal.SIG_DFL
+    ]
+    for number in heard:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in heard:
+            if signal.getsignal(number) is end:
+                signal.signal(number, signal.SIG_DFL)

@@ -3,6 +3,7 @@
 import json
 import platform
 import re
+import signal
 import stat
 import subprocess
 import sys
@@ -256,6 +257,43 @@ class TestALostKeyring:
     def _failed(self, data_dir: Path) -> list[str]:
         done = billfold("doctor", "--json", f"--data-dir={data_dir}", "--port=0")
         return [check["name"] for check in json.loads(done.stdout)["checks"] if check["verdict"] == "fail"]
+
+
+_ENDLESS = """
+import asyncio, click, time
+from billfold_server import cli
+
+@click.group()
+def further(): pass
+
+@further.command()
+def wait():
+    async def run():
+        starting = asyncio.create_task(asyncio.to_thread(time.sleep, 0.3))
+        try:
+            print("begun", flush=True)
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await starting
+            print("taken back", flush=True)
+            raise
+    asyncio.run(run())
+
+cli.main(["wait"], further=further)
+"""
+
+
+class TestACommandThatIsAskedToEnd:
+    @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+    def test_takes_back_what_it_has_begun(self, number: signal.Signals):
+        """A database that it has started is stopped, and half a file goes, whoever asks; the exit code says how."""
+        command = [sys.executable, "-c", _ENDLESS]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "begun\n"
+            process.send_signal(number)
+            assert process.stdout.read() == "taken back\n"
+        assert process.returncode == 128 + number
 
 
 class TestThePageOnDeploying:
