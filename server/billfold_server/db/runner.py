@@ -11,7 +11,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -50,6 +50,8 @@ _POLL_S = 0.02
 _LOOK_S = 1.0
 """How often a driver looks for what is done meanwhile."""
 
+_PUT_BACK: Final = timedelta(minutes=1)
+"""A real clock that shows so much less than before was put right; less is told by visits that overlap."""
 _FAR: Final = timedelta(days=366)
 _LAST: Final = timedelta(days=1)
 """Who moves a clock farther than a year at once has no more of what comes again and again than that of the last day."""
@@ -108,6 +110,7 @@ class JobRunner:
         self._apart = Apart(apart)
         self._buried = buried
         self._scheduled: set[UUID] = set()
+        self._seen_at = datetime.min.replace(tzinfo=UTC) + _PUT_BACK
 
     async def run(self, tenant: TenantRef, *, turn_s: float | None = None) -> float | None:
         """Do all that is due. What runs apart is begun and not waited for; its end asks for another visit.
@@ -123,7 +126,7 @@ class JobRunner:
         while True:
             async with self._database.tx(tenant) as tx:
                 state = await clock.read_clock(tx)
-                await self._ensure_schedules(tx, state.now)
+                await self._ensure_schedules(tx, state)
                 claimed, begun = await self._claim(tx, state)
                 wait_s = None if claimed or state.advancing_to else await self._next_wait_s(tx, state, len(begun))
             self._scheduled.add(tenant.id)
@@ -172,7 +175,7 @@ class JobRunner:
             async with self._database.tx(tenant) as tx:
                 state = await clock.lock_clock(tx)
                 # A tenant may be sent into its future before anybody has looked after it.
-                await self._ensure_schedules(tx, state.now)
+                await self._ensure_schedules(tx, state)
                 mine = not state.driven or state.driver == driver
                 late = deadline is not None and time.monotonic() > deadline and (stepped or not mine)
                 job, arrived = None, state.advancing_to is None
@@ -277,9 +280,14 @@ class JobRunner:
             self._apart.begin(tenant, self._attempt(tenant, job), self._database.wakeups)
         await asyncio.gather(*(self._attempt(tenant, job) for job in claimed))
 
-    async def _ensure_schedules(self, tx: TenantTx, now: datetime) -> None:
+    async def _ensure_schedules(self, tx: TenantTx, state: ClockState) -> None:
+        if state.is_real:
+            if state.now < self._seen_at - _PUT_BACK:
+                # What comes next was told by a clock that was ahead.
+                self._scheduled.clear()
+            self._seen_at = state.now
         if tx.tenant.id not in self._scheduled:
-            await schedules.ensure_schedules(tx, self._schedules, now=now)
+            await schedules.ensure_schedules(tx, self._schedules, now=state.now, is_real=state.is_real)
 
     async def _next_wait_s(self, tx: TenantTx, state: ClockState, begun: int) -> float | None:
         # Where no place is left for what runs apart, the end of one of them brings the next visit.

@@ -64,7 +64,7 @@ def next_occurrence(rule: str, after: datetime) -> datetime:
         raise ValueError(msg) from None
 
 
-_KNOWN = "SELECT name, kind, rule, payload::text AS payload FROM job_schedules"
+_KNOWN = "SELECT name, kind, rule, payload::text AS payload, next_at FROM job_schedules"
 
 _ENSURE = """
 INSERT INTO job_schedules (name, kind, rule, payload, next_at)
@@ -90,10 +90,26 @@ WHERE s.name = n.name
 """
 
 
-async def ensure_schedules(tx: TenantTx, schedules: Sequence[Schedule], *, now: datetime) -> None:
-    """Give the tenant these schedules. One that is there as it should be keeps its next occurrence."""
-    known = {row["name"]: (row["kind"], row["rule"], row["payload"]) for row in await tx.fetch(_KNOWN)}
-    changed = [s for s in schedules if known.get(s.name) != (s.kind, s.rule, s.payload.decode())]
+async def ensure_schedules(
+    tx: TenantTx, schedules: Sequence[Schedule], *, now: datetime, is_real: bool = False
+) -> None:
+    """Give the tenant these schedules. One that is there as it should be keeps its next occurrence.
+
+    Args:
+        tx: The tenant's transaction.
+        schedules: All that it is to have.
+        now: The tenant's time.
+        is_real: Whether that is the real time. What then comes next later than it would from now on was told by a clock
+            that was ahead, and comes as if it hadn't been.
+    """
+    rows = {row["name"]: row for row in await tx.fetch(_KNOWN)}
+    known = {name: (row["kind"], row["rule"], row["payload"]) for name, row in rows.items()}
+    changed = [
+        s
+        for s in schedules
+        if known.get(s.name) != (s.kind, s.rule, s.payload.decode())
+        or (is_real and rows[s.name]["next_at"] > next_occurrence(s.rule, now))
+    ]
     if changed:
         await tx.execute(
             _ENSURE,

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +15,9 @@ from billfold_server.db import jobs
 from billfold_server.db.jobs import JobKinds, JobRun, NewJob, RetryPolicy, backoff
 from billfold_server.db.runner import JobRunner
 from billfold_server.db.schedules import Schedule
-from billfold_server.tenancy.clock import arrive, read_clock, request_advance, tenant_now
+from billfold_server.tenancy import clock
+from billfold_server.tenancy.clock import ClockState, arrive, read_clock, request_advance, tenant_now
+from billfold_server.tenancy.transaction import TenantTx
 from tests.apart import apart
 from tests.tenants import Tenancy
 
@@ -443,6 +446,27 @@ class TestASchedule:
         first = await start("0 3 1 * *")
         assert await start("0 3 1 * *") == first
         assert await start("0 4 1 * *") == first + timedelta(hours=1)
+
+    async def test_comes_as_ever_once_a_clock_that_was_ahead_is_right(
+        self, tenancy: Tenancy, monkeypatch: pytest.MonkeyPatch
+    ):
+        """Whether or not a process is started anew then, nobody waits for a day that the clock has only shown."""
+        kinds = JobKinds()
+        kinds.register("note", Recorder())
+        daily = [Schedule(name="n", kind="note", rule="every 1d")]
+        running = JobRunner(tenancy.database, kinds, schedules=daily)
+
+        async def read_ahead(tx: TenantTx) -> ClockState:
+            state = await read_clock(tx)
+            return msgspec.structs.replace(state, now=state.now + timedelta(days=400))
+
+        for work in (running, JobRunner(tenancy.database, kinds, schedules=daily)):
+            with monkeypatch.context() as patched:
+                patched.setattr(clock, "read_clock", read_ahead)
+                await running.run(tenancy.tenant)
+            await work.run(tenancy.tenant)
+            async with tenancy.database.tx(tenancy.tenant) as tx:
+                assert await tx.fetchval("SELECT next_at < now() + interval '1 day' FROM job_schedules")
 
 
 class TestTheWaitAfterAFailure:

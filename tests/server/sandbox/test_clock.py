@@ -270,10 +270,10 @@ class TestAdvancing:
         looks = 0
 
         class Looking(JobRunner):
-            async def _ensure_schedules(self, tx: TenantTx, now: datetime) -> None:
+            async def _ensure_schedules(self, tx: TenantTx, state: clock.ClockState) -> None:
                 nonlocal looks
                 looks += 1
-                await super()._ensure_schedules(tx, now)
+                await super()._ensure_schedules(tx, state)
 
         class Slow(Watcher):
             async def publish(self, tenant: TenantRef, events: Sequence[Event]) -> None:
