@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 from rich.console import Console
 
-from billfold import ids
+from billfold import errors, ids
 from billfold.chain import ERA, Verification
 from billfold.contract.ledger import LEDGER_HEAD_TYPE, LedgerHead
 from billfold.ids import Prefix
@@ -322,18 +322,37 @@ def partitions_(open_services: OpenServices, tenant: str | None, ahead: int, *, 
     """Make the months of a ledger that are missing, and show what there is of each.
 
     What was posted in a month that had no partitions yet is moved into them. A running embedded server does this every
-    day by itself. Needs the administrator's database URL.
+    day by itself. Needs the administrator's database URL. With --all, a ledger that fails doesn't hold up the others:
+    the command exits with 1 then, and doing it again goes on.
     """
     if (tenant is None) != everyone:
         message = "name a tenant, or say --all"
         raise click.UsageError(message)
 
+    failed: list[dict[str, str]] = []
+
     async def run() -> list[Partitioned]:
         async with open_services() as services:
-            slugs = [tenant] if tenant is not None else await services.tenants.slugs_with_schema()
-            return [await services.tenants.partition(slug, ahead=ahead) for slug in slugs]
+            if tenant is not None:
+                return [await services.tenants.partition(tenant, ahead=ahead)]
+            done = []
+            for slug in await services.tenants.slugs_with_schema():
+                try:
+                    done.append(await services.tenants.partition(slug, ahead=ahead))
+                except errors.DatabaseUnavailable:
+                    raise
+                except errors.ProblemError as error:
+                    failed.append({"tenant": slug, "code": error.code, "detail": error.detail})
+            return done
 
-    found = asyncio.run(run())
+    _print_partitioned(asyncio.run(run()), as_json=as_json)
+    if failed:
+        text = [f"The months of {each['tenant']} can't be made now: {each['detail']}." for each in failed]
+        click.echo(msgspec.json.encode({"failed": failed}).decode() if as_json else "\n".join(text), err=True)
+        raise click.exceptions.Exit(_BROKEN)
+
+
+def _print_partitioned(found: Sequence[Partitioned], *, as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
         return

@@ -5,11 +5,14 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
+import pytest
 from click.testing import CliRunner, Result
 
+from billfold import errors
 from billfold.clock import ManualClock
 from billfold_server.app import open_services
 from billfold_server.ledger.commands import ledger
+from billfold_server.tenancy.service import Partitioned, Tenants
 from tests.live import LiveServer
 from tests.server.ledger.books import Bench, open_engine
 from tests.tenants import manifest
@@ -48,6 +51,30 @@ class TestTheCommandLine:
         shown = invoke(live, "partitions", "--all")
         assert shown.exit_code == 0
         assert found["made"][0] in shown.stdout
+
+    def test_makes_those_of_the_others_where_one_ledger_cant_be_had(
+        self, live: LiveServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Who does it for all once a month learns which one to do again, and has the rest."""
+        for slug in ("aside", "beside"):
+            live.add_tenant(manifest(slug))
+        partition = Tenants.partition
+
+        async def taken(tenants: Tenants, slug: str, *, ahead: int) -> Partitioned:
+            if slug == "aside":
+                raise errors.Busy("a lock on the schema wasn't to be had in time", retry_after_s=5)
+            return await partition(tenants, slug, ahead=ahead)
+
+        monkeypatch.setattr(Tenants, "partition", taken)
+        made = invoke(live, "partitions", "--all", "--json")
+        assert made.exit_code == 1
+        slugs = {each["slug"] for each in msgspec.json.decode(made.stdout)}
+        assert ("aside" in slugs, "beside" in slugs) == (False, True)
+        (failed,) = msgspec.json.decode(made.stderr)["failed"]
+        assert (failed["tenant"], failed["code"]) == ("aside", errors.Busy.code)
+        shown = invoke(live, "partitions", "--all")
+        assert "beside" in shown.stdout
+        assert "The months of aside can't be made now" in shown.stderr
 
     def test_asks_whose_months_they_are(self, live: LiveServer) -> None:
         """One tenant's, or everyone's; neither is guessed."""
