@@ -288,13 +288,12 @@ async def _schemas(settings: Settings, url: Secret, facts: Facts, deployment: De
         lacking = await _platform_lacks(url, deployment)
         password = secret.password(database_secret(open_keyring(settings)), deployment.app_login)
         url = Secret(dsn_for(url.reveal(), user=deployment.app_login, password=password))
-    newest = migrations.newest("tenant")
     # No key is asked for here, so it doesn't matter where they are.
     looked_at = msgspec.structs.replace(settings, database_url=url, admin_database_url=None, key_store_url=url)
     async with open_app(looked_at) as services:
         everyone = await services.tenants.everyone()
         late = await services.tenants.without_next_month()
-    behind = [each.slug for each in everyone if each.schema_version != newest]
+    behind = [each.slug for each in everyone if migrations.is_behind("tenant", each.schema_version)]
     unreadable = {each.slug: each.unreadable for each in everyone if each.unreadable is not None}
     deleting = {each.slug: each.updated_at for each in everyone if each.state is TenantState.DELETING}
     return [

@@ -345,7 +345,7 @@ async def _tell_who_is_behind(services: "Services") -> None:
             Exit.SETTINGS,
         ) from error
     for each in everyone:
-        if each.schema_version != migrations.newest("tenant"):
+        if migrations.is_behind("tenant", each.schema_version):
             _log.error("the schema of tenant %s is behind this version; run billfold tenants migrate", each.slug)
 
 

@@ -54,15 +54,19 @@ async def migrate(
     *,
     progress: Progress | None = None,
 ) -> str | None:
-    """Run the migrations that a schema lacks, each in a transaction of its own, and return its version then."""
+    """Run the migrations that a schema lacks, each in a transaction of its own, and return its version then.
+
+    That is a newer one than this process's where a newer process has been here, which may be serving at this moment.
+    """
     async with owner_tx(connection, owner, schema):
         steps = await migrations.pending(app)
+        version = max([*await migrations.applied(app), *(step.migration_id for step in steps)], default=None)
     for step in steps:
         await indexing.build(connection, owner, schema, step.indexes)
         await _patiently(connection, owner, schema, functools.partial(_apply, step=step, runtime=runtime))
         if progress is not None:
             progress(step.migration_id)
-    return migrations.newest(app)
+    return version
 
 
 async def _apply(_: Tx, *, step: migrations.SqlMigration, runtime: str) -> None:

@@ -214,7 +214,7 @@ class Schemas:
     async def _migrate_one(
         self, admin: Administrator, deployment: Deployment, record: Record, caller: Caller, *, late: bool
     ) -> Migrated:
-        if record.schema_version == migrations.newest("tenant") and not late:
+        if not migrations.is_behind("tenant", record.schema_version) and not late:
             return Migrated(record.slug, record.schema_version)
         try:
             version = await admin.migrate(record.names(deployment))

@@ -30,6 +30,20 @@ async def set_back(tenancy: Tenancy, *statements: str) -> TenantRef:
     return await tenancy.registry.get("testbank")
 
 
+class TestATenantThatIsAhead:
+    async def test_is_let_be_by_a_process_of_the_version_before(self, tenancy: Tenancy) -> None:
+        """One that starts while servers are renewed says of no schema that it lacks what it has."""
+        tomorrow = "tenant_9999_of_tomorrow"
+        await tenancy.as_owner(
+            tenancy.tenant,
+            f"INSERT INTO migration (name, app_name, ran_on) VALUES ('{tomorrow}', 'tenant', now())",  # noqa: S608
+        )
+        await execute(tenancy.admin_dsn, AS_BEFORE.format(version=tomorrow, slug="testbank"))
+        assert [each.schema_version for each in await tenancy.tenants.migrate()] == [tomorrow]
+        assert (await tenancy.tenants.migrate_tenant("testbank")).schema_version == tomorrow
+        assert (await tenancy.tenants.apply(tenancy.tenant.manifest)).tenant.schema_version == tomorrow
+
+
 class TestATenantThatIsBehind:
     async def test_is_known_as_such_and_served(self, tenancy: Tenancy) -> None:
         """What it has can be asked for, so that little is lost until somebody migrates."""
