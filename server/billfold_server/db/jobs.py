@@ -13,7 +13,7 @@ in real time. What is done to another tenant than the one whose job it is waits 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
@@ -106,6 +106,10 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     died_at: datetime
 
 
+LONGEST_CLAIM_S: Final = 7200
+"""Longer than any process claims a job for, be it to do it or to let it rest."""
+
+
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """How often a kind of job is tried, how long one attempt may take, and how long to wait in between.
 
@@ -162,7 +166,10 @@ class JobKinds:
         if name in self._kinds:
             msg = f"two handlers for jobs of kind {name}"
             raise ValueError(msg)
-        self._kinds[name] = JobKind(name=name, handler=handler, retry=retry or RetryPolicy(), apart=apart)
+        retry = retry or RetryPolicy()
+        rests_s = retry.longest_wait_s if retry.real else 0
+        assert max(retry.lease_s, rests_s) < LONGEST_CLAIM_S, "a claim that is longer counts as none"
+        self._kinds[name] = JobKind(name=name, handler=handler, retry=retry, apart=apart)
 
     def __getitem__(self, name: str) -> JobKind:
         return self._kinds[name]
@@ -255,14 +262,15 @@ WHERE id = $1 AND claimed_by = $2
 RETURNING id
 """
 
-_DUE = """
+# A claim that lasts longer than any does was made while PostgreSQL's clock was ahead, by who never came back.
+_DUE = f"""
 SELECT id, kind FROM jobs
 WHERE status = 'waiting' AND due_at <= $1 AND kind = ANY($2::text[])
-  AND (claimed_until IS NULL OR claimed_until <= now())
+  AND (claimed_until IS NULL OR claimed_until <= now() OR claimed_until > now() + interval '{LONGEST_CLAIM_S} seconds')
 ORDER BY due_at, id
 LIMIT $3
 FOR UPDATE SKIP LOCKED
-"""
+"""  # noqa: S608 - a constant
 
 _CLAIM = """
 UPDATE jobs AS j

@@ -387,11 +387,12 @@ class TestAClaim:
         await runner(tenancy, recorder).run(tenancy.tenant)
         assert len(recorder.done) == 1
 
-    async def test_ends_with_its_lease(self, tenancy: Tenancy):
-        """A claim whose holder never came back is made anew, and counts as an attempt."""
+    @pytest.mark.parametrize("lease_s", [-1, 6 * 3600])
+    async def test_ends_with_its_lease(self, tenancy: Tenancy, lease_s: int):
+        """One whose holder never came back is made anew, as an attempt, also where the clock was ahead meanwhile."""
         await enqueue(tenancy, job())
         async with tenancy.database.tx(tenancy.tenant) as tx:
-            (lost,) = await jobs.claim(tx, now=await tenant_now(tx), leases_s={"note": -1}, tokens=uuid4, limit=1)
+            (lost,) = await jobs.claim(tx, now=await tenant_now(tx), leases_s={"note": lease_s}, tokens=uuid4, limit=1)
         attempts: list[int] = []
 
         async def note_attempt(run: JobRun) -> None:
