@@ -260,8 +260,11 @@ class TestALostKeyring:
 
 
 _ENDLESS = """
-import asyncio, click, time
+import asyncio, click, signal, time
 from billfold_server import cli
+
+# As at a terminal, also where all of this was started in the background, which has Ctrl-C ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @click.group()
 def further(): pass

@@ -37,10 +37,17 @@ from tests.server.keys.vault.kit import approle
 from tests.server.upping import until
 
 
+def with_keyring(settings: Settings) -> Settings:
+    """Give a deployment its keyring, which none of its processes makes anew."""
+    open_keyring(settings)
+    return settings
+
+
 @pytest.fixture(scope="module")
 def settings(key_store_urls: StoreUrls, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Those of a deployment whose key store is there."""
-    return Settings(data_dir=str(tmp_path_factory.mktemp("decryptor")), key_store_url=Secret(key_store_urls.own))
+    data_dir = str(tmp_path_factory.mktemp("decryptor"))
+    return with_keyring(Settings(data_dir=data_dir, key_store_url=Secret(key_store_urls.own)))
 
 
 @pytest.fixture(scope="module")
@@ -315,9 +322,9 @@ class TestNoProcess:
 
     def test_outlives_its_parent(self, settings: Settings, tmp_path: Path) -> None:
         """When whoever started it is killed, it ends by itself; nothing secret is in its arguments or environment."""
-        own = Settings(data_dir=str(tmp_path), key_store_url=settings.key_store_url)
-        assert own.key_store_url is not None
-        secret = own.key_store_url.reveal()
+        assert settings.key_store_url is not None
+        own = with_keyring(Settings(data_dir=str(tmp_path), key_store_url=settings.key_store_url))
+        secret = settings.key_store_url.reveal()
         with subprocess.Popen(
             [sys.executable, "-c", PARENT, str(tmp_path)],
             stdin=subprocess.PIPE,
@@ -383,7 +390,7 @@ class TestAKeyStoreThatIsDown:
         with socket.create_server(("127.0.0.1", 0)) as silent:
             port = silent.getsockname()[1]
             url = Secret(f"postgresql://nobody:secret@127.0.0.1:{port}/nothing")
-            own = Settings(data_dir=str(tmp_path), key_store_url=url)
+            own = with_keyring(Settings(data_dir=str(tmp_path), key_store_url=url))
             looked_after = OnDemand(own)
             await looked_after.wake()
             worker = Worker(own)
@@ -443,12 +450,14 @@ class TestAVaultThatIsSealed:
         self, key_store_urls: StoreUrls, openbao: OpenBao, tmp_path: Path
     ) -> None:
         """What needs Vault is refused, what doesn't goes on, and nothing is restarted."""
-        own = Settings(
-            data_dir=str(tmp_path),
-            key_store_url=Secret(key_store_urls.own),
-            key_backend="vault",
-            vault_address=openbao.url,
-            **approle(openbao, tmp_path, "billfold-decryptor"),
+        own = with_keyring(
+            Settings(
+                data_dir=str(tmp_path),
+                key_store_url=Secret(key_store_urls.own),
+                key_backend="vault",
+                vault_address=openbao.url,
+                **approle(openbao, tmp_path, "billfold-decryptor"),
+            )
         )
         looked_after = OnDemand(own)
         await looked_after.wake()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -67,7 +68,8 @@ class Screen:
 
     def wait_until_there(self, selector: str) -> None:
         """Wait until something is shown."""
-        WebDriverWait(self.driver, 10).until(
+        # What is found may go with its page before it is looked at.
+        WebDriverWait(self.driver, 10, ignored_exceptions=[StaleElementReferenceException]).until(
             lambda driver: any(each.is_displayed() for each in driver.find_elements(By.CSS_SELECTOR, selector))
         )
 
