@@ -1,5 +1,6 @@
 """Prepares schemathesis's cases: ids that exist, cursors that were handed out, clients that are known."""
 
+import re
 import secrets
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -24,6 +25,9 @@ TOKENS = frozenset({"createToken", "createPlatformToken", *PUSHED})
 """The operations at which a client shows itself, not a token."""
 
 _LARGEST = 2**63 - 1
+
+_LAST_PART = re.compile(r"\{(\w+)\}$")
+"""What a path names, where it names one thing."""
 
 PLAYED = frozenset({"simulateVaultSeal", "simulateOutage", "simulateSlowAnswers"})
 """The operations by which a tenant becomes one that refuses, or is slow."""
@@ -191,6 +195,9 @@ class Preparing:
         if case.operation.definition.raw["operationId"] in PLAYED and response.status_code == 201:
             # It would go on for whatever comes next.
             self._seeds.stop_playing()
+        deleted = _LAST_PART.search(case.operation.path) if case.method.upper() == "DELETE" else None
+        if deleted is not None and response.status_code == 204:
+            self._seeds.lose(str(case.path_parameters[deleted.group(1)]))
         if response.status_code >= 300 or "json" not in response.headers.get("content-type", [""])[0]:
             return
         body = response.json()

@@ -42,6 +42,7 @@ class Seeds:
         self.known: set[str] = set()
         self._made_up: set[str] = set()
         """Ids by which cases have named nothing, such as the document's examples; an answer may repeat them."""
+        self._gone: set[str] = set()
         self.contradicted = ""
         """The payment that its rail rejects after it was settled, once there is one."""
         self.sent = ""
@@ -69,7 +70,7 @@ class Seeds:
         An answer that repeats what was made up, as a text of somebody's, makes it no more real.
         """
         if isinstance(value, str) and _ID.fullmatch(value):
-            self.known |= {value} - self._made_up
+            self.known |= {value} - self._made_up - self._gone
         elif isinstance(value, dict) and str(value.get("id")).startswith("con_"):
             self.known.add(value["id"])
         elif isinstance(value, dict) and "forgotten_at" in value and value["forgotten_at"] is not None:
@@ -80,6 +81,11 @@ class Seeds:
         elif isinstance(value, list):
             for each in value:
                 self.learn(each)
+
+    def lose(self, gone: str) -> None:
+        """Note that this is deleted: what tells of it later, as a webhook's delivery does, makes it no more real."""
+        self._gone.add(gone)
+        self.known.discard(gone)
 
     def real(self, value: Any, turn: int = 0) -> Any:
         """Return a value in which every well-formed id names something, and neighbours name different things."""
