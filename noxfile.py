@@ -18,6 +18,13 @@ PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 IN_SESSIONS_OF_THEIR_OWN = ["contract", "benchmarks"]
 # Without ``openapi``: tests/server/http/test_openapi.py holds the same of the committed contract.
 SIDE_BY_SIDE = ["types", "collect", "lint", "sdk_alone"]
+OLDEST_POSTGRES = {"BILLFOLD_TEST_POSTGRES": "16"}
+# What is most of PostgreSQL's own: roles, partitions, plans, locks, whole tables read and written.
+BEYOND_THE_API = [
+    *(f"tenancy/test_{name}.py" for name in ("migrations", "partitions", "provisioning", "transaction")),
+    *(f"ledger/test_{name}.py" for name in ("archives", "crashes", "detaching", "engine", "export", "import", "plans")),
+    "audit",
+]
 OPENAPI = "openapi/billfold.yaml"
 LOCKS = {
     # Everything, for work on Billfold. The first, because the others take their versions from it.
@@ -39,11 +46,11 @@ def _python(session: nox.Session, *args: str, env: dict[str, str] | None = None)
     session.run(sys.executable, *args, env={"PYTHONDONTWRITEBYTECODE": "", **(env or {})}, external=True)
 
 
-def _pytest(session: nox.Session, *args: str, folder: str | None = None) -> None:
+def _pytest(session: nox.Session, *args: str, folder: str | None = None, env: dict[str, str] | None = None) -> None:
     """Run pytest; a folder that nobody has begun yet is skipped, one without a test in it fails."""
     if folder is not None and not (ROOT / folder).is_dir():
         session.skip(f"{folder} isn't there yet")
-    _python(session, "-m", "pytest", *([folder] if folder else []), *args, *session.posargs)
+    _python(session, "-m", "pytest", *([folder] if folder else []), *args, *session.posargs, env=env)
 
 
 def _in_parallel() -> list[str]:
@@ -110,14 +117,13 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def postgres_16(session: nox.Session) -> None:
-    """Run the tests of the rooms that are mostly SQL on the oldest PostgreSQL that is supported.
+    """Run what no operation of the API reaches on the oldest PostgreSQL that is supported; ``contract`` does the rest.
 
     Without the slow ones, which look for mistakes of ours by chance: every statement is among the others' too.
     """
-    env = {"BILLFOLD_TEST_POSTGRES": "16"}
-    rooms = [f"tests/server/{room}" for room in ("tenancy", "ledger", "wallets", "parties", "sandbox", "audit")]
-    args = ["-m", "not any_postgres and not slow", *rooms, *session.posargs]
-    _python(session, "-m", "pytest", *_in_parallel(), *args, env=env)
+    beyond = [f"tests/server/{each}" for each in BEYOND_THE_API]
+    args = ["-m", "not any_postgres and not slow", *beyond, *session.posargs]
+    _python(session, "-m", "pytest", *_in_parallel(), *args, env=OLDEST_POSTGRES)
 
 
 @nox.session(venv_backend="none")
@@ -132,8 +138,11 @@ def open_banking(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def contract(session: nox.Session) -> None:
-    """Test every operation of the OpenAPI document against a running server."""
-    _pytest(session, *_in_parallel(), folder="tests/contract")
+    """Test every operation of the OpenAPI document against a running server, with the oldest PostgreSQL beneath it.
+
+    So all rooms' statements run on that one, as they do on the newest in ``tests``.
+    """
+    _pytest(session, *_in_parallel(), folder="tests/contract", env=OLDEST_POSTGRES)
 
 
 @nox.session(venv_backend="none")

@@ -230,7 +230,7 @@ class TestAServer:
         """After kill -9 of PostgreSQL requests are answered again, by the same workers."""
         workers, postmaster = set(up.workers()), up.postmaster()
         os.kill(postmaster, signal.SIGKILL)
-        until(lambda: up.postmaster() != postmaster and up.answers())
+        until(lambda: up.has_another(postmaster) and up.answers())
         assert set(up.workers()) == workers
         assert up.get("/v1/tenant")["slug"] == "sandbox"
 

@@ -140,6 +140,12 @@ class Up:
         """Return the main process of its database."""
         return int((self.data_dir / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
 
+    def has_another(self, postmaster: int) -> bool:
+        """Tell whether another main process of its database is there, which may be starting at this moment."""
+        with contextlib.suppress(FileNotFoundError, IndexError):
+            return self.postmaster() != postmaster
+        return False
+
     def answers(self) -> bool:
         """Tell whether it can serve requests."""
         with contextlib.suppress(httpx.TransportError):

@@ -250,7 +250,7 @@ class TestAdvancing:
             await tx.execute(
                 """
                 INSERT INTO publisher_cursors (publisher, sequence, failures, claimed_by, claimed_until)
-                VALUES ('watcher', 0, 0, $1, now() + interval '1 hour')
+                VALUES ('watcher', 0, 0, $1, now() + interval '30 seconds')
                 """,
                 token,
             )
