@@ -9,7 +9,7 @@ from billfold.ids import Prefix
 from billfold_server.http.pagination import DEFAULT_LIMIT, Cursor, Limit
 from billfold_server.http.routing import Call, Link, Reply, Routes
 from billfold_server.ledger import service as ledger
-from billfold_server.reconciliation import service
+from billfold_server.reconciliation import approving, service
 
 __all__ = ["routes"]
 
@@ -156,6 +156,7 @@ async def get_statement_entry(call: Call, statement_entry_id: StatementEntryId) 
         errors.CurrencyNotEnabled,
         errors.StatementEntryNotInSuspense,
     ),
+    approval=approving.ASSIGNMENT,
     links=(
         Link(operation_id="getStatementEntry", parameters={"statement_entry_id": "$response.body#/id"}),
         Link(

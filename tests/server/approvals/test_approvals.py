@@ -25,6 +25,7 @@ from billfold_server.tenancy.context import Caller
 from tests.contract.paying import block, pay_out
 from tests.live import LiveServer
 from tests.server.identity.flows import add_app, add_person, tokens_of
+from tests.server.reconciliation.statement_files import Entry, Plan, camt053
 from tests.tenants import manifest
 
 SLUG = "four_eyes"
@@ -220,6 +221,21 @@ class TestARequest:
         waits(bank.post(capture, {"to_account_id": account}, uuid4().hex))
         postings = [{"account_id": account, "amount_minor": sign * 800, "currency": "EUR"} for sign in (1, -1)]
         waits(bank.post("/v1/journal-entries", {"postings": postings}, uuid4().hex))
+
+    @pytest.mark.parametrize("sign", [1, -1])
+    def test_that_assigns_much_from_suspense_needs_it_as_an_entry_by_hand_does(self, bank: Bank, sign: int) -> None:
+        """Nobody alone gives a wallet much of what a bank's statement left in suspense, nor takes it from one."""
+        plan = Plan([Entry(sign * 799), Entry(sign * 800)], account=uuid4().hex.upper())
+        headers = {"Content-Type": "application/octet-stream", "Idempotency-Key": uuid4().hex}
+        made = bank.client.post("/v1/statement-imports", content=camt053(plan), headers=headers).json()
+        listed = bank.client.get("/v1/statement-entries", params={"statement_import_id": made["id"]}).json()["data"]
+        less, much = sorted(listed, key=lambda each: abs(each["amount_minor"]))
+        before, body = bank.balance(), {"wallet_id": bank.wallets[0]}
+        assert bank.post(f"/v1/statement-entries/{less['id']}/assign", body, uuid4().hex).status_code == 200
+        approval = waits(bank.post(f"/v1/statement-entries/{much['id']}/assign", body, uuid4().hex))
+        assert bank.balance() == before + sign * 799
+        assert bank.decide(approval).outcome["outcome"] == "assigned"
+        assert bank.balance() == before + sign * 1_599
 
     def test_has_one_approval_under_its_key(self, bank: Bank) -> None:
         """Copies, also at the same time, wait for the same one; another body under the key is refused."""

@@ -86,6 +86,7 @@ class AsyncStatementEntries(AsyncResource):
             idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
 
         Raises:
+            errors.ApprovalRequired: It is so much money that another person must agree.
             errors.StatementEntryNotInSuspense: It doesn't lie in suspense.
         """
         body = encoding.fields(wallet_id=wallet_id)

@@ -1,0 +1,26 @@
+"""What of this room's operations needs a second person: giving a wallet much money from suspense, or taking it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from billfold import errors, ids
+from billfold.ids import Prefix
+from billfold_server.http.routing import Call, NeedsApproval
+from billfold_server.ledger import service as ledger
+from billfold_server.reconciliation import service
+
+__all__ = ["ASSIGNMENT"]
+
+
+async def _moves_much(call: Call, values: Mapping[str, Any]) -> bool:
+    try:
+        async with call.tx() as tx:
+            row = await service.get_entry(tx, ids.decode(Prefix.STATEMENT_ENTRY, values["statement_entry_id"]))
+    except errors.NotFound:
+        # The handler refuses it, with a reason.
+        return False
+    return ledger.is_large_withdrawal(call, abs(row.amount_minor), row.currency)
+
+
+ASSIGNMENT = NeedsApproval("withdrawal", _moves_much)
+"""It is held to the amounts from which money leaves wallets by hand, as a journal entry that does the same is."""
