@@ -80,7 +80,9 @@ async def _book(services: Services, tenant: TenantRef, name: str, credit: Credit
         return Collected(key=credit.key, refused=errors.BalanceOutOfRange.code)
     wallet_id = await _wallet_of(services, tenant, credit)
     if wallet_id is None:
-        return Collected(key=credit.key, refused=errors.CreditorUnknown.code)
+        # The rail may not have heard that it was booked, by a name that its wallet has lost since then.
+        async with services.database.tx(tenant) as tx:
+            return await _told_again(tx, name, credit.key)
     told = {"rail": name, "end_to_end_id": masked(credit.end_to_end_id)}
     if credit.returns is not None:
         told |= {RETURNS: credit.returns, "return_reason": credit.reason or "MS03"}

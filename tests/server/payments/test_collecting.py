@@ -6,11 +6,14 @@ import msgspec
 import pytest
 
 from billfold import errors, ids
+from billfold.contract.wallets import AliasScheme
 from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.connectors.service import Account, Credit
 from billfold_server.http import idempotency
 from billfold_server.payments import service
+from billfold_server.wallets import kinds as wallet_kinds
+from billfold_server.wallets.rows import AliasKey
 from tests.server.payments.desk import OPENED_MINOR, PAYEE, Desk
 
 
@@ -66,6 +69,21 @@ class TestMoneyThatARailBringsBack:
         rail = Receiving(credit(returns=ids.encode(Prefix.PAYMENT, payment_id)))
         told = await collect(desk, rail)
         assert (told.refused, rail.told, await desk.bench.balance(0)) == (None, [True], OPENED_MINOR)
+
+
+class TestMoneyOfWhichTheRailHearsLate:
+    async def test_is_not_sent_back_because_its_wallet_has_lost_the_name(self, desk: Desk) -> None:
+        """Who died between booking and saying so is told again what was booked, though its name is nobody's by then."""
+        key = AliasKey(AliasScheme.SORT_CODE_ACCOUNT_NUMBER, PAYEE)
+        rail = Receiving(credit())
+        first = await collect(desk, rail)
+        rail.told.clear()
+        async with desk.bank.tx() as tx:
+            alias = await tx.fetchval("SELECT id FROM wallet_aliases WHERE normal_value = $1", PAYEE)
+        removal = wallet_kinds.AliasRemoval(desk.payee_id, alias, key)
+        assert (await desk.bench.submit(wallet_kinds.REMOVE_ALIAS, removal)).error is None
+        assert await collect(desk, rail) == first
+        assert (first.refused, rail.told, await desk.bench.balance(1)) == (None, [True], 500)
 
 
 class TestMoneyThatComesInWithOddWords:
