@@ -78,7 +78,7 @@ def _once(name: str, key: str) -> str:
 async def _book(services: Services, tenant: TenantRef, name: str, credit: Credit) -> Collected:
     if not 1 <= credit.amount.amount_minor <= MAX_AMOUNT_MINOR:
         return Collected(key=credit.key, refused=errors.BalanceOutOfRange.code)
-    wallet_id = await _wallet_of(services, tenant, credit)
+    wallet_id = await _wallet_of(services, tenant, name, credit)
     if wallet_id is None:
         # The rail may not have heard that it was booked, by a name that its wallet has lost since then.
         async with services.database.tx(tenant) as tx:
@@ -116,14 +116,16 @@ async def _told_again(tx: TenantTx, name: str, key: str) -> Collected:
     return Collected(key=key, refused=errors.CreditorUnknown.code) if found is None else _read(key, *found)
 
 
-async def _wallet_of(services: Services, tenant: TenantRef, credit: Credit) -> UUID | None:
-    """Return whose money it is; of a payment that comes back, who paid."""
+async def _wallet_of(services: Services, tenant: TenantRef, name: str, credit: Credit) -> UUID | None:
+    """Return whose money it is; of a payment that comes back, who paid, unless it hasn't left or is back already."""
     scheme, number = credit.creditor.scheme, credit.creditor.identification
     async with services.database.tx(tenant) as tx:
         if credit.returns is not None:
             payment_id = _id(Prefix.PAYMENT, credit.returns)
             payment = None if payment_id is None else await queries.find_payment(tx, payment_id)
-            return None if payment is None else payment.wallet_id
+            if payment is None or payment.rail != name:
+                return None
+            return payment.wallet_id if rules.may_come_back(payment.status, payment.money) else None
         if scheme == _WALLET:
             wallet_id = _id(Prefix.WALLET, number)
             known = () if wallet_id is None else await wallets.find_wallets(tx, [wallet_id])

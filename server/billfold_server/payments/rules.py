@@ -35,6 +35,7 @@ __all__ = [
     "doing",
     "effect_of",
     "is_silent",
+    "may_come_back",
     "may_resolve",
     "name_of_credit",
     "next_status",
@@ -310,6 +311,18 @@ def resolved_status(status: PaymentStatus, outcome: PaymentOutcome) -> PaymentSt
     if outcome is PaymentOutcome.RETURNED and status not in {_S.REJECTED, _S.CANCELLED}:
         return _S.REJECTED
     return status
+
+
+def may_come_back(status: PaymentStatus, money: Where) -> bool:
+    """Tell whether a rail may bring back a payment that it was given: it wasn't rejected, nor undone by hand.
+
+    A rail may do so before it has told that the money left.
+
+    Args:
+        status: Where the payment stands.
+        money: Where its money is.
+    """
+    return money != BY_HAND and MONEY.get(status) != "return"
 
 
 Doing = Literal["submit", "inquire", "nothing"]

@@ -9,7 +9,7 @@ from billfold import errors, ids
 from billfold.contract.wallets import AliasScheme
 from billfold.ids import Prefix
 from billfold.money import Money
-from billfold_server.connectors.service import Account, Credit
+from billfold_server.connectors.service import Account, Credit, Notice, Report
 from billfold_server.http import idempotency
 from billfold_server.payments import service
 from billfold_server.wallets import kinds as wallet_kinds
@@ -69,6 +69,21 @@ class TestMoneyThatARailBringsBack:
         rail = Receiving(credit(returns=ids.encode(Prefix.PAYMENT, payment_id)))
         told = await collect(desk, rail)
         assert (told.refused, rail.told, await desk.bench.balance(0)) == (None, [True], OPENED_MINOR)
+
+
+    @pytest.mark.parametrize("before", ["inside", "rejected", "by_another"])
+    async def test_is_sent_back_where_it_has_not_left_or_is_back(self, desk: Desk, before: str) -> None:
+        """Who has paid inside, by another rail, or has their money back already, isn't paid for it by this one."""
+        payment_id = await desk.pay(500, **({"to": PAYEE} if before == "inside" else {}))
+        if before == "rejected":
+            await desk.hear(payment_id, Report(notices=(Notice(id="n1", word="reject"),)))
+        has = await desk.bench.balance(0)
+        rail = Receiving(credit(returns=ids.encode(Prefix.PAYMENT, payment_id)))
+        name = "other" if before == "by_another" else "scripted"
+        told = await service.collect(desk.bank.services, desk.tenant, rail, name, rail.credit.key)
+        assert (told.refused, rail.told) == (errors.CreditorUnknown.code, [False])
+        assert await desk.bench.balance(0) == has
+        await desk.check()
 
 
 class TestMoneyOfWhichTheRailHearsLate:
