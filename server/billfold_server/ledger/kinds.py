@@ -227,25 +227,34 @@ def reverse(
     return reversing
 
 
+def _nothing(_draft: Draft, _journal_entry_id: UUID) -> None:
+    """Ask nothing, and note nothing."""
+
+
 class _ByHand(NamedTuple):
     keys: Callable[[Books, UUID], Keys]
     check: Callable[[Draft, UUID], None]
+    note: Callable[[Draft, UUID], None]
 
 
 _BY_HAND: Final[dict[str, _ByHand]] = {}
 
 
 def undone_by_hand(
-    *kinds: JournalKind, keys: Callable[[Books, UUID], Keys], check: Callable[[Draft, UUID], None]
+    *kinds: JournalKind,
+    keys: Callable[[Books, UUID], Keys],
+    check: Callable[[Draft, UUID], None] = _nothing,
+    note: Callable[[Draft, UUID], None] = _nothing,
 ) -> None:
-    """Say what a room asks before an entry that it has posted is undone by hand.
+    """Say what a room asks before an entry that it has posted is undone by hand, and what it notes of it after.
 
     Args:
         kinds: Of which kinds the room's entries are.
-        keys: Names what the check needs, by the entry's id.
+        keys: Names what these need, by the entry's id.
         check: Raises the ``ProblemError`` that refuses it. Pure.
+        note: Changes rows of the room, once the reversing entry is posted. Pure.
     """
-    _BY_HAND.update({kind: _ByHand(keys, check) for kind in kinds})
+    _BY_HAND.update({kind: _ByHand(keys, check, note) for kind in kinds})
 
 
 def _reversal_keys(books: Books, body: Reversal) -> Keys:
@@ -268,6 +277,8 @@ def _reverse_journal_entry(draft: Draft, body: Reversal) -> Reply:
         metadata=body.order.metadata,
         alone_below_minor=body.alone_below_minor,
     )
+    if asked is not None:
+        asked.note(draft, body.journal_entry_id)
     return Reply(_CREATED, entry.to_response())
 
 

@@ -41,6 +41,7 @@ from billfold_server.reconciliation.rows import (
     StatementEntryRow,
     StatementRow,
 )
+from billfold_server.reconciliation.undoing import is_undone
 from billfold_server.wallets.service import (
     AliasKey,
     AliasRow,
@@ -514,8 +515,8 @@ def _waits(draft: Draft, row: StatementEntryRow) -> bool:
         return False
     if row.assigning_journal_entry_id is None:
         return row.outcome is EntryOutcome.SUSPENSE
-    undone = draft.find(ReversalRow, row.assigning_journal_entry_id)
-    return undone is not None and undone.reversed_minor == undone.amount_minor
+    # Of what was undone since the notes of it are kept, the entry says itself that it waits.
+    return is_undone(draft, row.assigning_journal_entry_id)
 
 
 def _assign(draft: Draft, body: Assignment) -> Reply:

@@ -22,6 +22,7 @@ __all__ = [
     "BankAccountRow",
     "ImportRow",
     "KnownStatementRow",
+    "OfJournalEntryRow",
     "SealedEntry",
     "SeenEntryRow",
     "StatementEntryRow",
@@ -177,6 +178,18 @@ class SeenEntryRow(msgspec.Struct, frozen=True):
     def key(self) -> bytes:
         """What the row is loaded by."""
         return self.dedup_key
+
+
+class OfJournalEntryRow(msgspec.Struct, frozen=True):
+    """Which statement entry's money a journal entry has brought into suspense, or taken out of it to a wallet."""
+
+    journal_entry_id: UUID
+    statement_entry_id: UUID
+
+    @property
+    def key(self) -> UUID:
+        """What the row is loaded by."""
+        return self.journal_entry_id
 
 
 class Texts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -15,7 +15,7 @@ import msgspec
 from billfold import errors
 from billfold.contract.statements import EntryOutcome, StatementEntry, StatementFormat, StatementImport
 from billfold_server.keys.service import TENANT_SUBJECT, Keyring, Keys, Opener, Place, Sealer, key_id_of
-from billfold_server.ledger.service import Answer, Engine
+from billfold_server.ledger.service import Answer, Engine, undone_by_hand
 from billfold_server.reconciliation import queries, rules
 from billfold_server.reconciliation.kinds import (
     ASSIGN_ENTRY,
@@ -29,6 +29,7 @@ from billfold_server.reconciliation.model import unreadable
 from billfold_server.reconciliation.rows import SealedEntry, StatementEntryRow, Texts
 from billfold_server.reconciliation.statements import Statement, read_statements
 from billfold_server.reconciliation.stores import STORES
+from billfold_server.reconciliation.undoing import check_in_suspense, put_back, undoing_keys
 from billfold_server.tenancy.context import Caller, TenantRef
 from billfold_server.tenancy.transaction import Database, TenantTx
 from billfold_server.wallets import service as wallets
@@ -56,6 +57,9 @@ _FEATURE: Final = "statements"
 _MAX_ALIASES_A_QUERY: Final = 50_000
 _MAX_BANK_ACCOUNT_CHARS: Final = 100
 """Far more than any bank's account number has, and short enough to be a key."""
+
+undone_by_hand("statement_suspense", keys=undoing_keys, check=check_in_suspense)
+undone_by_hand("statement_assignment", keys=undoing_keys, note=put_back)
 
 _Levels = Sequence[Sequence[rules.AliasLevels]]
 """The levels of each entry of each statement."""

@@ -12,6 +12,7 @@ from billfold_server.reconciliation.rows import (
     BankAccountRow,
     ImportRow,
     KnownStatementRow,
+    OfJournalEntryRow,
     SeenEntryRow,
     StatementEntryRow,
     StatementRow,
@@ -263,12 +264,35 @@ class _StatementEntries:
         return [Write(sql, arguments)]
 
 
+class _OfJournalEntries:
+    row_type = OfJournalEntryRow
+    # It is seldom asked for.
+    cached = False
+
+    async def load(self, tx: TenantTx, keys: Sequence[Hashable]) -> dict[Any, Any]:
+        """Return whose money these journal entries have moved, of entries that wait in suspense or have waited there.
+
+        There are few of these among all, and an index of them, so they need none by their journal entries.
+        """
+        rows = await tx.fetch(
+            """
+            SELECT j.id AS journal_entry_id, e.id AS statement_entry_id
+            FROM statement_entries AS e
+            JOIN unnest($1::uuid[]) AS j (id) ON j.id IN (e.journal_entry_id, e.assigning_journal_entry_id)
+            WHERE e.outcome IN ('suspense', 'assigned')
+            """,
+            list(keys),
+        )
+        return {row["journal_entry_id"]: OfJournalEntryRow(**dict(row)) for row in rows}
+
+
 STORES: Final = (
     _BankAccounts(),
     _Imports(),
     _Statements(),
     _KnownStatements(),
     _SeenEntries(),
+    _OfJournalEntries(),
     _StatementEntries(),
 )
 """The rows of this room, as the engine loads and writes them."""

@@ -70,7 +70,6 @@ class TestMoneyThatARailBringsBack:
         told = await collect(desk, rail)
         assert (told.refused, rail.told, await desk.bench.balance(0)) == (None, [True], OPENED_MINOR)
 
-
     @pytest.mark.parametrize("before", ["inside", "rejected", "by_another"])
     async def test_is_sent_back_where_it_has_not_left_or_is_back(self, desk: Desk, before: str) -> None:
         """Who has paid inside, by another rail, or has their money back already, isn't paid for it by this one."""

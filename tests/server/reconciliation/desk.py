@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from billfold import ids
+from billfold.contract.ledger import ReverseJournalEntry
 from billfold.contract.statements import EntryOutcome, StatementEntry, StatementImport
 from billfold.contract.wallets import AliasScheme, ChangeWalletStatus, CreateAlias, CreateTopUp, CreateWallet
 from billfold.ids import Prefix
@@ -14,6 +15,7 @@ from billfold.money import Money
 from billfold_server.http.routing import IdempotencyRef
 from billfold_server.invariants.service import check
 from billfold_server.keys.service import Keys
+from billfold_server.ledger import kinds as ledger_kinds
 from billfold_server.ledger.protocol import Answer, Kind
 from billfold_server.ledger.service import list_wallet_accounts
 from billfold_server.reconciliation import service
@@ -90,6 +92,12 @@ class Desk:
         entry = await service.open_answer(self.keys, self.tenant, answer.body)
         assert await check(self.database, self.tenant) == []
         return entry
+
+    async def undo(self, journal_entry_id: str | None, amount_minor: int | None = None) -> None:
+        """Reverse a journal entry by hand, whole or in part."""
+        order = ReverseJournalEntry(amount_minor=amount_minor, reason="by hand")
+        entry_id = ids.decode(Prefix.JOURNAL_ENTRY, str(journal_entry_id))
+        await self.submit(ledger_kinds.REVERSE_JOURNAL_ENTRY, ledger_kinds.Reversal(entry_id, order))
 
     # What is in the books.
 

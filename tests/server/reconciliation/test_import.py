@@ -443,6 +443,34 @@ class TestAnEntryInSuspense:
         with pytest.raises(errors.StatementEntryNotInSuspense):
             await desk.assign(waiting.id, right)
 
+    async def test_is_found_again_once_its_assignment_was_taken_back(self, desk: Desk) -> None:
+        """Who looks for what waits finds it, as nobody's, once all of it has come back; not while some is away."""
+        wrong = await desk.add_wallet()
+        await desk.take_in(camt053(month(entry(500, iban=None))))
+        [waiting] = await desk.entries(EntryOutcome.SUSPENSE)
+        assigned = (await desk.assign(waiting.id, wrong)).assigning_journal_entry_id
+        await desk.undo(assigned, 200)
+        assert await desk.entries(EntryOutcome.SUSPENSE) == []
+        await desk.undo(assigned, 300)
+        assert await desk.entries(EntryOutcome.SUSPENSE) == [waiting]
+        assert await check(desk.database, desk.tenant) == []
+
+    async def test_is_not_paid_back_from_others_that_wait(self, desk: Desk) -> None:
+        """What was assigned is no longer there to be undone; once it is back it can be, and then isn't assigned."""
+        wallet = await desk.add_wallet()
+        await desk.take_in(camt053(month(entry(500, iban=None), entry(700, iban=None))))
+        _, waiting = sorted(await desk.entries(), key=lambda each: -each.amount_minor)
+        assigned = (await desk.assign(waiting.id, wallet)).assigning_journal_entry_id
+        with pytest.raises(errors.EntryNotReversible) as caught:
+            await desk.undo(waiting.journal_entry_id)
+        assert (caught.value.journal_entry_id, str(assigned) in caught.value.detail) == (waiting.journal_entry_id, True)
+        assert await desk.account_minor("suspense") == -700
+        await desk.undo(assigned)
+        await desk.undo(waiting.journal_entry_id)
+        assert await desk.account_minor("suspense") == -700
+        with pytest.raises(errors.StatementEntryNotInSuspense):
+            await desk.assign(waiting.id, wallet)
+
     async def test_stays_where_the_wallet_cannot_bear_it(self, desk: Desk) -> None:
         """A refused assignment leaves the entry where it was."""
         wallet = await desk.add_wallet()
