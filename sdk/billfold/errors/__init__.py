@@ -503,6 +503,13 @@ class PartyHasWallets(Conflict):
     open_wallets: int
 
 
+class PartyHasPayments(Conflict):
+    """Somebody whose payments are open can't be forgotten; ``open_payments`` is of how many the money may come back."""
+
+    code, title = "party_has_payments", "The party has payments that are open"
+    open_payments: int
+
+
 class PartyStillKept(Conflict):
     """The law wants the party to be known until ``kept_until``; before that, it can't be forgotten."""
 

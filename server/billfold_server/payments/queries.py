@@ -11,6 +11,7 @@ from billfold_server.payments.stores import PAYMENT_COLUMNS, STEP_COLUMNS, to_pa
 from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = [
+    "count_open",
     "delete_texts",
     "find_answer",
     "find_consuming",
@@ -138,6 +139,12 @@ async def list_waiting(tx: TenantTx, *, after: UUID | None, limit: int) -> list[
         limit,
     )
     return [(row["id"], row["turn"]) for row in rows]
+
+
+async def count_open(tx: TenantTx, wallet_ids: Sequence[UUID]) -> int:
+    """Return of how many payments out of wallets the money is under way, or waits for somebody to say where it goes."""
+    sql = "SELECT count(*) FROM payments WHERE wallet_id = ANY($1::uuid[]) AND money IN ('under_way', 'suspense')"
+    return int(await tx.fetchval(sql, list(wallet_ids)))
 
 
 _OF: Final = f"""

@@ -92,6 +92,7 @@ __all__ = [
     "agreed",
     "check_same",
     "collect",
+    "count_open",
     "day_of",
     "find_payment",
     "find_payments_of",
@@ -371,6 +372,11 @@ async def find_payments_returned_by(tx: TenantTx, entry_ids: Sequence[UUID]) -> 
     named = {entry_id: ids.decode(Prefix.PAYMENT, wire_id) for entry_id, wire_id in said.items()}
     rows = {row.id: row for row in await queries.find_payments(tx, list(set(named.values())))}
     return {entry_id: rows[payment_id] for entry_id, payment_id in named.items() if payment_id in rows}
+
+
+async def count_open(tx: TenantTx, wallet_ids: Sequence[UUID]) -> int:
+    """Return of how many payments out of wallets the money is under way, or waits for somebody to say where it goes."""
+    return await queries.count_open(tx, wallet_ids)
 
 
 async def list_payments(

@@ -85,6 +85,7 @@ async def _can_be_erased(call: Call, values: Mapping[str, Any]) -> bool:
         errors.PersonRequired,
         errors.PartyForgotten,
         errors.PartyHasWallets,
+        errors.PartyHasPayments,
         errors.PartyStillKept,
     ),
 )

@@ -26,6 +26,7 @@ from billfold_server.http import idempotency
 from billfold_server.http.routing import Call, Reply
 from billfold_server.ledger import service as ledger
 from billfold_server.parties import service as parties
+from billfold_server.payments import service as payments
 from billfold_server.people import service as people
 from billfold_server.privacy import queries
 from billfold_server.tenancy.clock import tenant_now
@@ -176,6 +177,7 @@ async def check_erasable(tx: TenantTx, party_id: UUID) -> None:
         errors.NotFound: The tenant has no such party.
         errors.PartyForgotten: It was forgotten before.
         errors.PartyHasWallets: A wallet of its isn't closed, so that money is there or may come.
+        errors.PartyHasPayments: Money of a payment may come back, and it would be nobody's.
         errors.PartyStillKept: The law wants it to be known for some time yet.
     """
     row = await parties.get_party(tx, party_id)
@@ -184,6 +186,9 @@ async def check_erasable(tx: TenantTx, party_id: UUID) -> None:
     unclosed, closed_at = await wallets.standing_of(tx, party_id)
     if unclosed:
         raise errors.PartyHasWallets("the party has wallets that aren't closed", open_wallets=unclosed)
+    under_way = await payments.count_open(tx, await wallets.list_wallets_of(tx, party_id))
+    if under_way:
+        raise errors.PartyHasPayments("the money of payments of the party may come back", open_payments=under_way)
     kept_until = _kept_until(closed_at, tx.tenant.manifest.retention)
     if kept_until is not None and await tenant_now(tx) < kept_until:
         raise errors.PartyStillKept("the party must still be known", kept_until=kept_until.isoformat())

@@ -11,6 +11,7 @@ import pytest
 
 from billfold import errors, ids
 from billfold.ids import Prefix
+from billfold.money import Money
 from billfold_server.http.routing import Call
 from billfold_server.invariants.service import check
 from billfold_server.keys.service import Place
@@ -19,6 +20,7 @@ from billfold_server.parties import service as parties
 from billfold_server.privacy.service import SHRED_JOB
 from billfold_server.rooms import INVENTORIES, SUBJECTS
 from billfold_server.tenancy.context import Caller
+from tests.contract.paying import block, pay_out
 from tests.live import LiveServer
 from tests.server.identity.flows import add_app, add_person, tokens_of
 from tests.server.people.persons import Person, a_person, enrol
@@ -201,6 +203,20 @@ class TestAnErasure:
         refused = bank.erase(customer.party_id, uuid4().hex)
         assert (refused.status_code, refused.json()["code"]) == (409, "party_has_wallets")
         assert refused.json()["facts"] == {"open_wallets": 2}
+
+    def test_waits_until_no_payment_is_open(self, live: LiveServer, bank: Bank) -> None:
+        """Whose money a rail holds back is known until somebody has said where it goes, though they have left."""
+        customer = bank.customer("Ada Lovelace")
+        bank.post("/v1/top-ups", {"wallet_id": customer.wallets[1], "amount": cents(1)})
+        payment = pay_out(live, SLUG, customer.wallets[1], customer.party_id, Money(1, "EUR"))
+        block(live, SLUG, payment)
+        customer.leave()
+        refused = bank.erase(customer.party_id, uuid4().hex)
+        assert (refused.status_code, refused.json()["code"]) == (409, "party_has_payments")
+        assert refused.json()["facts"] == {"open_payments": 1}
+        resolution = {"outcome": "returned", "reason": "The rail says so."}
+        bank.post(f"/v1/payments/{payment}/resolution", resolution, status=200)
+        assert bank.erase(customer.party_id, uuid4().hex).json()["code"] == "approval_required"
 
     def test_waits_for_as_long_as_the_law_says(self, live: LiveServer) -> None:
         """A bank that must know customers for years refuses until then, and says until when."""
