@@ -7,12 +7,14 @@ what it does to the books is one command.
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from datetime import date
 from typing import Final
 from uuid import UUID
 
 import msgspec
 
 from billfold import errors
+from billfold.clock import SystemClock
 from billfold.contract.statements import EntryOutcome, StatementEntry, StatementFormat, StatementImport
 from billfold_server.keys.service import TENANT_SUBJECT, Keyring, Keys, Opener, Place, Sealer, key_id_of
 from billfold_server.ledger.service import Answer, Engine, undone_by_hand
@@ -30,6 +32,7 @@ from billfold_server.reconciliation.rows import SealedEntry, StatementEntryRow, 
 from billfold_server.reconciliation.statements import Statement, read_statements
 from billfold_server.reconciliation.stores import STORES
 from billfold_server.reconciliation.undoing import check_in_suspense, put_back, undoing_keys
+from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller, TenantRef
 from billfold_server.tenancy.transaction import Database, TenantTx
 from billfold_server.wallets import service as wallets
@@ -55,6 +58,8 @@ __all__ = [
 
 _FEATURE: Final = "statements"
 _MAX_ALIASES_A_QUERY: Final = 50_000
+_MAX_DAYS_AHEAD: Final = 31
+"""Longer than any holidays for which a bank has booked ahead, and soon over where a statement's day is a mistake."""
 _MAX_BANK_ACCOUNT_CHARS: Final = 100
 """Far more than any bank's account number has, and short enough to be a key."""
 
@@ -102,6 +107,7 @@ async def prepare_file(
     statements, levels, candidates = await asyncio.to_thread(_read, data, secret)
     known: dict[wallets.AliasKey, UUID] = {}
     async with database.tx(tenant) as tx:
+        _check_days(statements, max(await tenant_now(tx), SystemClock().now()).date())
         for start in range(0, len(candidates), _MAX_ALIASES_A_QUERY):
             known |= await wallets.find_alias_owners(tx, candidates[start : start + _MAX_ALIASES_A_QUERY])
     file = await asyncio.to_thread(_prepared, statements, levels, known)
@@ -137,6 +143,15 @@ def _read(data: bytes, secret: bytes) -> tuple[list[Statement], _Levels, list[wa
         key for of_statement in levels for of_entry in of_statement for key in rules.alias_candidates(of_entry)
     )
     return statements, levels, list(candidates)
+
+
+def _check_days(statements: Sequence[Statement], today: date) -> None:
+    """Refuse a statement of far ahead: where it leads the books would stay, whatever later ones of nearer days say."""
+    for statement in statements:
+        if (statement.closing.date - today).days > _MAX_DAYS_AHEAD:
+            raise unreadable(
+                statement.closing.line, f"the closing balance is of a day more than {_MAX_DAYS_AHEAD} days ahead"
+            )
 
 
 def _prepared(statements: Sequence[Statement], levels: _Levels, known: Collection[wallets.AliasKey]) -> StatementFile:

@@ -360,6 +360,18 @@ class TestABrokenFile:
             assert caught.value.reason
         assert await desk.counts() == before
 
+    @pytest.mark.parametrize("write", [camt053, mt940])
+    async def test_of_years_ahead_is_refused(self, desk: Desk, write: type) -> None:
+        """The books would stay where it leads, whatever is told of nearer days; as they go on without it."""
+        wrong = replace(month(entry(500)), id="S9", first_day=dt.date(2099, 3, 2), last_day=dt.date(2099, 3, 2))
+        with pytest.raises(errors.StatementUnreadable) as caught:
+            await desk.take_in(write(wrong))
+        assert (caught.value.line is not None, "31 days ahead" in caught.value.reason) == (True, True)
+        await desk.take_in(write(month(entry(500))))
+        following = replace(month(entry(700, 1), opening_minor=10_500), id="S2", first_day=day(1), last_day=day(1))
+        [statement] = (await desk.take_in(write(following))).statements
+        assert (statement.break_minor, statement.cash_after_minor) == (0, 11_200)
+
     async def test_with_an_endless_account_number_is_refused(self, desk: Desk) -> None:
         """What no index could hold is refused with its line."""
         data = camt053(replace(month(entry(5)), account="X" * 5_000))
