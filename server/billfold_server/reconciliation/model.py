@@ -297,12 +297,14 @@ def with_dedup_keys(statements: Iterable[Statement], secret: bytes = b"") -> lis
             once it is destroyed they say nothing about a person. It must stay the same for as long as files may
             overlap.
     """
-    last: dict[str, tuple[Statement, Counter[bytes]]] = {}
+    last: dict[tuple[str, str], tuple[Statement, Counter[bytes]]] = {}
     keyed = []
     for statement in statements:
-        before = last.get(statement.bank_account)
+        # Statements of an account's other currencies may stand between the pages of one.
+        account = statement.bank_account, statement.currency
+        before = last.get(account)
         seen = before[1] if before and _continues(before[0], statement) else Counter[bytes]()
-        last[statement.bank_account] = (statement, seen)
+        last[account] = (statement, seen)
         entries = tuple(_keyed(entry, statement.bank_account, seen, secret) for entry in statement.entries)
         keyed.append(dataclasses.replace(statement, entries=entries))
     return keyed

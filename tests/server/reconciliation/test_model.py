@@ -66,6 +66,8 @@ class TestDedupKeys:
         """Equal entries of one day count as two, also when a page ends between them."""
         pages = [Plan([Entry(500)]), Plan([Entry(500)], 500, sequence=2)]
         assert len(set(keys(*read_statements(render(*pages))))) == 2
+        other = Plan([Entry(500)], currency="USD")
+        assert len(set(keys(*read_statements(render(pages[0], other, pages[1]))))) == 3
 
     def test_differ_by_every_fact(self):
         """Each fact by which entries differ makes another key."""
