@@ -118,10 +118,17 @@ class StatementFile(msgspec.Struct, frozen=True):
 
 
 class Assignment(msgspec.Struct, frozen=True):
-    """An order to move an entry from suspense to the wallet that it belongs to."""
+    """An order to move an entry from suspense to the wallet that it belongs to.
+
+    Attributes:
+        texts_before: What the entry says, sealed as it was found, where that is to be under another key.
+        texts: The same under the key of the party whose wallet it is.
+    """
 
     entry_id: UUID
     wallet_id: UUID
+    texts_before: bytes | None = None
+    texts: bytes | None = None
 
 
 # The import of a file.
@@ -538,6 +545,8 @@ def _assign(draft: Draft, body: Assignment) -> Reply:
         matched_by=row.matched_by if named else None,
         wallet_id=body.wallet_id,
         assigning_journal_entry_id=entry.id,
+        # Somebody may have been forgotten since.
+        sealed_texts=body.texts if row.sealed_texts == body.texts_before else row.sealed_texts,
     )
     draft.put(row)
     assigned = StatementEntryEventData(

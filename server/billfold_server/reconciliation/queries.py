@@ -15,7 +15,7 @@ from billfold_server.reconciliation.stores import (
 )
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["find_entry", "find_import", "list_entries", "list_imports", "list_statements", "set_texts"]
+__all__ = ["find_entry", "find_import", "list_entries", "list_imports", "list_statements"]
 
 # S608 below: the texts are made of constants and numbered parameters only.
 
@@ -74,9 +74,3 @@ async def list_entries(
         *where.values,
     )
     return [to_entry(row) for row in rows]
-
-
-async def set_texts(tx: TenantTx, entry_id: UUID, before: bytes, after: bytes | None) -> None:
-    """Put an entry's texts under another key, unless they have changed since they were read."""
-    sql = "UPDATE statement_entries SET sealed_texts = $3 WHERE id = $1 AND sealed_texts = $2"
-    await tx.execute(sql, entry_id, before, after)

@@ -173,12 +173,13 @@ async def assign_statement_entry(
     A credit tops the wallet up and a debit is taken from it, as of the day on which the bank booked the entry.
     """
     service.require_feature(call.tenant)
-    assignment = service.Assignment(
-        ids.decode(Prefix.STATEMENT_ENTRY, statement_entry_id), ids.decode(Prefix.WALLET, body.wallet_id)
-    )
     services = call.services
+    entry_id, wallet_id = (
+        ids.decode(Prefix.STATEMENT_ENTRY, statement_entry_id),
+        ids.decode(Prefix.WALLET, body.wallet_id),
+    )
+    assignment = await service.prepare_assignment(services.database, services.keys, call.tenant, entry_id, wallet_id)
     reply = await ledger.command(call, service.ASSIGN_ENTRY, assignment)
     if not isinstance(reply.body, bytes) or (reply.status or 0) >= _REFUSED_FROM:
         return reply
-    await service.hand_over(services.database, services.keys, call.tenant, assignment.entry_id)
     return msgspec.structs.replace(reply, body=await service.open_answer(services.keys, call.tenant, reply.body))

@@ -46,12 +46,12 @@ __all__ = [
     "dedup_secret",
     "get_entry",
     "get_import",
-    "hand_over",
     "import_file",
     "list_entries",
     "list_imports",
     "open_answer",
     "open_entries",
+    "prepare_assignment",
     "prepare_file",
     "require_feature",
 ]
@@ -175,6 +175,35 @@ def _narrowed(levels: rules.AliasLevels, known: Collection[wallets.AliasKey]) ->
     """Leave out the names that no wallet has, so that a decision has little to look at."""
     found = [(scheme, [one for one in values if wallets.AliasKey(scheme, one) in known]) for scheme, values in levels]
     return [(scheme, values) for scheme, values in found if values]
+
+
+async def prepare_assignment(
+    database: Database, keys: Keys, tenant: TenantRef, entry_id: UUID, wallet_id: UUID
+) -> Assignment:
+    """Return the order to assign an entry, with what it says sealed under the key of the party that it goes to.
+
+    So it goes with them when they are forgotten, and so does the answer that is kept.
+
+    Raises:
+        KeysUnavailable: It can't be sealed now.
+    """
+    plain = Assignment(entry_id, wallet_id)
+    async with database.tx(tenant) as tx:
+        row = await queries.find_entry(tx, entry_id)
+        wallet = (await wallets.find_wallets(tx, [wallet_id])).get(wallet_id)
+    if row is None or row.sealed_texts is None or wallet is None:
+        return plain
+    try:
+        sealer = await keys.sealer(tenant, wallet.party_id)
+    except errors.SubjectForgotten:
+        # Their wallets are closed, which refuses the order.
+        return plain
+    if key_id_of(row.sealed_texts) == sealer.key_id:
+        return plain
+    opener = await keys.opener(tenant, [row.sealed_texts])
+    texts = _open(opener, row.dedup_key, row.sealed_texts)
+    sealed = None if texts is None else sealer.seal(_place(row.dedup_key), msgspec.json.encode(texts))
+    return msgspec.structs.replace(plain, texts_before=row.sealed_texts, texts=sealed)
 
 
 # Reading.
@@ -309,20 +338,3 @@ async def open_answer(keys: Keys, tenant: TenantRef, body: bytes) -> StatementEn
         references=list(texts.references),
         remittance=texts.remittance,
     )
-
-
-async def hand_over(database: Database, keys: Keys, tenant: TenantRef, entry_id: UUID) -> None:
-    """Seal what an entry says under the key of the party to whose wallet it was assigned, so that it goes with them."""
-    async with database.tx(tenant) as tx:
-        row = await get_entry(tx, entry_id)
-        wallet = None if row.wallet_id is None else await wallets.get_wallet(tx, row.wallet_id)
-    if wallet is None or row.sealed_texts is None:
-        return
-    sealer = await keys.sealer(tenant, wallet.party_id)
-    if key_id_of(row.sealed_texts) == sealer.key_id:
-        return
-    opener = await keys.opener(tenant, [row.sealed_texts])
-    texts = _open(opener, row.dedup_key, row.sealed_texts)
-    sealed = None if texts is None else sealer.seal(_place(row.dedup_key), msgspec.json.encode(texts))
-    async with database.tx(tenant) as tx:
-        await queries.set_texts(tx, row.id, row.sealed_texts, sealed)

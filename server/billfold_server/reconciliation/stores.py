@@ -258,7 +258,7 @@ class _StatementEntries:
                 booked_ahead, created_at)
             ON CONFLICT (id) DO UPDATE SET
                 outcome = excluded.outcome, matched_by = excluded.matched_by, wallet_id = excluded.wallet_id,
-                assigning_journal_entry_id = excluded.assigning_journal_entry_id
+                assigning_journal_entry_id = excluded.assigning_journal_entry_id, sealed_texts = excluded.sealed_texts
             """
         arguments = (*([getattr(row, name) for row in rows] for name in StatementEntryRow.__struct_fields__),)
         return [Write(sql, arguments)]

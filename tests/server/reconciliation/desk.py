@@ -85,13 +85,18 @@ class Desk:
 
     async def assign(self, entry_id: str, wallet_id: str) -> StatementEntry:
         """Move an entry from suspense to a wallet."""
-        order = service.Assignment(ids.decode(Prefix.STATEMENT_ENTRY, entry_id), ids.decode(Prefix.WALLET, wallet_id))
+        entry = await service.open_answer(self.keys, self.tenant, await self.assigned(entry_id, wallet_id))
+        assert await check(self.database, self.tenant) == []
+        return entry
+
+    async def assigned(self, entry_id: str, wallet_id: str) -> bytes:
+        """Move an entry from suspense to a wallet, and return the answer as it is kept."""
+        named = ids.decode(Prefix.STATEMENT_ENTRY, entry_id), ids.decode(Prefix.WALLET, wallet_id)
+        order = await service.prepare_assignment(self.database, self.keys, self.tenant, *named)
         answer = await self.engine.submit(self.tenant, CALLER, service.ASSIGN_ENTRY, order)
         if answer.error is not None:
             raise answer.error
-        entry = await service.open_answer(self.keys, self.tenant, answer.body)
-        assert await check(self.database, self.tenant) == []
-        return entry
+        return answer.body
 
     async def undo(self, journal_entry_id: str | None, amount_minor: int | None = None) -> None:
         """Reverse a journal entry by hand, whole or in part."""

@@ -24,6 +24,7 @@ from billfold_server.ledger import kinds as ledger_kinds
 from billfold_server.reconciliation import service
 from billfold_server.reconciliation.model import MAX_ENTRIES
 from billfold_server.wallets import kinds
+from billfold_server.wallets.service import get_wallet
 from tests.server.reconciliation.desk import Desk
 from tests.server.reconciliation.statement_files import ACCOUNT, DAY, Entry, Plan, camt053, daily, mt940
 from tests.tenants import Tenancy
@@ -482,6 +483,20 @@ class TestAnEntryInSuspense:
         assert await desk.account_minor("suspense") == -700
         with pytest.raises(errors.StatementEntryNotInSuspense):
             await desk.assign(waiting.id, wallet)
+
+    async def test_is_forgotten_with_whom_it_was_assigned_to(self, desk: Desk) -> None:
+        """What the bank says goes under their key with the money, in the answer that is kept for copies, too."""
+        wallet = await desk.add_wallet()
+        await desk.take_in(camt053(month(entry(500, iban=None, name="Ada Lovelace"))))
+        [waiting] = await desk.entries()
+        kept = await desk.assigned(waiting.id, wallet)
+        async with desk.database.tx(desk.tenant) as tx:
+            party_id = (await get_wallet(tx, ids.decode(Prefix.WALLET, wallet))).party_id
+        shown = [*await desk.entries(), await service.open_answer(desk.keys, desk.tenant, kept)]
+        assert [each.counterparty_name for each in shown] == ["Ada Lovelace"] * 2
+        await desk.keys.forget(desk.tenant, [party_id], reason="test")
+        shown = [*await desk.entries(), await service.open_answer(desk.keys, desk.tenant, kept)]
+        assert [each.counterparty_name for each in shown] == [None] * 2
 
     async def test_stays_where_the_wallet_cannot_bear_it(self, desk: Desk) -> None:
         """A refused assignment leaves the entry where it was."""
