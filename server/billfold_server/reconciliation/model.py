@@ -47,6 +47,13 @@ MAX_ENTRIES: Final = 5_000
 MAX_STATEMENTS: Final = 1_000
 """The most statements that one file may have, for the same reason."""
 
+_MAX_TEXT_CHARS: Final = 20_000
+"""Twice what extended remittance information has; what a batch says beyond that, of many payments, isn't kept."""
+
+_MAX_REFERENCES: Final = 500
+_MAX_REFERENCE_CHARS: Final = 200
+"""Longer than any reference, name or code in the standards, and than any alias that it could be."""
+
 _IBAN_SHAPE = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
 _SAYS_NOTHING = frozenset({"", "NONREF", "NOTPROVIDED", "NOT PROVIDED", "NOREF", "NONE", "EREF+", "KREF+", "MREF+"})
 """What banks write into a reference field that holds no reference, or one that only points to another field."""
@@ -338,4 +345,24 @@ def _keyed(entry: StatementEntry, bank_account: str, seen: Counter[bytes], secre
     ordinal = seen[print_]
     seen[print_] += 1
     key = hashlib.blake2b(print_ + ordinal.to_bytes(8, "big"), key=secret, person=_DEDUP_PERSON, digest_size=16)
-    return dataclasses.replace(entry, dedup_key=key.hexdigest())
+    return _shortened(dataclasses.replace(entry, dedup_key=key.hexdigest()))
+
+
+def _shortened(entry: StatementEntry) -> StatementEntry:
+    """Cut what is longer than anybody reads, so that no page of entries takes a process's memory.
+
+    An entry is known again by the whole of it.
+    """
+    return dataclasses.replace(
+        entry,
+        status=entry.status[:_MAX_REFERENCE_CHARS],
+        counterparty_name=_cut(entry.counterparty_name, _MAX_REFERENCE_CHARS),
+        end_to_end_id=_cut(entry.end_to_end_id, _MAX_REFERENCE_CHARS),
+        references=tuple(one[:_MAX_REFERENCE_CHARS] for one in entry.references[:_MAX_REFERENCES]),
+        remittance=_cut(entry.remittance, _MAX_TEXT_CHARS),
+        bank_transaction_code=_cut(entry.bank_transaction_code, _MAX_REFERENCE_CHARS),
+    )
+
+
+def _cut(text: str | None, longest: int) -> str | None:
+    return None if text is None else text[:longest]

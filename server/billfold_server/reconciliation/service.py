@@ -62,6 +62,8 @@ _MAX_DAYS_AHEAD: Final = 31
 """Longer than any holidays for which a bank has booked ahead, and soon over where a statement's day is a mistake."""
 _MAX_BANK_ACCOUNT_CHARS: Final = 100
 """Far more than any bank's account number has, and short enough to be a key."""
+_MAX_STATEMENT_ID_CHARS: Final = 500
+"""Account, number and period are in it, too; lists of imports and events show it whole."""
 
 undone_by_hand("statement_suspense", keys=undoing_keys, check=check_in_suspense)
 undone_by_hand("statement_assignment", keys=undoing_keys, note=put_back)
@@ -137,6 +139,10 @@ def _read(data: bytes, secret: bytes) -> tuple[list[Statement], _Levels, list[wa
         if len(statement.bank_account) > _MAX_BANK_ACCOUNT_CHARS:
             raise unreadable(
                 statement.opening.line, f"the account's number is longer than {_MAX_BANK_ACCOUNT_CHARS} characters"
+            )
+        if len(statement.statement_id) > _MAX_STATEMENT_ID_CHARS:
+            raise unreadable(
+                statement.opening.line, f"the statement's id is longer than {_MAX_STATEMENT_ID_CHARS} characters"
             )
     levels = [[rules.alias_levels(entry) for entry in statement.entries] for statement in statements]
     candidates = dict.fromkeys(

@@ -373,11 +373,11 @@ class TestABrokenFile:
         [statement] = (await desk.take_in(write(following))).statements
         assert (statement.break_minor, statement.cash_after_minor) == (0, 11_200)
 
-    async def test_with_an_endless_account_number_is_refused(self, desk: Desk) -> None:
-        """What no index could hold is refused with its line."""
-        data = camt053(replace(month(entry(5)), account="X" * 5_000))
+    @pytest.mark.parametrize("facts", [{"account": "X" * 5_000}, {"id": "X" * 5_000}])
+    async def test_with_an_endless_number_is_refused(self, desk: Desk, facts: dict[str, str]) -> None:
+        """What no index could hold, or every list of imports would show, is refused with its line."""
         with pytest.raises(errors.StatementUnreadable) as caught:
-            await desk.take_in(data)
+            await desk.take_in(camt053(replace(month(entry(5)), **facts)))  # type: ignore[arg-type]
         assert caught.value.line is not None
 
 

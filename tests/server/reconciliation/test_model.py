@@ -88,6 +88,15 @@ class TestDedupKeys:
         assert len(found) == len(variants)
         assert not found & set(keys(*read_statements(mt940(Plan([Entry(500)], account="DE42100100100043921105")))))
 
+    def test_tell_apart_what_is_kept_only_in_part(self):
+        """Of a text without end the beginning is kept, and yet the whole of it is by what an entry is known."""
+        texts = [Entry(500, name="N" * 300, remittance="x " * 20_000 + end) for end in "ab"]
+        [statement] = read_statements(camt053(Plan(texts)))
+        assert len({each.dedup_key for each in statement.entries}) == 2
+        assert {(len(each.counterparty_name or ""), len(each.remittance or "")) for each in statement.entries} == {
+            (200, 20_000)
+        }
+
     def test_depend_on_the_secret(self):
         """Without the tenant's secret nobody can compute a key from a guess."""
         data = mt940(Plan([Entry(500)]))
