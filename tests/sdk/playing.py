@@ -51,6 +51,7 @@ class Play:
         self._outcomes = iter(outcomes)
         self._took_s = took_s
         self._outdated = options.pop("outdated", lambda _: False)
+        self._untoken: list[errors.BillfoldError | None] = options.pop("untoken", [])
         self.budget = options.pop("budget", None) or RetryBudget()
         self.kit = Kit(
             policy=options.pop("policy", RetryPolicy()),
@@ -67,8 +68,14 @@ class Play:
         steps = exchange(self.call, self.kit)
         outcome: Any = None
         try:
+            step = steps.send(outcome)
             while True:
-                outcome = self._do(steps.send(outcome))
+                try:
+                    outcome = self._do(step)
+                except errors.BillfoldError as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(outcome)
         except StopIteration as stop:
             self.answer = stop.value
         except errors.BillfoldError as error:
@@ -82,6 +89,8 @@ class Play:
             return next(self._outcomes)
         if isinstance(step, Authorize):
             self.refused.append(step.refused)
+            if self._untoken and (error := self._untoken.pop(0)) is not None:
+                raise error
             token = f"token-{len(self.refused)}"
             return Shown({"authorization": f"Bearer {token}"}, token=token, outdated=self._outdated)
         assert isinstance(step, Wait)

@@ -1,6 +1,7 @@
 """One call, step by step (billfold.client._flow), without network or clock."""
 
 import logging
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from billfold import errors
 from billfold.client._flow import Timeouts
 from billfold.client._message import Hooks, Request, Response
-from billfold.client._retry import RetryBudget, RetryPolicy
+from billfold.client._retry import RetryBudget, RetryPolicy, leaves_doubt
 from tests.sdk.playing import Outcome, Play, problem, success
 
 LOST = errors.ConnectionFailed("lost")
@@ -177,6 +178,42 @@ class TestARepetition:
         """The caller gets the last attempt's error when the attempts run out."""
         play = Play([LOST, LOST, problem(503, "unavailable")], policy=RetryPolicy(max_retries=2))
         assert isinstance(play.error, errors.Unavailable)
+
+    @pytest.mark.parametrize(
+        "last",
+        [
+            NEVER_SENT,
+            errors.TimedOut("no connection", sent=False),
+            problem(401, "invalid_token"),
+            problem(403, "tenant_suspended"),
+            problem(429, "rate_limited"),
+            problem(503, "overloaded"),
+            Response(404, {}, b"default backend"),
+        ],
+        ids=repr,
+    )
+    @pytest.mark.parametrize("first", [LOST, problem(503, "outcome_unknown"), Response(504, {}, b"")], ids=repr)
+    def test_of_an_order_never_ends_as_if_it_had_not_been_carried_out(self, first: Outcome, last: Outcome):
+        """Where an answer was lost, no later attempt that didn't get as far tells that nothing was done."""
+        play = Play([first, *[last] * 4], method="POST", headers={"idempotency-key": "k"})
+        assert play.error is not None
+        assert leaves_doubt(play.error)
+        assert play.error.__cause__ is not None
+        assert play.error.idempotency_key == "k"
+
+    def test_of_an_order_tells_of_a_doubt_where_no_token_is_to_be_had(self):
+        """The access token ends meanwhile, and the server that would give another is away: the order may be done."""
+        play = Play([LOST], method="POST", headers={"x-idempotency-key": "k"}, untoken=[None, NEVER_SENT])
+        assert (play.error, play.error and play.error.__cause__) == (LOST, NEVER_SENT)
+        assert (LOST.sent, LOST.idempotency_key) == (True, "k")
+
+    def test_of_an_order_tells_what_settles_it(self):
+        """Where the server has looked what it answered under the key, the doubt is over; so it is where none was."""
+        order: dict[str, Any] = {"method": "POST", "headers": {"idempotency-key": "k"}}
+        settled = Play([LOST, problem(409, "insufficient_funds")], **order).error
+        assert (type(settled), settled and settled.idempotency_key) == (errors.InsufficientFunds, "k")
+        assert Play([NEVER_SENT] * 4, **order).error is NEVER_SENT
+        assert Play([LOST, *[NEVER_SENT] * 3]).error is NEVER_SENT
 
     def test_is_logged_without_query_or_secret(self, caplog: pytest.LogCaptureFixture):
         """A log line names method and path, never the query, the token or the key."""

@@ -26,7 +26,8 @@ class Exit(enum.IntEnum):
     IO = 74
     """What was to be read or written can't be: a file isn't there, the disk for the output is full."""
     TRY_AGAIN = 75
-    """Too many requests, or an outcome that isn't known; the same command may be given again."""
+    """Too many requests, or an outcome that isn't known; the command may be given again, an order with the key that is
+    told."""
     NOT_ALLOWED = 77
     """The credentials aren't valid, or don't suffice."""
     SETTINGS = 78
@@ -77,8 +78,18 @@ def _(error: errors.ProblemError) -> Failure:
     # Where one value alone is wrong, the detail is about that.
     lines = [error.detail, *(f"  {each}" for each in violations if each != error.detail)]
     facts = {**error.facts, "param": error.param, "request_id": error.request_id, "status": error.status}
+    if isinstance(error, errors.OutcomeUnknown | errors.RequestInFlight | errors.ApprovalRequired) or error.is_foreign:
+        lines += _again(error)
+        facts["idempotency_key"] = error.idempotency_key
     told = {name: value for name, value in facts.items() if value is not None}
     return Failure(error.code, "\n".join(lines), _exit_code(error), **told)
+
+
+def _again(error: errors.BillfoldError) -> list[str]:
+    """Return how an order is given again of which nobody here knows whether it was carried out."""
+    if (key := error.idempotency_key) is None:
+        return []
+    return [f"To see what has become of it, give the same command with --idempotency-key {key}: it is done once."]
 
 
 def _exit_code(error: errors.ProblemError) -> Exit:
@@ -91,8 +102,12 @@ def _exit_code(error: errors.ProblemError) -> Exit:
 
 @explain.register
 def _(error: errors.TransportError) -> Failure:
-    code = "no_answer" if error.sent else "not_reached"
-    return Failure(code, f"The server didn't answer: {error}.", Exit.UNAVAILABLE)
+    sentence = f"The server didn't answer: {error}."
+    if not error.sent:
+        return Failure("not_reached", sentence, Exit.UNAVAILABLE)
+    lines, key = _again(error), error.idempotency_key
+    facts = {} if key is None else {"idempotency_key": key}
+    return Failure("no_answer", "\n".join([sentence, *lines]), Exit.UNAVAILABLE, **facts)
 
 
 @explain.register

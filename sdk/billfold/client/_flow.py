@@ -17,7 +17,7 @@ import msgspec
 from billfold import errors
 from billfold.client._message import Hooks, Request, Response
 from billfold.client._problems import error_of
-from billfold.client._retry import RetryBudget, RetryPolicy, is_worth_repeating, retry_after_s
+from billfold.client._retry import RetryBudget, RetryPolicy, is_worth_repeating, leaves_doubt, retry_after_s, settles
 from billfold.client._tracing import CallSpan, begin
 
 __all__ = ["Authorize", "Call", "Kit", "Send", "Shown", "Step", "Timeouts", "Wait", "exchange"]
@@ -26,6 +26,8 @@ _log = logging.getLogger("billfold")
 
 _SUCCESS: Final = range(200, 300)
 _UNAUTHENTICATED: Final = 401
+_KEYS: Final = ("idempotency-key", "x-idempotency-key")
+"""Billfold's own and open banking's."""
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
@@ -222,6 +224,8 @@ def exchange(call: Call, kit: Kit) -> Generator[Step, Any, Any]:
     An access token that the server refuses is replaced once, and a proof that lacks what the server wants is made once
     more. Neither is counted as a repetition: the server refused before it began.
 
+    The driver throws in here what an access token can't be had for, because an attempt may have gone before.
+
     Raises:
         errors.ProblemError: The server says no.
         errors.TransportError: No answer came, within the time and the attempts there are.
@@ -237,7 +241,11 @@ def _traced(steps: Generator[Step, Any, Any], span: CallSpan) -> Generator[Step,
         while True:
             if isinstance(step, Send):
                 span.send(step.request)
-            outcome = yield step
+            try:
+                outcome = yield step
+            except errors.BillfoldError as error:
+                step = steps.throw(error)
+                continue
             if isinstance(outcome, Response):
                 span.note(outcome)
             step = steps.send(outcome)
@@ -252,6 +260,41 @@ def _traced(steps: Generator[Step, Any, Any], span: CallSpan) -> Generator[Step,
 
 
 def _attempts(call: Call, kit: Kit) -> Generator[Step, Any, Any]:
+    doubts = _Doubts(call)
+    try:
+        return (yield from _repeated(call, kit, doubts))
+    except errors.BillfoldError as error:
+        told = doubts.left_by(error)
+        told.idempotency_key = next((call.headers[name] for name in _KEYS if name in call.headers), None)
+        if told is error:
+            raise
+        raise told from error
+
+
+class _Doubts:
+    """Whether an order that is given up may have been carried out by an earlier attempt.
+
+    Where a server dies over an order, its answer is lost, and whoever asks again is refused the connection. That
+    nothing was sent is true of the last attempt alone, and whoever took it for the whole would give a new order.
+    """
+
+    __slots__ = ("_first", "_matters")
+
+    def __init__(self, call: Call) -> None:
+        self._matters = call.authorized and call.method != "GET"
+        self._first: errors.BillfoldError | None = None
+
+    def note(self, error: errors.BillfoldError) -> None:
+        """Keep the first trouble of an attempt after which nobody knows what has become of the order."""
+        if self._matters and self._first is None and leaves_doubt(error):
+            self._first = error
+
+    def left_by(self, error: errors.BillfoldError) -> errors.BillfoldError:
+        """Return what the caller is told: an earlier doubt, where the last error doesn't settle it."""
+        return error if self._first is None or settles(error) or leaves_doubt(error) else self._first
+
+
+def _repeated(call: Call, kit: Kit, doubts: _Doubts) -> Generator[Step, Any, Any]:
     deadline = kit.monotonic() + call.timeouts.total_s
     attempt = 0
     refused: str | None = None
@@ -287,6 +330,7 @@ def _attempts(call: Call, kit: Kit) -> Generator[Step, Any, Any]:
                 continue
         else:
             error = outcome
+        doubts.note(error)
         yield Wait(_pause(call, kit, error, attempt=attempt, asked_s=asked_s, deadline=deadline))
 
 

@@ -71,7 +71,9 @@ def _reader() -> Decode:
 
 def _foreign(response: Response) -> errors.ProblemError:
     """Return the error for an answer that isn't Billfold's, most likely a proxy's."""
-    return _family(response.status)(f"something answered with status {response.status}, not in Billfold's words")
+    error = _family(response.status)(f"something answered with status {response.status}, not in Billfold's words")
+    error.is_foreign = True
+    return error
 
 
 def as_error(problem: Problem) -> errors.ProblemError:

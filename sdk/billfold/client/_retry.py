@@ -17,13 +17,16 @@ from billfold import errors
 from billfold.client import _forking as forking
 from billfold.client._message import Response
 
-__all__ = ["RetryBudget", "RetryPolicy", "is_worth_repeating", "retry_after_s"]
+__all__ = ["RetryBudget", "RetryPolicy", "is_worth_repeating", "leaves_doubt", "retry_after_s", "settles"]
 
 _OVERLOADED: Final = frozenset({429, 503})
 """The server said that it didn't begin."""
 
 _LOST: Final = frozenset({502, 504})
 """A proxy said that it doesn't know."""
+
+_BEFORE_LOOKING: Final = frozenset({401, 403, 408, 429})
+"""The server didn't get as far as to the idempotency key."""
 
 _SPREAD: Final = 0.2
 _SPREAD_S: Final = 5.0
@@ -122,6 +125,25 @@ def is_worth_repeating(error: errors.BillfoldError, *, repeatable: bool) -> bool
     if isinstance(error, errors.OutcomeUnknown | errors.RequestInFlight) or error.status in _LOST:
         return repeatable
     return error.status in _OVERLOADED
+
+
+def leaves_doubt(error: errors.BillfoldError) -> bool:
+    """Tell whether an order that ended so may have been carried out all the same."""
+    if isinstance(error, errors.TransportError):
+        return error.sent
+    unknown = isinstance(error, errors.OutcomeUnknown | errors.RequestInFlight)
+    return unknown or (isinstance(error, errors.ProblemError) and error.status in _LOST)
+
+
+def settles(error: errors.BillfoldError) -> bool:
+    """Tell whether a refusal says of earlier attempts, too, that the order wasn't carried out.
+
+    Who isn't known, may no longer do it or comes too often is refused before the server looks what it has answered
+    under the order's key, and a server in trouble doesn't get that far.
+    """
+    if not isinstance(error, errors.ProblemError) or error.status is None or error.is_foreign:
+        return False
+    return error.status not in _BEFORE_LOOKING and error.status < 500  # noqa: PLR2004  # The server's own troubles.
 
 
 def retry_after_s(response: Response, now: datetime) -> float | None:

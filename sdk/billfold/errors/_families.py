@@ -30,14 +30,21 @@ ERRORS: Final[dict[str, "type[ProblemError]"]] = {}
 
 
 class BillfoldError(Exception):
-    """The root of everything that Billfold raises on purpose."""
+    """The root of everything that Billfold raises on purpose.
+
+    Attributes:
+        idempotency_key: Under which key the order went out that ended so, the caller's or the one that the SDK has
+            made; None of anything else. Given to the same order again, it books nothing twice.
+    """
+
+    idempotency_key: str | None = None
 
 
 class TransportError(BillfoldError):
     """The server's answer didn't arrive, so the outcome of the request is unknown, unless it was never sent.
 
     Attributes:
-        sent: Whether the request may have reached the server; False where it is certain that it hasn't.
+        sent: Whether the request may have reached the server; False where it is certain that no attempt has.
     """
 
     sent: bool
@@ -72,6 +79,8 @@ class ProblemError(BillfoldError):
         status: The HTTP status under which it came, where it came over the network.
         violations: Every value that isn't of the documented form, each with ``param`` and ``reason``, where the server
             lists them.
+        is_foreign: Whether something else than Billfold has answered, such as a proxy before it, which may not know
+            what has become of the request.
     """
 
     code: ClassVar[str] = "problem"
@@ -85,6 +94,7 @@ class ProblemError(BillfoldError):
         self.request_id: str | None = None
         self.status: int | None = None
         self.violations: tuple[Any, ...] = ()
+        self.is_foreign = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Enter the class into the registry under its code."""

@@ -190,6 +190,19 @@ class TestARefusal:
         error.__dict__["violations"] = [one, two]
         assert explain(error).sentence == "a: is required\n  b: is required"
 
+    @pytest.mark.parametrize(
+        "error", [errors.TimedOut("no answer in time"), errors.OutcomeUnknown(), errors.RequestInFlight()], ids=repr
+    )
+    def test_tells_the_key_of_an_order_that_may_have_been_carried_out(self, error: errors.BillfoldError):
+        """Given again as it was, it would be another order, since each command makes a key of its own."""
+        error.idempotency_key = "0192f0c1"
+        failure = explain(error)
+        assert "--idempotency-key 0192f0c1" in failure.sentence
+        assert failure.facts["idempotency_key"] == "0192f0c1"
+        error.idempotency_key = None
+        assert "--idempotency-key" not in explain(error).sentence
+        assert "idempotency_key" not in explain(error).facts
+
     def test_ends_with_the_houses_exit_codes(self):
         """A partner's commands and the server's mean the same by the same number."""
         assert [each for each in Exit if ServersExit[each.name].value != each.value] == []

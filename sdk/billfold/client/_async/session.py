@@ -60,7 +60,11 @@ class AsyncSession:
                     except errors.TransportError as error:
                         outcome = error
                 elif isinstance(step, Authorize):
-                    outcome = await (step.call.identity or self.tokens).authorize(self, step)
+                    try:
+                        outcome = await (step.call.identity or self.tokens).authorize(self, step)
+                    except errors.BillfoldError as error:
+                        step = steps.throw(error)
+                        continue
                 else:
                     await sleep(step.seconds)
                 step = steps.send(outcome)

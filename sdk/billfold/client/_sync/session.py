@@ -62,7 +62,11 @@ class Session:
                     except errors.TransportError as error:
                         outcome = error
                 elif isinstance(step, Authorize):
-                    outcome = (step.call.identity or self.tokens).authorize(self, step)
+                    try:
+                        outcome = (step.call.identity or self.tokens).authorize(self, step)
+                    except errors.BillfoldError as error:
+                        step = steps.throw(error)
+                        continue
                 else:
                     sleep(step.seconds)
                 step = steps.send(outcome)
