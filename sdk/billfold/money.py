@@ -4,9 +4,10 @@ The exponents are ISO 4217's own (list one of 2026-01-01). Funds codes and metal
 for testing and for "no currency", aren't money that a wallet can hold, so they are left out.
 """
 
+import copyreg
 import re
 from decimal import Decimal
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -55,6 +56,10 @@ class AmountError(ValueError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let the error cross a process boundary, where it is made anew from what it says and not from arguments."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 CurrencyCode = Annotated[

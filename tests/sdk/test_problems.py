@@ -4,6 +4,7 @@ import copy
 import pickle
 import re
 import traceback
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -11,9 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billfold import errors
+from billfold.chain.links import BrokenLinkError, InvalidProofError
 from billfold.client._message import Response
 from billfold.client._problems import as_error, error_of, token_error_of
+from billfold.consents.refusals import AnswerNotSigned, PaymentUnfinished, SecurityEventInvalid
 from billfold.contract.common import Problem, Violation
+from billfold.ids import InvalidIdError, Prefix
+from billfold.money import AmountError
 
 STATUSES = {
     400: errors.InvalidRequest,
@@ -181,3 +186,21 @@ class TestAnErrorsName:
         error = kind("x")
         again = pickle.loads(pickle.dumps(error))  # noqa: S301  # Our own bytes.
         assert (type(again), vars(again), str(again)) == (kind, vars(error), "x")
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            AmountError("malformed", "x"),
+            InvalidIdError(Prefix.WALLET),
+            BrokenLinkError(3, "hash"),
+            InvalidProofError("head", 4, "why"),
+            AnswerNotSigned("absent"),
+            SecurityEventInvalid("late", err="setData"),
+            PaymentUnfinished(SimpleNamespace(data=SimpleNamespace(status="PDNG"))),
+        ],
+        ids=lambda error: type(error).__name__,
+    )
+    def test_and_all_it_holds_are_the_same_in_another_process(self, error: Exception):
+        """One that can't be read back ends a whole pool of processes, with what all others of it were asked."""
+        for other in (pickle.loads(pickle.dumps(error)), copy.copy(error)):  # noqa: S301  # Our own bytes.
+            assert (type(other), vars(other), str(other)) == (type(error), vars(error), str(error))

@@ -1,9 +1,10 @@
 """Leaves, links, heads and proofs: the hashes of the chain (see ``billfold.chain``). Everything here is pure."""
 
+import copyreg
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self
 from uuid import UUID
 
 import msgspec
@@ -62,6 +63,10 @@ class BrokenLinkError(ValueError):
         self.number = number
         self.fact = fact
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let the error cross a process boundary, where it is made anew from what it says and not from arguments."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
+
 
 class InvalidProofError(ValueError):
     """A proof doesn't lead from the record to the head.
@@ -76,6 +81,10 @@ class InvalidProofError(ValueError):
         super().__init__(f"the proof's {fact} is wrong at link {number}{f': {why}' if why else ''}")
         self.fact = fact
         self.number = number
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let the error cross a process boundary, where it is made anew from what it says and not from arguments."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 # Records

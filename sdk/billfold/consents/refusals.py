@@ -23,6 +23,7 @@ Each of the bank's refusals is of the family, too, that the rest of the SDK has 
 ``PermissionDenied``, ``Busy`` a ``RateLimited``.
 """
 
+import copyreg
 from typing import Any, Final
 
 import msgspec
@@ -113,6 +114,10 @@ class AnswerNotSigned(errors.MalformedAnswer):
         super().__init__(f"the answer isn't believed: {reason}")
         self.reason = reason
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let the error cross a process boundary, where it is made anew from what it says and not from arguments."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
+
 
 class SecurityEventInvalid(errors.BillfoldError):
     """A security event token isn't the bank's, isn't meant for us, or can't be read.
@@ -126,6 +131,10 @@ class SecurityEventInvalid(errors.BillfoldError):
         super().__init__(f"the security event token isn't believed: {reason}")
         self.reason = reason
         self.err = err
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let the error cross a process boundary, where it is made anew from what it says and not from arguments."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
     def body(self) -> bytes:
         """Return what to answer to a bank that has pushed the token, with 400 and as ``application/json``."""
@@ -142,6 +151,10 @@ class PaymentUnfinished(errors.BillfoldError):
     def __init__(self, last: Any) -> None:
         super().__init__(f"the payment stands at {last.data.status}")
         self.last = last
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let the error cross a process boundary, where it is made anew from what it says and not from arguments."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 _BY_STATUS: Final[dict[int, type[OpenBankingRefusal]]] = {
