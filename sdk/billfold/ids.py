@@ -119,7 +119,16 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # The kernel's randomness is fetched by the page: asking for each number costs more than the rest of an id.
 _pool: list[int] = []
-os.register_at_fork(after_in_child=_pool.clear)
+
+
+def _after_fork() -> None:
+    """Let a child make ids of its own, though another thread of the parent may have been making one at that moment."""
+    global _lock  # noqa: PLW0603 - the parent's is held for good where that thread isn't in the child
+    _lock = threading.Lock()
+    _pool.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _entropy() -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "sdk"))
 
-from billfold import Billfold
+from billfold import Billfold, ids
 
 # Newer Pythons warn of what is done here on purpose.
 warnings.simplefilter("ignore", DeprecationWarning)
@@ -25,6 +25,8 @@ def main() -> None:
     held.wait()
     child = os.fork()
     if child == 0:
+        # As each order does, for its idempotency key.
+        ids.uuid7()
         sys.stdout.write(f"{billfold.tenant.get().slug}\n")
         sys.stdout.flush()
         os._exit(0)
@@ -36,10 +38,10 @@ def main() -> None:
 
 
 def hold(billfold: Billfold, held: threading.Event, forked: threading.Event) -> None:
-    """Hold every lock of a client until the process has been forked."""
+    """Hold every lock of a client, and the one of all ids, until the process has been forked."""
     session = billfold._session
     budget, tokens, transport = session.kit.budget, session.tokens, session.transport
-    with budget._lock, tokens._lock, transport._lock:  # type: ignore[attr-defined]
+    with budget._lock, tokens._lock, transport._lock, ids._lock:  # type: ignore[attr-defined]
         # A token that is refused, and a budget that isn't full, make the child take both locks.
         tokens._store._token = None
         budget._left -= 1
