@@ -180,17 +180,17 @@ class TestADeadServer:
 
 
 class TestAPool:
-    def test_is_made_anew_for_each_event_loop(self):
-        """One client serves one loop after the other, though its connections belong to the first."""
+    def test_is_made_for_each_event_loop(self):
+        """One client serves several loops, whose connections belong to each alone, and are kept while it is there."""
         with misbehaving(FINE) as server, asyncio.Runner() as first, asyncio.Runner() as second:
             transport = AsyncHttpxTransport()
             billfold = async_client(server, transport=transport)
-            assert first.run(billfold.tenant.get()).slug == "sandbox"
-            pool = transport._pool
-            assert second.run(billfold.tenant.get()).slug == "sandbox"
+            for each in (first, second, first, second):
+                assert each.run(billfold.tenant.get()).slug == "sandbox"
             assert (server.connections, server.tokens) == (2, 1)
-            assert pool is not None
-            first.run(pool.aclose())
+            first.run(billfold.aclose())
+            assert second.run(billfold.tenant.get()).slug == "sandbox"
+            assert server.connections == 2
             second.run(billfold.aclose())
 
     def test_opens_again_after_it_was_closed(self):
@@ -279,6 +279,21 @@ class TestTheAsgiTransport:
         ) as billfold:
             assert (await billfold.tenant.get()).slug == "sandbox"
         assert seen == ["/t/sandbox/oauth/token", "/t/sandbox/v1/tenant"]
+
+    def test_keeps_nothing_of_event_loops_that_are_over(self):
+        """A program may run a loop for each call."""
+
+        async def app(_scope: Any, _receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+        transport = AsyncHttpxTransport(app=app)
+        for _ in range(3):
+            request = Request("GET", "http://h/", headers={}, body=None, connect_s=1, read_s=1, total_s=1)
+            assert asyncio.run(transport.send(request)).status == 200
+        assert len(transport._pools) == 1
+        asyncio.run(transport.aclose())
+        assert transport._pools == {}
 
     async def test_ends_an_application_that_hangs(self):
         """The total time holds in process too."""

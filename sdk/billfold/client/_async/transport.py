@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ __all__ = ["AsyncHttpxTransport"]
 
 
 class AsyncHttpxTransport(Pooled):
-    """Carries requests over a pool of connections that the tasks of one event loop share.
+    """Carries requests over a pool of connections that the tasks of an event loop share; each loop has its own.
 
     Args:
         app: An ASGI application to call instead of the network.
@@ -38,18 +37,16 @@ class AsyncHttpxTransport(Pooled):
     ) -> None:
         super().__init__(proxy=proxy, verify=verify, max_connections=max_connections)
         self._app = app
-        self._pool: httpx.AsyncBaseTransport | None = None
-        self._loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
+        self._pools: dict[asyncio.AbstractEventLoop, httpx.AsyncBaseTransport] = {}
         forking.watch(self)
 
     async def send(self, request: Request) -> Response:
         """Send a request and return the whole answer."""
         import httpx  # noqa: PLC0415
 
-        pool = self._pool
-        # Connections belong to a loop. A program that runs one loop after the other gets new ones for each.
-        if pool is None or self._loop is None or self._loop() is not asyncio.get_running_loop():
-            pool = self._open(request.url)
+        # Connections belong to a loop. A program may run one after the other, or several at once in its threads.
+        loop = asyncio.get_running_loop()
+        pool = self._pools.get(loop) or self._open(loop, request.url)
         try:
             async with asyncio.timeout(request.total_s):
                 response = await pool.handle_async_request(to_httpx(request))
@@ -77,23 +74,30 @@ class AsyncHttpxTransport(Pooled):
             chunks.append(chunk)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    def _open(self, url: str) -> "httpx.AsyncBaseTransport":
+    def _open(self, loop: asyncio.AbstractEventLoop, url: str) -> "httpx.AsyncBaseTransport":
         import httpx  # noqa: PLC0415
 
-        self._loop = weakref.ref(asyncio.get_running_loop())
-        self._pool = (
+        pool = (
             httpx.AsyncHTTPTransport(**self._options(url))
             if self._app is None
             else httpx.ASGITransport(self._app, raise_app_exceptions=False)
         )
-        return self._pool
+        self._forget_closed()
+        self._pools[loop] = pool
+        return pool
+
+    def _forget_closed(self) -> None:
+        """Let go of the pools of loops that are over; a program that runs many would keep them all."""
+        for loop in [each for each in list(self._pools) if each.is_closed()]:
+            self._pools.pop(loop, None)
 
     async def aclose(self) -> None:
-        """Close all connections. The next request opens new ones."""
-        pool, self._pool = self._pool, None
-        if pool is not None and self._loop is not None and self._loop() is asyncio.get_running_loop():
+        """Close all connections of the running loop. The next request opens new ones."""
+        self._forget_closed()
+        pool = self._pools.pop(asyncio.get_running_loop(), None)
+        if pool is not None:
             await pool.aclose()
 
     def after_fork(self) -> None:
-        """Forget the pool, whose connections belong to the parent process."""
-        self._pool = None
+        """Forget the pools, whose connections belong to the parent process."""
+        self._pools = {}
