@@ -207,6 +207,12 @@ class TestARepetition:
         assert (play.error, play.error and play.error.__cause__) == (LOST, NEVER_SENT)
         assert (LOST.sent, LOST.idempotency_key) == (True, "k")
 
+    def test_of_an_order_tells_that_it_was_never_sent_where_no_token_was_to_be_had(self):
+        """The token endpoint's answer was lost, or wasn't understood; nothing has become of the order."""
+        for untoken in (errors.TimedOut("no answer in time"), errors.MalformedAnswer("<html>")):
+            play = Play([], method="POST", headers={"idempotency-key": "k"}, untoken=[untoken])
+            assert (play.error, untoken.sent, play.requests) == (untoken, False, [])
+
     def test_of_an_order_tells_what_settles_it(self):
         """Where the server has looked what it answered under the key, the doubt is over; so it is where none was."""
         order: dict[str, Any] = {"method": "POST", "headers": {"idempotency-key": "k"}}

@@ -302,7 +302,12 @@ def _repeated(call: Call, kit: Kit, doubts: _Doubts) -> Generator[Step, Any, Any
     shown = _NOTHING
     while True:
         if call.authorized or call.identity is not None:
-            shown = yield Authorize(call, refused)
+            try:
+                shown = yield Authorize(call, refused)
+            except errors.TransportError as absence:
+                # What was sent asked for a token, and this call is still to be.
+                absence.sent = False
+                raise
         attempt += 1
         sent_at = kit.monotonic()
         if sent_at >= deadline:
