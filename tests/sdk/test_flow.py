@@ -120,6 +120,7 @@ class TestARepetition:
             errors.TimedOut("slow"),
             problem(503, "outcome_unknown"),
             Response(502, {}, b""),
+            Response(503, {}, b"upstream connect error or disconnect/reset before headers"),
             Response(504, {}, b""),
         ],
         ids=repr,

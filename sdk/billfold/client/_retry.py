@@ -19,7 +19,8 @@ from billfold.client._message import Response
 
 __all__ = ["RetryBudget", "RetryPolicy", "is_worth_repeating", "leaves_doubt", "retry_after_s", "settles"]
 
-_OVERLOADED: Final = frozenset({429, 503})
+_AWAY: Final = 503
+_OVERLOADED: Final = frozenset({429, _AWAY})
 """The server said that it didn't begin."""
 
 _LOST: Final = frozenset({502, 504})
@@ -122,9 +123,17 @@ def is_worth_repeating(error: errors.BillfoldError, *, repeatable: bool) -> bool
         return repeatable or not error.sent
     if not isinstance(error, errors.ProblemError):
         return False
-    if isinstance(error, errors.OutcomeUnknown | errors.RequestInFlight) or error.status in _LOST:
+    if isinstance(error, errors.OutcomeUnknown | errors.RequestInFlight) or _is_of_a_proxy(error):
         return repeatable
     return error.status in _OVERLOADED
+
+
+def _is_of_a_proxy(error: errors.ProblemError) -> bool:
+    """Tell whether it is a proxy's answer that doesn't know what the server has done.
+
+    Some of them, such as Envoy, say 503 also where the server's connection broke while it was at work.
+    """
+    return error.status in _LOST or (error.status == _AWAY and error.is_foreign)
 
 
 def leaves_doubt(error: errors.BillfoldError) -> bool:
@@ -132,7 +141,7 @@ def leaves_doubt(error: errors.BillfoldError) -> bool:
     if isinstance(error, errors.TransportError):
         return error.sent
     unknown = isinstance(error, errors.OutcomeUnknown | errors.RequestInFlight)
-    return unknown or (isinstance(error, errors.ProblemError) and error.status in _LOST)
+    return unknown or (isinstance(error, errors.ProblemError) and _is_of_a_proxy(error))
 
 
 def settles(error: errors.BillfoldError) -> bool:
