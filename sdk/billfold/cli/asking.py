@@ -39,7 +39,7 @@ def _command(name: str, sentence: str) -> click.Command:
     @run
     def callback(path: str, query: Sequence[tuple[str, str]], profile: str | None, as_json: bool, **given: Any) -> None:  # noqa: FBT001
         client, answers = connected(profile)
-        with client:
+        with client, answers.awaited():
             _ask(client, name.upper(), _with(path, query), given)
             if answers.last:
                 try:

@@ -4,6 +4,7 @@ Names, types and sentences come from the methods' signatures and docstrings, whi
 module is imported when one of its commands is looked at.
 """
 
+import contextlib
 import functools
 import inspect
 import re
@@ -15,9 +16,10 @@ import click
 import msgspec
 from msgspec import UNSET
 
+from billfold import errors
 from billfold.cli import profiles, showing
 from billfold.cli.arguments import JsonType, Members, MoneyType, PairType, ParamType, cleared, members, type_of
-from billfold.cli.failures import Exit, Failure
+from billfold.cli.failures import Exit, Failure, again
 from billfold.cli.meanwhile import saying
 from billfold.cli.running import PartnerCommand, PartnerGroup, common_options, run
 
@@ -88,11 +90,39 @@ class Answers:
 
     def __init__(self) -> None:
         self.last: bytes = b""
+        self._key: str | None = None
+
+    def ask(self, request: "Request") -> None:
+        """Note the key of an order that goes out."""
+        self._key = request.headers.get("idempotency-key")
 
     def note(self, _request: "Request", response: "Response", _took_s: float) -> None:
         """Keep the body of a success."""
         if response.status in range(200, 300):
             self.last = response.body
+            self._key = None
+
+    @contextlib.contextmanager
+    def awaited(self, *, keyed: bool = True) -> Iterator[None]:
+        """Tell whoever ends the block by Ctrl-C how to find out what has become of an order that was under way.
+
+        Args:
+            keyed: Whether the command can be given a key.
+
+        Raises:
+            Failure: There was one.
+        """
+        try:
+            yield
+        except errors.BillfoldError as error:
+            if not keyed:
+                error.idempotency_key = None
+            raise
+        except KeyboardInterrupt:
+            if self._key is None or not keyed:
+                raise
+            sentence = f"The order may have been carried out.\n{again(self._key)}"
+            raise Failure("interrupted", sentence, Exit.TRY_AGAIN, idempotency_key=self._key) from None
 
     def document(self) -> Any:
         """Return the last answer; None where it had no body."""
@@ -104,7 +134,7 @@ def connected(profile: str | None, *, max_retries: int | None = None) -> "tuple[
     from billfold import Hooks  # noqa: PLC0415 - Costs more than all of this.
 
     answers = Answers()
-    hooks = Hooks(on_response=answers.note)
+    hooks = Hooks(on_request=answers.ask, on_response=answers.note)
     return profiles.connect(profiles.chosen(profile), hooks=hooks, max_retries=max_retries), answers
 
 
@@ -209,6 +239,7 @@ def _command(way: tuple[str, ...], method: Callable[..., Any]) -> click.Command:
     text = inspect.getdoc(method) or ""
     parameters = list(_parameters(method, text))
     returned = str(inspect.signature(method).return_annotation)
+    keyed = any(each.name == "idempotency_key" for each in parameters)
     is_list, is_file = ".Pages[" in returned, returned == "<class 'bytes'>"
     made = [each for parameter in parameters for each in _made(parameter)]
     if clearable := [each.typed for each in parameters if each.found.clearable]:
@@ -230,7 +261,7 @@ def _command(way: tuple[str, ...], method: Callable[..., Any]) -> click.Command:
         arguments = _arguments(parameters, given, options["cleared_"] or ())
         client, answers = connected(profile)
         look = None if as_json or way not in _SLOW else functools.partial(_SLOW[way], profile)
-        with client, saying(look):
+        with client, saying(look), answers.awaited(keyed=keyed):
             result = _follow(client, way)(**arguments)
             if is_file:
                 _write(result, options["output_"])
@@ -251,8 +282,6 @@ def _command(way: tuple[str, ...], method: Callable[..., Any]) -> click.Command:
 
 def _on_its_way(profile: str | None) -> str:
     """Tell how far a clock is that is being moved."""
-    from billfold import errors  # noqa: PLC0415 - Costs more than all of this.
-
     try:
         # By a client of its own, because what the command's own one was answered last is what is shown.
         with connected(profile, max_retries=0)[0] as client:

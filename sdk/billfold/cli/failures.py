@@ -8,7 +8,7 @@ import functools
 
 from billfold import errors
 
-__all__ = ["Exit", "Failure", "explain"]
+__all__ = ["Exit", "Failure", "again", "explain"]
 
 
 class Exit(enum.IntEnum):
@@ -78,18 +78,12 @@ def _(error: errors.ProblemError) -> Failure:
     # Where one value alone is wrong, the detail is about that.
     lines = [error.detail, *(f"  {each}" for each in violations if each != error.detail)]
     facts = {**error.facts, "param": error.param, "request_id": error.request_id, "status": error.status}
-    if isinstance(error, errors.OutcomeUnknown | errors.RequestInFlight | errors.ApprovalRequired) or error.is_foreign:
-        lines += _again(error)
-        facts["idempotency_key"] = error.idempotency_key
+    unsettled = isinstance(error, errors.OutcomeUnknown | errors.RequestInFlight | errors.ApprovalRequired)
+    if (key := error.idempotency_key) is not None and (unsettled or error.is_foreign):
+        lines.append(again(key))
+        facts["idempotency_key"] = key
     told = {name: value for name, value in facts.items() if value is not None}
     return Failure(error.code, "\n".join(lines), _exit_code(error), **told)
-
-
-def _again(error: errors.BillfoldError) -> list[str]:
-    """Return how an order is given again of which nobody here knows whether it was carried out."""
-    if (key := error.idempotency_key) is None:
-        return []
-    return [f"To see what has become of it, give the same command with --idempotency-key {key}: it is done once."]
 
 
 def _exit_code(error: errors.ProblemError) -> Exit:
@@ -100,14 +94,19 @@ def _exit_code(error: errors.ProblemError) -> Exit:
     return Exit.UNAVAILABLE if isinstance(error, errors.Unavailable) else Exit.REFUSED
 
 
+def again(key: str) -> str:
+    """Return how an order is given again of which nobody here knows whether it was carried out."""
+    return f"To see what has become of it, give the same command with --idempotency-key {key}: it is done once."
+
+
 @explain.register
 def _(error: errors.TransportError) -> Failure:
     sentence = f"The server didn't answer: {error}."
     if not error.sent:
         return Failure("not_reached", sentence, Exit.UNAVAILABLE)
-    lines, key = _again(error), error.idempotency_key
-    facts = {} if key is None else {"idempotency_key": key}
-    return Failure("no_answer", "\n".join([sentence, *lines]), Exit.UNAVAILABLE, **facts)
+    if (key := error.idempotency_key) is None:
+        return Failure("no_answer", sentence, Exit.UNAVAILABLE)
+    return Failure("no_answer", f"{sentence}\n{again(key)}", Exit.UNAVAILABLE, idempotency_key=key)
 
 
 @explain.register

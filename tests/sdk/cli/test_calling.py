@@ -14,7 +14,9 @@ from billfold.cli.arguments import InstantType, JsonType, MoneyType, PairType, V
 from billfold.cli.calling import NOT_AT_A_TERMINAL, RESOURCES
 from billfold.cli.following import tail
 from billfold.cli.root import OPERATORS, partner
+from billfold.client._message import Request, Response
 from billfold.client._sync.resource import Resource
+from billfold.client._sync.transport import HttpxTransport
 from tests.sdk.cli.answering import Answering, give
 from tests.sdk.documented import documented, load, said_by_client, said_by_document
 from tests.sdk.recording import client
@@ -187,6 +189,31 @@ class TestACommand:
         """An order that is given again under its key is booked once."""
         give(server, "top-ups", "create", "--wallet-id=wal_1", "--amount=1 EUR", "--idempotency-key=order-4711")
         assert server.requests[0][2]["idempotency-key"] == "order-4711"
+
+    def test_that_is_ended_while_an_order_is_under_way_tells_its_key(
+        self, server: Answering, monkeypatch: pytest.MonkeyPatch
+    ):
+        """Who doesn't wait for the answer and gives the order anew would have it carried out twice."""
+        send = HttpxTransport.send
+
+        def interrupted(transport: HttpxTransport, request: Request) -> Response:
+            response = send(transport, request)
+            if not request.url.endswith("/oauth/token"):
+                raise KeyboardInterrupt
+            return response
+
+        monkeypatch.setattr(HttpxTransport, "send", interrupted)
+        amount = ("--amount", "1.50 EUR")
+        for command in (
+            ("transfers", "create", "--from", "wal_1", "--to", "wal_2", *amount),
+            ("post", "/v1/transfers"),
+        ):
+            server.say({})
+            ended = give(server, *command)
+            key = server.requests[0][2]["idempotency-key"]
+            assert (ended.exit_code, f"--idempotency-key {key}" in ended.stderr) == (75, True)
+        asked = give(server, "wallets", "get", "wal_1")
+        assert "idempotency" not in asked.stderr
 
     def test_says_what_its_json_holds(self):
         """The fields are in the help: an option's beside it, an argument's above, each with those below it."""
