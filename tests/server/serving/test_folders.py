@@ -1,14 +1,17 @@
-"""What a test run that was killed has left is taken away by a later one."""
+"""What a test run that was killed has left is taken away by a later one, and by itself where it ends early."""
 
+import asyncio
 import os
 import secrets
 import shutil
 from pathlib import Path
 
+import anyio
 import pytest
 
 from billfold_server.db.embedded import scratch_data_dir
-from billfold_server.serving.testing.folders import discard_abandoned
+from billfold_server.serving.testing.folders import discard_abandoned, folder_of
+from billfold_server.serving.testing.platform import open_testing
 
 LONG_AGO_S = 86_400.0
 
@@ -29,3 +32,19 @@ class TestWhatAKilledRunHasLeft:
         finally:
             shutil.rmtree(left, ignore_errors=True)
             shutil.rmtree(fresh, ignore_errors=True)
+
+
+class TestARun:
+    def test_leaves_nothing_when_it_is_ended_while_it_begins(self):
+        """By Ctrl-C the portal in which it opens breaks every wait off, while a thread still starts the cluster."""
+        run = secrets.token_hex(10)
+
+        async def interrupted() -> None:
+            with anyio.CancelScope() as scope:
+                asyncio.get_running_loop().call_later(0.05, scope.cancel)
+                async with open_testing(run=run):
+                    pytest.fail("it was to be ended before")
+
+        # Ends only when all threads of the loop have.
+        asyncio.run(interrupted())
+        assert not folder_of(run).exists()

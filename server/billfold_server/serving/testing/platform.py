@@ -172,9 +172,16 @@ async def open_testing(*, run: str | None = None, tenant: str | None = None) -> 
             finally:
                 await connection.close()
     finally:
-        await asyncio.to_thread(cluster.stop)
-        await asyncio.to_thread(discard, folder)
-        await asyncio.to_thread(discard_abandoned)
+        # In one thread, one after the other: by Ctrl-C while it starts, each wait here is broken off, and what went on
+        # beside it would find the cluster still in use and leave it.
+        await asyncio.to_thread(_clear_up, cluster, folder)
+
+
+def _clear_up(cluster: EmbeddedPostgres, folder: Path) -> None:
+    """Take away the cluster with all of its run, once it has come to its start, and what killed runs have left."""
+    cluster.stop()
+    discard(folder)
+    discard_abandoned()
 
 
 def _of_sandboxes(manifest: Manifest) -> Manifest:
