@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from billfold.consents.refusals import (
         AnswerNotSigned,
         BankAway,
+        BankUnsure,
         Busy,
         Contradicted,
         Forbidden,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
         PaymentUnfinished,
         RequestRefused,
         SecurityEventInvalid,
+        UnderWay,
         Unworkable,
     )
     from billfold.consents.security_events import SecurityEvent, SecurityEvents
@@ -64,6 +66,7 @@ __all__ = [
     "AsyncEntries",
     "AsyncThirdParty",
     "BankAway",
+    "BankUnsure",
     "Busy",
     "Contradicted",
     "Customer",
@@ -79,6 +82,7 @@ __all__ = [
     "SecurityEventInvalid",
     "SecurityEvents",
     "ThirdParty",
+    "UnderWay",
     "Unworkable",
     "account",
     "amount",

@@ -10,9 +10,11 @@
     │       ├── Forbidden             the consent doesn't allow it, or is another's (403)
     │       ├── NotOffered            the bank doesn't offer this (404, 405)
     │       ├── Contradicted          it contradicts what is there (409)
+    │       ├── UnderWay              a copy of it is still being carried out
     │       ├── Unworkable            it can't be taken: a key reused with another body (422)
     │       ├── Busy                  too much was asked for (429)
     │       └── BankAway              the bank can't at the moment (5xx)
+    │           └── BankUnsure        it doesn't know what has become of the order
     ├── TransportError
     │   └── MalformedAnswer
     │       └── AnswerNotSigned       the answer isn't signed by the bank, so nothing in it counts
@@ -35,6 +37,7 @@ from billfold.contract.open_banking.common import OBError1
 __all__ = [
     "AnswerNotSigned",
     "BankAway",
+    "BankUnsure",
     "Busy",
     "Contradicted",
     "Forbidden",
@@ -44,6 +47,7 @@ __all__ = [
     "PaymentUnfinished",
     "RequestRefused",
     "SecurityEventInvalid",
+    "UnderWay",
     "Unworkable",
     "refusal_of",
 ]
@@ -119,6 +123,17 @@ class AnswerNotSigned(errors.MalformedAnswer):
         return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
+class UnderWay(OpenBankingRefusal, errors.RequestInFlight):
+    """An order under the same key is still being carried out; the SDK has waited and asked again already.
+
+    Nothing was refused by this. Given again under its ``idempotency_key``, the order is answered when it is done.
+    """
+
+
+class BankUnsure(BankAway, errors.OutcomeUnknown):
+    """The bank doesn't know what has become of the order. Given again under the same key, it is done once."""
+
+
 class SecurityEventInvalid(errors.BillfoldError):
     """A security event token isn't the bank's, isn't meant for us, or can't be read.
 
@@ -168,14 +183,25 @@ _BY_STATUS: Final[dict[int, type[OpenBankingRefusal]]] = {
 }
 
 
+_BY_CODE: Final[dict[str, type[OpenBankingRefusal]]] = {
+    errors.RequestInFlight.code: UnderWay,
+    errors.OutcomeUnknown.code: BankUnsure,
+}
+"""What the standard has no word for, so that Billfold says it by its own; who took it for a refusal might pay twice."""
+
+
 class _Read(msgspec.Struct):
     errors: list[Any] = msgspec.field(name="Errors", default_factory=list)
+
+
+class _Coded(msgspec.Struct):
+    code: str = msgspec.field(name="Code", default="")
 
 
 def refusal_of(response: Response, asked_s: float | None = None) -> OpenBankingRefusal:
     """Return the error that an answer of the bank is, whatever is in its body."""
     status = response.status
-    cls = _BY_STATUS.get(status, BankAway if status >= 500 else RequestRefused)  # noqa: PLR2004
+    cls = _BY_CODE.get(_code(response.body)) or _BY_STATUS.get(status, BankAway if status >= 500 else RequestRefused)  # noqa: PLR2004
     found = _errors(response.body)
     first = found[0] if found else None
     told = first.message if first is not None and isinstance(first.message, str) else None
@@ -189,6 +215,14 @@ def refusal_of(response: Response, asked_s: float | None = None) -> OpenBankingR
     if asked_s is not None:
         refusal.facts["retry_after_s"] = round(asked_s)
     return refusal
+
+
+def _code(body: bytes) -> str:
+    """Return Billfold's own name of a refusal, which follows the status there, as in ``400 request_in_flight``."""
+    try:
+        return msgspec.json.decode(body, type=_Coded).code.partition(" ")[2]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return ""
 
 
 def _errors(body: bytes) -> tuple[OBError1, ...]:

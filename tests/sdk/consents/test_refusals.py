@@ -2,13 +2,15 @@
 
 import copy
 
+import msgspec
 import pytest
 
 from billfold import errors
 from billfold.client._message import Response
-from billfold.client._retry import is_worth_repeating
-from billfold.consents import Busy, Forbidden, NotAuthenticated, RequestRefused, Unworkable
+from billfold.client._retry import is_worth_repeating, leaves_doubt
+from billfold.consents import BankUnsure, Busy, Forbidden, NotAuthenticated, RequestRefused, UnderWay, Unworkable
 from billfold.consents.refusals import refusal_of
+from billfold_server.open_banking.edge.errors import refusal_of as answer_of
 
 BODY = b"""{"Code": "400", "Errors": [
     {"ErrorCode": "U002", "Message": "not of its form", "Path": "Data.Initiation.InstructedAmount", "Extra": 1},
@@ -61,6 +63,20 @@ class TestARefusal:
         refusal = refusal_of(Response(403, {}, BODY))
         again = copy.deepcopy(refusal)
         assert (type(again), again.code, again.errors) == (Forbidden, "U002", refusal.errors)
+
+    @pytest.mark.parametrize(
+        ("error", "cls"), [(errors.RequestInFlight(), UnderWay), (errors.OutcomeUnknown(), BankUnsure)], ids=repr
+    )
+    def test_is_none_where_an_order_may_be_carried_out(self, error: errors.ProblemError, cls: type):
+        """The standard has only 400 and 503 for it; Billfold's own name beside tells that it is asked for again."""
+        said = answer_of(error, "req_1")
+        refusal = refusal_of(Response(said.status, {}, msgspec.json.encode(said.body)))
+        assert type(refusal) is cls
+        assert leaves_doubt(refusal)
+        assert (is_worth_repeating(refusal, repeatable=True), is_worth_repeating(refusal, repeatable=False)) == (
+            True,
+            False,
+        )
 
     def test_is_repeated_where_that_is_safe(self):
         """Who is busy is asked again; who may not be reached is asked again for what has a key alone."""

@@ -133,7 +133,7 @@ class AsyncDomesticPayments:
         Raises:
             Forbidden: The consent isn't good for it.
             RequestRefused: The bank doesn't take it so.
-            Contradicted: It is being worked on.
+            UnderWay: It is still being carried out; ask again under the same key.
         """
         data = OBWriteDomestic2Data(consent_id=consent.data.consent_id, initiation=consent.data.initiation)
         return await self._asking.ask(

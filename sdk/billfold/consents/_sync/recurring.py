@@ -221,7 +221,7 @@ class DomesticVRPs:
         Raises:
             Forbidden: The consent isn't good for it.
             RequestRefused: It is beyond a limit, or the bank doesn't take it so.
-            Contradicted: It is being worked on.
+            UnderWay: It is still being carried out; ask again under the same key.
         """
         limits = consent.data.control_parameters
         data = OBDomesticVRPRequestData(
