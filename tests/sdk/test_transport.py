@@ -5,6 +5,7 @@ import gzip
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,46 @@ class TestADeadServer:
             results = asyncio.run(ask(server))
             assert {type(each) for each in results} == {errors.Overloaded}
             assert (server.tokens, len(server.requests)) == (1, 0)
+
+    def test_of_tokens_holds_no_call_up_for_longer_than_it_may_take(self):
+        """One call waits for a token with more patience than another, which ends in its own time and unsent."""
+        with misbehaving(FINE) as server, sync_client(server, max_retries=0) as billfold:
+
+            def wait() -> None:
+                with pytest.raises(errors.ConnectionFailed):
+                    billfold.tenant.get()
+
+            server.token_behaviours += [is_silent]
+            patient = threading.Thread(target=wait)
+            patient.start()
+            while not server.tokens:
+                time.sleep(0.01)
+            began = time.monotonic()
+            with pytest.raises(errors.TimedOut) as caught:
+                billfold.with_options(timeout_s=0.1).tenant.get()
+            assert (time.monotonic() - began < 5, caught.value.sent) == (True, False)
+        patient.join()
+
+    async def test_of_tokens_holds_no_task_up_for_longer_than_it_may_take(self):
+        """The same among tasks; whoever has the patience gets the token that comes in the end."""
+        release = asyncio.Event()
+
+        async def hesitates(writer: asyncio.StreamWriter) -> None:
+            while not release.is_set():
+                await asyncio.sleep(0.01)
+            await says(200, b'{"access_token":"late","token_type":"Bearer","expires_in":600}')(writer)
+
+        with misbehaving(FINE) as server:
+            async with async_client(server, max_retries=0) as billfold:
+                server.token_behaviours += [hesitates]
+                patient = asyncio.create_task(billfold.tenant.get())
+                while not server.tokens:
+                    await asyncio.sleep(0.01)
+                with pytest.raises(errors.TimedOut):
+                    await billfold.with_options(timeout_s=0.1).tenant.get()
+                release.set()
+                assert (await patient).slug == "sandbox"
+                assert server.tokens == 1
 
 
 class TestAPool:

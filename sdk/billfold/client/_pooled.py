@@ -18,10 +18,12 @@ from billfold.client._message import Request
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["MAX_CONNECTIONS", "MAX_RESPONSE_BYTES", "Pooled", "ended", "to_httpx", "too_large", "translated"]
+__all__ = ["LATE", "MAX_CONNECTIONS", "MAX_RESPONSE_BYTES", "Pooled", "ended", "to_httpx", "too_large", "translated"]
 
 MAX_RESPONSE_BYTES: Final = 64 * 1024 * 1024
 """More than any answer of Billfold has; what is larger comes from something else and shall not fill the memory."""
+
+LATE: Final = "the time was over before what another call is waiting for, such as an access token, had come"
 
 MAX_CONNECTIONS: Final = 100
 _KEEPALIVE_S: Final = 30.0

@@ -13,7 +13,7 @@ from billfold.auth._shared import Shared, read_keys
 from billfold.auth.discovery import AuthorizationServer
 from billfold.auth.refusals import DiscoveryFailed
 from billfold.client import _forking as forking
-from billfold.client._async.backend import Lock
+from billfold.client._async.backend import Lock, turn
 from billfold.client._flow import Call, Kit
 from billfold.client._message import Response
 
@@ -113,7 +113,7 @@ class AsyncAuthority:
 
     async def _newer_keys(self, session: "AsyncSession", present: Keys) -> Keys:
         """Return the keys after another look, unless one was taken just now."""
-        async with self._keys_lock:
+        async with turn(self._keys_lock, session.timeouts.total_s):
             now = session.kit.monotonic()
             known = self._keys.current(now)
             looked_at = max(self._keys.asked_at, self._looked_at)
@@ -129,12 +129,12 @@ class AsyncAuthority:
         lock: Lock,
         fetch: Callable[["AsyncSession"], Any],
     ) -> T:
-        turn = shared.turn
-        async with lock:
+        before = shared.turn
+        async with turn(lock, session.timeouts.total_s):
             known = shared.current(session.kit.monotonic())
             if known is not None:
                 return known
-            error = shared.failure_since(turn)
+            error = shared.failure_since(before)
             if error is not None:
                 # A copy, because each waiter adds its own traceback.
                 raise copy.copy(error)

@@ -11,7 +11,7 @@ from billfold.auth import _proofs as proofs
 from billfold.auth._async.authority import AsyncAuthority
 from billfold.auth.credentials import ClientAuthentication, TokenStore
 from billfold.client import _forking as forking
-from billfold.client._async.backend import Lock, sign
+from billfold.client._async.backend import Lock, sign, turn
 from billfold.client._flow import Authorize, Call, Shown
 from billfold.client._message import Response
 from billfold.client._problems import token_error_of
@@ -180,12 +180,12 @@ class AsyncTokens:
         token = store.current(refused, kit.monotonic())
         if token is not None:
             return token
-        turn = store.turn
-        async with self._lock:
+        before = store.turn
+        async with turn(self._lock, session.timeouts.total_s):
             token = store.current(refused, kit.monotonic())
             if token is not None:
                 return token
-            error = store.failure_since(turn)
+            error = store.failure_since(before)
             if error is not None:
                 # A copy, because each waiter adds its own traceback.
                 raise copy.copy(error)

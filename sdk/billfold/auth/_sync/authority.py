@@ -17,7 +17,7 @@ from billfold.auth.refusals import DiscoveryFailed
 from billfold.client import _forking as forking
 from billfold.client._flow import Call, Kit
 from billfold.client._message import Response
-from billfold.client._sync.backend import Lock
+from billfold.client._sync.backend import Lock, turn
 
 if TYPE_CHECKING:
     from billfold.client._sync.session import Session
@@ -115,7 +115,7 @@ class Authority:
 
     def _newer_keys(self, session: "Session", present: Keys) -> Keys:
         """Return the keys after another look, unless one was taken just now."""
-        with self._keys_lock:
+        with turn(self._keys_lock, session.timeouts.total_s):
             now = session.kit.monotonic()
             known = self._keys.current(now)
             looked_at = max(self._keys.asked_at, self._looked_at)
@@ -131,12 +131,12 @@ class Authority:
         lock: Lock,
         fetch: Callable[["Session"], Any],
     ) -> T:
-        turn = shared.turn
-        with lock:
+        before = shared.turn
+        with turn(lock, session.timeouts.total_s):
             known = shared.current(session.kit.monotonic())
             if known is not None:
                 return known
-            error = shared.failure_since(turn)
+            error = shared.failure_since(before)
             if error is not None:
                 # A copy, because each waiter adds its own traceback.
                 raise copy.copy(error)

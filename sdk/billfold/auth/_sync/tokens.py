@@ -16,7 +16,7 @@ from billfold.client import _forking as forking
 from billfold.client._flow import Authorize, Call, Shown
 from billfold.client._message import Response
 from billfold.client._problems import token_error_of
-from billfold.client._sync.backend import Lock, sign
+from billfold.client._sync.backend import Lock, sign, turn
 from billfold.keys.signer import Signer, bare
 
 if TYPE_CHECKING:
@@ -180,12 +180,12 @@ class Tokens:
         token = store.current(refused, kit.monotonic())
         if token is not None:
             return token
-        turn = store.turn
-        with self._lock:
+        before = store.turn
+        with turn(self._lock, session.timeouts.total_s):
             token = store.current(refused, kit.monotonic())
             if token is not None:
                 return token
-            error = store.failure_since(turn)
+            error = store.failure_since(before)
             if error is not None:
                 # A copy, because each waiter adds its own traceback.
                 raise copy.copy(error)

@@ -4,16 +4,20 @@ import asyncio
 import inspect
 import weakref
 from asyncio import sleep
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from billfold import errors
 from billfold.client import _forking as forking
 from billfold.client._async.transport import AsyncHttpxTransport as DefaultTransport
+from billfold.client._pooled import LATE
 from billfold.keys.signer import Signer
 
-__all__ = ["DefaultTransport", "Lock", "read_file", "settle", "sign", "sleep"]
+__all__ = ["DefaultTransport", "Lock", "read_file", "settle", "sign", "sleep", "turn"]
 
 
 class _Signing:
@@ -63,6 +67,28 @@ class Lock:
 
     async def __aexit__(self, *_: object) -> None:
         self._locks[asyncio.get_running_loop()].release()
+
+
+@asynccontextmanager
+async def turn(lock: Lock, within_s: float) -> AsyncIterator[None]:
+    """Have a lock, behind which another call may wait for the server with more patience than this one.
+
+    Args:
+        lock: Which one.
+        within_s: How long this call waits for its turn.
+
+    Raises:
+        errors.TimedOut: It didn't get its turn in time.
+    """
+    try:
+        async with asyncio.timeout(within_s):
+            await lock.__aenter__()
+    except TimeoutError:
+        raise errors.TimedOut(LATE, sent=False) from None
+    try:
+        yield
+    finally:
+        await lock.__aexit__()
 
 
 async def settle(outcome: Any) -> None:
