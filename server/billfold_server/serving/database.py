@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
+import anyio
 import asyncpg
 import msgspec
 
@@ -279,17 +280,21 @@ async def find_database(
     step("Starting PostgreSQL")
     loading = asyncio.create_task(_load())
     admin_url = Secret(await _finished(asyncio.to_thread(embedded.start), undo=embedded.stop))
-    await loading
     stopping = threading.Event()
     watch = threading.Thread(target=embedded.watch, args=[stopping], name="watch-postgres", daemon=True)
     watch.start()
+
+    def stop() -> None:
+        stopping.set()
+        watch.join()
+        embedded.stop()
+
     try:
+        await loading
         found = await _of_administrator(settings, admin_url, None, embedded, step, adopt_keyring=adopt_keyring)
         yield await _with_key_store(found, step, adopt_keyring=adopt_keyring)
     finally:
-        stopping.set()
-        await _finished(asyncio.to_thread(watch.join))
-        await _finished(asyncio.to_thread(embedded.stop))
+        await _finished(asyncio.to_thread(stop))
 
 
 def follow_embedded(settings: Settings, admin_url: Secret) -> Settings:
@@ -453,7 +458,9 @@ async def _finished(work: Coroutine[Any, Any, T], *, undo: Callable[[], object] 
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait([task])
-        if undo is not None and task.exception() is None:
-            await asyncio.to_thread(undo)
+        # Where a program embeds the platform, anyio cancels each wait anew, and not the first alone.
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait([task])
+            if undo is not None and not task.cancelled() and task.exception() is None:
+                await asyncio.to_thread(undo)
         raise

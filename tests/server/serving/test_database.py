@@ -1,15 +1,21 @@
 """What makes a database unfit to carry a server, and what it says of itself."""
 
+import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
+import anyio
 import msgspec
 import pytest
 
+from billfold_server.db.embedded import EmbeddedPostgres
+from billfold_server.db.embedded.locks import is_locked
+from billfold_server.serving import database
 from billfold_server.serving.database import (
     Facts,
     embedded_for,
+    find_database,
     follow_embedded,
     look,
     needed_connections,
@@ -18,6 +24,7 @@ from billfold_server.serving.database import (
 )
 from billfold_server.serving.failures import Exit
 from billfold_server.settings import Secret, Settings
+from tests.postgres import own_data_dir, remove
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 FIT = Facts(
@@ -114,3 +121,33 @@ class TestADatabase:
         ]:
             elsewhere = msgspec.structs.replace(before, key_store_url=Secret(keys))
             assert follow_embedded(elsewhere, admin).key_store_url == Secret(then)
+
+
+class TestAnEmbeddedDatabase:
+    @pytest.mark.parametrize("after_s", [0.1, None], ids=["while it starts", "while the application is loaded"])
+    async def test_is_not_left_running_by_who_is_ended_early(
+        self, monkeypatch: pytest.MonkeyPatch, after_s: float | None
+    ):
+        """A program that embeds the platform may be ended by Ctrl-C, whereupon anyio breaks off each wait anew."""
+        folder, started, loop = own_data_dir(), EmbeddedPostgres.start, asyncio.get_running_loop()
+
+        def start(embedded: EmbeddedPostgres) -> str:
+            dsn = started(embedded)
+            loop.call_soon_threadsafe(scope.cancel)
+            return dsn
+
+        async def load() -> None:
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(database, "_load", load)
+        with anyio.CancelScope() as scope:
+            if after_s is None:
+                monkeypatch.setattr(EmbeddedPostgres, "start", start)
+            else:
+                loop.call_later(after_s, scope.cancel)
+            async with find_database(Settings(data_dir=str(folder))):
+                pytest.fail("it was to be ended before")
+        try:
+            assert not is_locked(folder / "postgres" / "running")
+        finally:
+            await asyncio.to_thread(remove, folder)
