@@ -4,6 +4,7 @@ The SDK never imports the server: what it needs of it is announced by the distri
 thing, and loaded on first use. Every module of the SDK can therefore be imported without any extra.
 """
 
+import functools
 import importlib.metadata
 from typing import Any, Final
 
@@ -22,6 +23,10 @@ class MissingExtraError(ImportError):
     def __init__(self, extra: str, *, name: str | None = None) -> None:
         super().__init__(f"This needs more than the SDK; install it with: pip install 'billfold[{extra}]'", name=name)
         self.extra = extra
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let the error cross a process boundary."""
+        return functools.partial(type(self), name=self.name), (self.extra,)
 
 
 def load(name: str, *, extra: str = "server") -> Any:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billfold import errors
+from billfold._server import MissingExtraError
 from billfold.chain.links import BrokenLinkError, InvalidProofError
 from billfold.client._message import Response
 from billfold.client._problems import as_error, error_of, token_error_of
@@ -191,6 +192,7 @@ class TestAnErrorsName:
         "error",
         [
             AmountError("malformed", "x"),
+            MissingExtraError("server", name="litestar"),
             InvalidIdError(Prefix.WALLET),
             BrokenLinkError(3, "hash"),
             InvalidProofError("head", 4, "why"),

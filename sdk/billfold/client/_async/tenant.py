@@ -43,7 +43,8 @@ class AsyncClock(AsyncResource):
             by: How far, from what the clock shows now.
             to: Until when, instead of how far.
             freeze: Whether it stands still afterwards, which it does where absent.
-            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
+            idempotency_key: The caller's own key; otherwise one is made, and kept over retries. A call that is made
+                again under its key says ``to``: so far from where the clock has gone meanwhile is another order.
 
         Raises:
             TypeError: Not exactly one of ``by`` and ``to`` is given, or ``by`` is no ``timedelta``.
