@@ -20,13 +20,15 @@ from billfold_server.tenancy.context import Caller
 from billfold_server.wallets.routes import create_alias, create_top_up, create_wallet
 from tests.callers import CALLER
 from tests.live import LiveServer
-from tests.server.identity.flows import App, add_app, ask, decide, tx_of
+from tests.server.identity import flows
+from tests.server.identity.flows import App, add_app, answer_of, ask, decide, redeem, tx_of
 from tests.server.people.persons import Browser, Person
 
 __all__ = [
     "PAYEE",
     "Tpp",
     "add_tpp",
+    "allow",
     "claims_of",
     "fund",
     "funds",
@@ -243,6 +245,16 @@ def name(live: LiveServer, slug: str, wallet: str, scheme: str, value: str) -> N
     """Give a wallet another name."""
     body = CreateAlias(scheme=AliasScheme(scheme), value=value)
     live.run(_order(live, slug, create_alias, body, wallet))
+
+
+def allow(tpp: Tpp, person: flows.Person, wallet: str, **changes: Any) -> tuple[Consent, dict[str, Any]]:
+    """Let somebody allow a consent, and return it with the tokens."""
+    consent, browser = tpp.ask_for(read_accounts()), person.browser()
+    page = tpp.page(browser, consent, "openid accounts", nonce="n-1", **changes)
+    code = answer_of(tpp.app, tpp.answer(browser, page, wallet))["code"]
+    answer = redeem(tpp.app, code)
+    assert answer.status_code == 200, answer.text
+    return tpp.find(consent), answer.json()
 
 
 def party_of(person: Person) -> str:

@@ -20,6 +20,7 @@ from tests.live import LiveServer
 from tests.server.identity.authorization.consents_of import (
     Tpp,
     add_tpp,
+    allow,
     claims_of,
     name,
     open_wallet,
@@ -64,16 +65,6 @@ def payer(profiled: LiveServer) -> tuple[persons.Person, str]:
     """A customer with password, app and one wallet."""
     person = persons.a_psu(profiled, SLUG)
     return person, open_wallet(profiled, SLUG, party_of(person), "Every day")
-
-
-def allow(tpp: Tpp, person: Person, wallet: str, **changes: Any) -> tuple[service.Consent, dict[str, Any]]:
-    """Let somebody allow a consent, and return it with the tokens."""
-    consent, browser = tpp.ask_for(read_accounts()), person.browser()
-    page = tpp.page(browser, consent, "openid accounts", nonce="n-1", **changes)
-    code = answer_of(tpp.app, tpp.answer(browser, page, wallet))["code"]
-    answer = redeem(tpp.app, code)
-    assert answer.status_code == 200, answer.text
-    return tpp.find(consent), answer.json()
 
 
 def claims_in(token: str) -> dict[str, Any]:
@@ -463,67 +454,6 @@ class TestAPayment:
         assert again.sca_id != first.sca_id
 
 
-class TestWhatIsIssuedForAConsent:
-    """What is issued for a consent."""
-
-    def test_never_outlives_it(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:
-        """Access and refresh tokens end when it does, if they wouldn't before."""
-        person, one, _ = customer
-        consent, browser = tpp.ask_for(read_accounts()), person.browser()
-        page = tpp.page(browser, consent, "accounts")
-        code = answer_of(tpp.app, tpp.answer(browser, page, one))["code"]
-        tpp.change(consent, "ends_at = now() + interval '100 seconds'")
-        tokens = redeem(tpp.app, code).json()
-        assert tokens["expires_in"] <= 100
-        said = tpp.app.post("/oauth/introspect", {"token": tokens["refresh_token"]}).json()
-        assert said["exp"] - said["iat"] <= 100
-        tpp.change(consent, "ends_at = now()")
-        form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
-        assert tpp.app.post("/oauth/token", form).json()["error"] == "invalid_grant"
-
-    @pytest.mark.parametrize("side", ["tpp", "staff"])
-    def test_ends_with_it(self, tpp: Tpp, customer: tuple[Person, str, str], side: service.By) -> None:
-        """Whoever ends the consent: nothing more is issued, and what there is is worth nothing."""
-        person, one, _ = customer
-        consent, tokens = allow(tpp, person, one)
-        tpp.revoke(consent, side)
-        # Why, in words, stays with the consent.
-        assert tpp.live.run(_reasons(tpp, consent)) == ["the consent has ended"]
-        form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
-        assert tpp.app.post("/oauth/token", form).json()["error"] == "invalid_grant"
-        assert tpp.app.post("/oauth/introspect", {"token": tokens["refresh_token"]}).json() == {"active": False}
-
-    def test_ends_it_where_its_refresh_token_is_revoked(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:
-        """A third party that gives its access back gives the consent back."""
-        person, one, _ = customer
-        consent, tokens = allow(tpp, person, one)
-        assert tpp.app.post("/oauth/revoke", {"token": tokens["access_token"]}).status_code == 200
-        assert tpp.find(consent).status == "AUTH"
-        assert tpp.app.post("/oauth/revoke", {"token": tokens["refresh_token"]}).status_code == 200
-        ended = tpp.find(consent)
-        assert (ended.status, ended.ended_by) == ("CANC", "token")
-
-    def test_ends_it_where_its_code_is_shown_again(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:
-        """Somebody else has the code, so nothing that it brought may stand."""
-        person, one, _ = customer
-        consent, browser = tpp.ask_for(read_accounts()), person.browser()
-        code = answer_of(tpp.app, tpp.answer(browser, tpp.page(browser, consent, "accounts"), one))["code"]
-        assert [redeem(tpp.app, code).status_code for _ in range(2)] == [200, 400]
-        assert tpp.find(consent).status == "CANC"
-
-    def test_ends_it_where_the_customer_takes_it_back_from_the_app(
-        self, tpp: Tpp, customer: tuple[Person, str, str]
-    ) -> None:
-        """The page of apps ends the consent with the grant."""
-        person, one, _ = customer
-        consent, _ = allow(tpp, person, one)
-        browser = person.browser()
-        page = browser.get("/oauth/apps", headers=PAGE)
-        assert browser.submit(page, "/oauth/apps/end").status_code == 303
-        ended = tpp.find(consent)
-        assert (ended.status, ended.ended_by) == ("CANC", "psu")
-
-
 class TestOfTwoWhoCompete:
     """Of two who compete."""
 
@@ -589,8 +519,3 @@ class TestOfTwoWhoCompete:
 async def _history(tpp: Tpp, consent: service.Consent) -> list[str]:
     async with tx_of(tpp.live, SLUG) as tx:
         return [step.event for step in await service.list_history(tx, consent.id, limit=50) if step.to_status]
-
-
-async def _reasons(tpp: Tpp, consent: service.Consent) -> list[str]:
-    async with tx_of(tpp.live, SLUG) as tx:
-        return [row["reason"] for row in await tx.fetch("SELECT reason FROM grants WHERE consent_id = $1", consent.id)]

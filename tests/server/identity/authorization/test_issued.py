@@ -1,0 +1,101 @@
+"""What is issued for a consent: for how long, and what ends with what."""
+
+import pytest
+
+from billfold_server.consents import service
+from tests.live import LiveServer
+from tests.server.identity.authorization.consents_of import (
+    Tpp,
+    add_tpp,
+    allow,
+    open_wallet,
+    read_accounts,
+)
+from tests.server.identity.flows import Person, add_person, answer_of, redeem, tx_of
+
+PAGE = {"Accept": "text/html"}
+SLUG = "sandbox"
+
+
+@pytest.fixture(scope="module")
+def tpp(profiled: LiveServer) -> Tpp:
+    """A third party of the sandbox."""
+    return add_tpp(profiled, SLUG, authorization_details_types=["open_banking_consent"])
+
+
+@pytest.fixture(scope="module")
+def customer(profiled: LiveServer) -> tuple[Person, str, str]:
+    """A customer with two wallets."""
+    person = add_person(profiled, SLUG)
+    assert person.party_id is not None
+    return (
+        person,
+        open_wallet(profiled, SLUG, person.party_id, "Every day"),
+        open_wallet(profiled, SLUG, person.party_id, "Savings"),
+    )
+
+
+class TestWhatIsIssuedForAConsent:
+    """What is issued for a consent."""
+
+    def test_never_outlives_it(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:
+        """Access and refresh tokens end when it does, if they wouldn't before."""
+        person, one, _ = customer
+        consent, browser = tpp.ask_for(read_accounts()), person.browser()
+        page = tpp.page(browser, consent, "accounts")
+        code = answer_of(tpp.app, tpp.answer(browser, page, one))["code"]
+        tpp.change(consent, "ends_at = now() + interval '100 seconds'")
+        tokens = redeem(tpp.app, code).json()
+        assert tokens["expires_in"] <= 100
+        said = tpp.app.post("/oauth/introspect", {"token": tokens["refresh_token"]}).json()
+        assert said["exp"] - said["iat"] <= 100
+        tpp.change(consent, "ends_at = now()")
+        form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+        assert tpp.app.post("/oauth/token", form).json()["error"] == "invalid_grant"
+
+    @pytest.mark.parametrize("side", ["tpp", "staff"])
+    def test_ends_with_it(self, tpp: Tpp, customer: tuple[Person, str, str], side: service.By) -> None:
+        """Whoever ends the consent: nothing more is issued, and what there is is worth nothing."""
+        person, one, _ = customer
+        consent, tokens = allow(tpp, person, one)
+        tpp.revoke(consent, side)
+        # Why, in words, stays with the consent.
+        assert tpp.live.run(_reasons(tpp, consent)) == ["the consent has ended"]
+        form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+        assert tpp.app.post("/oauth/token", form).json()["error"] == "invalid_grant"
+        assert tpp.app.post("/oauth/introspect", {"token": tokens["refresh_token"]}).json() == {"active": False}
+
+    def test_ends_it_where_its_refresh_token_is_revoked(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:
+        """A third party that gives its access back gives the consent back."""
+        person, one, _ = customer
+        consent, tokens = allow(tpp, person, one)
+        assert tpp.app.post("/oauth/revoke", {"token": tokens["access_token"]}).status_code == 200
+        assert tpp.find(consent).status == "AUTH"
+        assert tpp.app.post("/oauth/revoke", {"token": tokens["refresh_token"]}).status_code == 200
+        ended = tpp.find(consent)
+        assert (ended.status, ended.ended_by) == ("CANC", "token")
+
+    def test_ends_it_where_its_code_is_shown_again(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:
+        """Somebody else has the code, so nothing that it brought may stand."""
+        person, one, _ = customer
+        consent, browser = tpp.ask_for(read_accounts()), person.browser()
+        code = answer_of(tpp.app, tpp.answer(browser, tpp.page(browser, consent, "accounts"), one))["code"]
+        assert [redeem(tpp.app, code).status_code for _ in range(2)] == [200, 400]
+        assert tpp.find(consent).status == "CANC"
+
+    def test_ends_it_where_the_customer_takes_it_back_from_the_app(
+        self, tpp: Tpp, customer: tuple[Person, str, str]
+    ) -> None:
+        """The page of apps ends the consent with the grant."""
+        person, one, _ = customer
+        consent, _ = allow(tpp, person, one)
+        browser = person.browser()
+        page = browser.get("/oauth/apps", headers=PAGE)
+        assert browser.submit(page, "/oauth/apps/end").status_code == 303
+        ended = tpp.find(consent)
+        assert (ended.status, ended.ended_by) == ("CANC", "psu")
+
+
+async def _reasons(tpp: Tpp, consent: service.Consent) -> list[str]:
+    async with tx_of(tpp.live, SLUG) as tx:
+        return [row["reason"] for row in await tx.fetch("SELECT reason FROM grants WHERE consent_id = $1", consent.id)]
