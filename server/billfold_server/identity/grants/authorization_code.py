@@ -110,7 +110,8 @@ class AuthorizationCode:
         """Write the refresh token, where the client may go on without the person."""
         code: Code = asking.loaded
         if decision.refresh and _goes_on(code, asking.grant):
-            expires_at = asking.bounded(asking.now + refresh_tokens.LIFE)
+            # Who has allowed something until a day isn't asked again before it, because a token has run out.
+            expires_at = asking.until or asking.now + refresh_tokens.LIFE
             decision.refresh_token = await refresh_tokens.create(
                 tx, asking, scopes=code.scopes, resources=code.resources, expires_at=expires_at
             )

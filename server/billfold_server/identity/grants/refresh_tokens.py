@@ -20,7 +20,10 @@ from billfold_server.identity.queries import Tx
 __all__ = ["LIFE", "RefreshToken", "create", "find", "rotate", "sweep"]
 
 LIFE: Final = timedelta(days=90)
-"""How long one grant can be refreshed, however often; after that the user is asked again."""
+"""How long one grant can be refreshed, however often; after that the user is asked again.
+
+One that was given by a consent of open banking can be as long as that lasts.
+"""
 
 _BYTES: Final = 32
 _KEPT_FOR: Final = timedelta(days=1)

@@ -53,6 +53,15 @@ class TestWhatIsIssuedForAConsent:
         form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
         assert tpp.app.post("/oauth/token", form).json()["error"] == "invalid_grant"
 
+    def test_lasts_as_long_as_it(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:
+        """Nobody is asked again before the day that they were told, because a refresh token has run out."""
+        person, one, _ = customer
+        consent, browser = tpp.ask_for({**read_accounts(), "expires_at": None}), person.browser()
+        page = tpp.page(browser, consent, "accounts")
+        tokens = redeem(tpp.app, answer_of(tpp.app, tpp.answer(browser, page, one))["code"]).json()
+        said = tpp.app.post("/oauth/introspect", {"token": tokens["refresh_token"]}).json()
+        assert said["exp"] - tpp.find(consent).ends_at.timestamp() == pytest.approx(0, abs=5)
+
     @pytest.mark.parametrize("side", ["tpp", "staff"])
     def test_ends_with_it(self, tpp: Tpp, customer: tuple[Person, str, str], side: service.By) -> None:
         """Whoever ends the consent: nothing more is issued, and what there is is worth nothing."""
