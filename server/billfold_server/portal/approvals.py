@@ -35,6 +35,7 @@ _KIND: Final = "portal approvals"
 _SHOWN: Final = 25
 _ALL: Final = "all"
 _CONFLICT: Final = 409
+_REFUSED_FROM: Final = 400
 _Asked = Annotated[str, Meta(max_length=20)]
 _NOTICES: Final = frozenset({"approved", "executed", "rejected"})
 _COMPLAINTS: Final[dict[type[errors.ProblemError], str]] = {
@@ -64,7 +65,7 @@ async def show_approvals(
     shown = call.page(_KIND, found, _SHOWN, key=lambda each: [str(ids.decode(Prefix.APPROVAL, each.id))])
     more = {} if shown.next_cursor is None else {"cursor": shown.next_cursor}
     view = {
-        "approvals": [(each, _summary(call, each)) for each in shown.data],
+        "approvals": [(each, _summary(call, each), _is_refused(each)) for each in shown.data],
         "all": which == _ALL,
         "more": f"?{urlencode({**({'which': _ALL} if which == _ALL else {}), **more})}" if more else None,
     }
@@ -143,6 +144,7 @@ async def _shown(
         "mine": approval.requested_by == viewer.actor,
         "may_decide": pending and _DECIDE in viewer.scopes and approval.requested_by != viewer.actor,
         "notice": notice if notice in _NOTICES and not pending else None,
+        "refused": _is_refused(approval),
         "complaint": complaint,
         "reason": reason,
     }
@@ -166,6 +168,11 @@ def _summary(call: Call, approval: Approval) -> str:
     """Return what is asked for in a few words; what isn't of the API by its name."""
     found = reference_of(call).page(approval.requested.operation_id)
     return approval.requested.operation_id if found is None else found.line.summary
+
+
+def _is_refused(approval: Approval) -> bool:
+    """Tell whether what was approved came to nothing: it was tried, and the operation has refused it."""
+    return approval.outcome_status is not None and approval.outcome_status >= _REFUSED_FROM
 
 
 def _amounts(body: dict[str, Any] | None) -> list[tuple[str, int, str]]:

@@ -83,6 +83,19 @@ class TestAnApprover:
         assert path not in browser.get(HERE).text
         assert path in browser.get(f"{HERE}?which=all").text
 
+    def test_is_told_where_nothing_came_of_it(self, bank: Bank, browser: Browser) -> None:
+        """What was refused when it was tried isn't said to be done: not at once, not later, and not in the list."""
+        before = bank.balance()
+        path = f"{HERE}/{bank.withdraw(before + 1)}"
+        done = browser.submit(browser.get(path), f"{path}/approve", reason="")
+        told = [browser.get(each).text for each in (done.headers["location"].removeprefix(f"/t/{SLUG}"), path)]
+        told.append(browser.get(f"{HERE}?which=all").text)
+        for page in told:
+            assert "approved, but not done" in page
+            assert "was carried out" not in page
+        assert "insufficient_funds" in told[0]
+        assert bank.balance() == before
+
     def test_rejects_it_and_nothing_is_done(self, bank: Bank, browser: Browser) -> None:
         """By the other button of the same form; a second decision is told that it is too late."""
         before, approval_id = bank.balance(), bank.withdraw()

@@ -28,9 +28,9 @@ class Bank:
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
 
-    def withdraw(self) -> str:
+    def withdraw(self, amount_minor: int = 900) -> str:
         """Order a large withdrawal, and return the id of its approval."""
-        body = {"wallet_id": self.wallet, "amount": {"amount_minor": 900, "currency": "EUR"}}
+        body = {"wallet_id": self.wallet, "amount": {"amount_minor": amount_minor, "currency": "EUR"}}
         answer = self.client.post("/v1/withdrawals", json=body, headers={"Idempotency-Key": uuid4().hex})
         assert (answer.status_code, answer.json()["code"]) == (409, "approval_required")
         return str(answer.json()["facts"]["approval_id"])
