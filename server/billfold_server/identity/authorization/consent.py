@@ -12,7 +12,7 @@ from billfold_server.identity.authorization import journey as journeys
 from billfold_server.identity.authorization.interactions import Interaction
 from billfold_server.identity.authorization.parameters import AuthorizationRequest
 from billfold_server.identity.clients.rows import Client
-from billfold_server.people.pages.kit import language_of, render
+from billfold_server.people.pages.kit import language_of, render, root_of
 from billfold_server.people.pages.words import amount_text, kind_text, text_of, vocabulary
 from billfold_server.people.service import Session
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from billfold_server.http.routing import Call
     from billfold_server.identity.authorization.journey import Found
 
-__all__ = ["RESUME", "Asked", "address_of", "page", "page_of_consent", "words_for"]
+__all__ = ["RESUME", "Asked", "address_of", "page", "page_of_consent", "sign_in_at", "words_for"]
 
 RESUME: Final = "/oauth/authorize/resume"
 _WRONG: Final = 422
@@ -51,6 +51,14 @@ def address_of(call: "Call", interaction_id: str) -> str:
     return f"{call.mount}{RESUME}?{urlencode({'interaction': interaction_id})}"
 
 
+def sign_in_at(call: "Call", asked: Asked) -> str:
+    """Return where the person signs in, in the language that the client asks for where it does."""
+    query = {"interaction": asked.interaction_id}
+    if asked.request.ui_locales is not None:
+        query["ui_locales"] = asked.request.ui_locales
+    return f"{root_of(call, asked.client.login_realm)}/sign-in?{urlencode(query)}"
+
+
 def page(call: "Call", asked: Asked, session: Session, *, ui_locales: str | None) -> Reply[bytes]:
     """Show what is asked, to who is to answer."""
     request = asked.request
@@ -71,6 +79,7 @@ def page(call: "Call", asked: Asked, session: Session, *, ui_locales: str | None
         "kind": kind_text,
         "person": session,
         "here": address_of(call, asked.interaction_id),
+        "instead": sign_in_at(call, asked),
         "decide": f"{call.mount}{_DECISION}",
     }
     # The client's page may send the browser on to anywhere, and browsers hold that against the form.
@@ -108,6 +117,7 @@ def page_of_consent(
         "complaint": complaint,
         "person": session,
         "here": address_of(call, asked.interaction_id),
+        "instead": sign_in_at(call, asked),
         "decide": f"{call.mount}{_DECISION}",
     }
     status = 200 if complaint is None else _WRONG

@@ -111,13 +111,15 @@ async def resume(call: "Call", interaction_id: str, ui_locales: str | None = Non
             return _gone(call)
         session = await current_session(call, asked.client.login_realm, tx=tx)
         verdict = _judge(call, asked, session)
+        if session is not None and verdict == "enough" and await _waits_for_another(tx, asked, session):
+            verdict = "sign_in"
         may = session is not None and verdict == "enough" and await authority.may_allow(tx, asked.request, session)
         if session is not None and may:
             await interactions.note_user(tx, asked.interaction, session.user_id)
     if (why := _why_not(asked, verdict, may=may)) is not None:
         return await _refuse(call, asked, *why)
     if session is None or verdict != "enough":
-        return _go(_sign_in_at(call, asked))
+        return _go(consent.sign_in_at(call, asked))
     return await _show(call, asked, session, ui_locales)
 
 
@@ -164,7 +166,8 @@ async def decide(call: "Call", form: dict[str, str]) -> Reply[bytes]:
     known = is_asked and _judge(call, asked, session) == "enough"
     if form.get("decision") != "approve":
         # To go back nobody needs to sign in. What is refused for good is refused by who was asked.
-        return await _refuse(call, asked, "access_denied", "the person has refused", by_person=known)
+        by_person = known and form.get("decision") != "leave"
+        return await _refuse(call, asked, "access_denied", "the person has refused", by_person=by_person)
     if session is None or not known:
         # Somebody else has signed in meanwhile, or nobody is any more: what was shown was shown to another.
         return _go(consent.address_of(call, interaction_id))
@@ -405,14 +408,6 @@ def _why_not(asked: Asked, verdict: sign_in.Verdict, *, may: bool) -> tuple[str,
     return None
 
 
-def _sign_in_at(call: "Call", asked: Asked) -> str:
-    """Return where the person signs in, in the language that the client asks for where it does."""
-    query = {"interaction": asked.interaction_id}
-    if asked.request.ui_locales is not None:
-        query["ui_locales"] = asked.request.ui_locales
-    return f"{root_of(call, asked.client.login_realm)}/sign-in?{urlencode(query)}"
-
-
 def _judge(call: "Call", asked: Asked, session: Session | None) -> sign_in.Verdict:
     begun_at, now = asked.interaction.created_at, call.services.clock.now()
     # Whoever came by a recovery code restores their access, and allows nothing.
@@ -420,6 +415,17 @@ def _judge(call: "Call", asked: Asked, session: Session | None) -> sign_in.Verdi
     if asked.request.consent_id is not None:
         return sign_in.judge_strictly(asked.request, usable, begun_at=begun_at, now=now)
     return sign_in.judge(asked.request, usable, begun_at=begun_at, now=now)
+
+
+async def _waits_for_another(tx: Any, asked: Asked, session: Session) -> bool:
+    """Tell whether only another customer can answer, who may be there: nobody has signed in for this request yet.
+
+    Several people use one browser, and whoever has used it before mustn't end what somebody else is asked for again.
+    """
+    if asked.request.consent_id is None or session.auth_time >= asked.interaction.created_at:
+        return False
+    found = await consents.find(tx, asked.request.consent_id)
+    return found is not None and found.party_id not in {None, session.party_id}
 
 
 async def _find(call: "Call", tx: Any, interaction_id: str) -> Asked | None:

@@ -169,6 +169,28 @@ class TestAConsentToReadAccounts:
         assert answer_of(tpp.app, answer)["error"] == "access_denied"
         assert tpp.find(consent).status == "AWAU"
 
+    def test_is_shown_to_who_signs_in_instead(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:
+        """Whoever isn't the one who is signed in here needn't refuse it, and chooses among their own accounts."""
+        person, one, _ = customer
+        consent, browser = tpp.ask_for(read_accounts()), add_person(tpp.live, SLUG).browser()
+        page = tpp.page(browser, consent, "accounts")
+        (instead,) = re.findall(r'<a href="(/t/sandbox/auth/sign-in\?interaction=[^"]+)"', page.text)
+        assert browser.get(browser.base_url.join(instead)).url.path.endswith("/auth/sign-in")
+        person.sign_in(browser)
+        page = browser.get(str(page.url), headers=PAGE)
+        assert "code" in answer_of(tpp.app, tpp.answer(browser, page, one))
+        assert tpp.find(consent).user_id == person.user_id
+
+    def test_isnt_refused_by_who_wanted_to_sign_in_instead(self, tpp: Tpp) -> None:
+        """They leave the page of sign-in, and whoever is signed in still hasn't answered."""
+        consent, browser = tpp.ask_for(read_accounts()), add_person(tpp.live, SLUG).browser()
+        page = tpp.page(browser, consent, "accounts")
+        (instead,) = re.findall(r'<a href="(/t/sandbox/auth/sign-in\?interaction=[^"]+)"', page.text)
+        page = browser.get(browser.base_url.join(instead), headers=PAGE)
+        answer = browser.submit(page, "/oauth/authorize/decision", decision="leave")
+        assert answer_of(tpp.app, answer)["error"] == "access_denied"
+        assert tpp.find(consent).status == "AWAU"
+
     def test_may_be_named_by_authorization_details(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:
         """RFC 9396 says the same as the claim, and implies the scope."""
         person, one, _ = customer
@@ -186,8 +208,14 @@ class TestAConsentToReadAccounts:
         tpp.change(consent, "reauthenticate_by = now() - interval '1 second'")
         form = {"grant_type": "refresh_token", "refresh_token": former["refresh_token"]}
         assert tpp.app.post("/oauth/token", form).json()["error"] == "invalid_grant"
-        stranger = add_person(tpp.live, SLUG).browser()
-        refused = tpp.page(stranger, consent, "accounts")
+        stranger = add_person(tpp.live, SLUG)
+        browser = stranger.browser()
+        sign_in = tpp.page(browser, consent, "accounts")
+        # Who had signed in before may be somebody else than who is asked; who signs in for it has to be the one.
+        assert sign_in.url.path.endswith("/auth/sign-in")
+        stranger.sign_in(browser)
+        query = {"interaction": sign_in.url.params["interaction"]}
+        refused = browser.get("/oauth/authorize/resume", params=query, headers=PAGE)
         assert answer_of(tpp.app, refused)["error"] == "access_denied"
         browser = person.browser()
         page = tpp.page(browser, consent, "openid accounts")
