@@ -15,7 +15,7 @@ import msgspec
 
 from billfold_server.identity.queries import Tx
 
-__all__ = ["CODE_TTL_MAX_S", "KEPT_FOR", "Code", "Used", "claim", "create", "digest_of"]
+__all__ = ["CODE_TTL_MAX_S", "KEPT_FOR", "Code", "Used", "claim", "create", "digest_of", "renew", "was_made"]
 
 CODE_TTL_MAX_S: Final = 60
 """FAPI 2.0 Security Profile, section 5.3.2.1: at most 60 seconds."""
@@ -43,7 +43,7 @@ class Code(msgspec.Struct, frozen=True, kw_only=True):
         dpop_jkt: The thumbprint of the key that alone may redeem it (RFC 9449, section 10).
         id_token_claims: The ``id_token`` and ``userinfo`` members of the ``claims`` parameter (OpenID Connect Core,
             section 5.5), as they were checked.
-        created_at: When it was made.
+        created_at: When it was allowed, which is when the first code was made.
     """
 
     client_id: UUID
@@ -86,6 +86,7 @@ async def create(
     state_hash: str | None = None,
     dpop_jkt: str | None = None,
     id_token_claims: dict[str, Any] | None = None,
+    allowed_at: datetime | None = None,
 ) -> str:
     """Make a code in the transaction that opens its grant, and return it.
 
@@ -103,6 +104,7 @@ async def create(
         state_hash: For the ID token.
         dpop_jkt: RFC 9449, section 10.
         id_token_claims: The ``claims`` parameter.
+        allowed_at: When the user allowed it, where that was before.
     """
     code = secrets.token_urlsafe(_BYTES)
     await tx.execute(
@@ -111,7 +113,7 @@ async def create(
         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         digest_of(code), client_id, grant_id, redirect_uri, code_challenge, scopes, resources or [],
         nonce, state_hash, dpop_jkt, msgspec.json.encode(id_token_claims or {}).decode(),
-        now, now + timedelta(seconds=min(ttl_s, CODE_TTL_MAX_S)),
+        allowed_at or now, now + timedelta(seconds=min(ttl_s, CODE_TTL_MAX_S)),
     )  # fmt: skip
     return code
 
@@ -144,7 +146,7 @@ async def claim(tx: Tx, code: str, now: datetime, *, client_id: UUID) -> Code | 
         digest, client_id, now,
     )  # fmt: skip
     if row is not None:
-        return Code(**{**dict(row), "id_token_claims": msgspec.json.decode(row["id_token_claims"])})
+        return _read(row)
     # Whoever lost the race has waited for the winner's row above, so it is seen here as the winner has left it.
     used = await tx.fetchrow(
         "SELECT grant_id, used_at FROM authorization_codes"
@@ -152,3 +154,42 @@ async def claim(tx: Tx, code: str, now: datetime, *, client_id: UUID) -> Code | 
         digest, client_id,
     )  # fmt: skip
     return None if used is None else Used(grant_id=used["grant_id"], used_at=used["used_at"])
+
+
+def _read(row: Any) -> Code:
+    return Code(**{**dict(row), "id_token_claims": msgspec.json.decode(row["id_token_claims"])})
+
+
+# A code is of one answer. Codes of before are passed over by the index on when they end.
+_OF_ANSWER: Final = "client_id = $1 AND code_challenge = $2 AND created_at = $3 AND expires_at > $3"
+
+
+async def was_made(tx: Tx, client_id: UUID, code_challenge: str, allowed_at: datetime) -> bool:
+    """Tell whether a request was answered by a code, whatever has become of that.
+
+    Args:
+        tx: The realm's transaction.
+        client_id: Whose request it was.
+        code_challenge: That of the request.
+        allowed_at: When it was answered.
+    """
+    sql = f"SELECT TRUE FROM authorization_codes WHERE {_OF_ANSWER}"  # noqa: S608 - a constant
+    return await tx.fetchval(sql, client_id, code_challenge, allowed_at) is not None
+
+
+async def renew(
+    tx: Tx, client_id: UUID, code_challenge: str, allowed_at: datetime, *, now: datetime, ttl_s: int
+) -> str | None:
+    """Make another code in the place of one whose answer has got lost, or return None where its client has redeemed it.
+
+    The former one is as unknown from then on as one that never was. Arguments are those of ``was_made`` and ``create``.
+    """
+    row = await tx.fetchrow(
+        f"DELETE FROM authorization_codes WHERE {_OF_ANSWER} AND used_at IS NULL RETURNING {_COLUMNS}",  # noqa: S608 - constants
+        client_id, code_challenge, allowed_at,
+    )  # fmt: skip
+    if row is None:
+        return None
+    said = msgspec.structs.asdict(_read(row))
+    said["allowed_at"] = said.pop("created_at")
+    return await create(tx, **said, now=now, ttl_s=ttl_s)

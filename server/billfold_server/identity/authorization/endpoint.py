@@ -6,6 +6,7 @@ with something else than a request that stands gets a page of ours (RFC 6749, se
 """
 
 import contextlib
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
@@ -107,20 +108,27 @@ async def resume(call: "Call", interaction_id: str, ui_locales: str | None = Non
     """
     async with transaction(call.services, _realm(call)) as tx:
         asked = await _find(call, tx, interaction_id)
-        if asked is None:
-            return _gone(call)
-        session = await current_session(call, asked.client.login_realm, tx=tx)
-        verdict = _judge(call, asked, session)
-        if session is not None and verdict == "enough" and await _waits_for_another(tx, asked, session):
-            verdict = "sign_in"
-        may = session is not None and verdict == "enough" and await authority.may_allow(tx, asked.request, session)
-        if session is not None and may:
-            await interactions.note_user(tx, asked.interaction, session.user_id)
+        seen = None if asked is None else await _see(call, tx, asked)
+    if asked is None or seen is None:
+        return await _once_more(call, interaction_id)
+    session, verdict, may = seen
     if (why := _why_not(asked, verdict, may=may)) is not None:
         return await _refuse(call, asked, *why)
     if session is None or verdict != "enough":
         return _go(consent.sign_in_at(call, asked))
     return await _show(call, asked, session, ui_locales)
+
+
+async def _see(call: "Call", tx: Any, asked: Asked) -> tuple[Session | None, sign_in.Verdict, bool]:
+    """Return who is signed in, whether well enough, and whether they may allow it; who is shown it is noted."""
+    session = await current_session(call, asked.client.login_realm, tx=tx)
+    verdict = _judge(call, asked, session)
+    if session is not None and verdict == "enough" and await _waits_for_another(tx, asked, session):
+        verdict = "sign_in"
+    may = session is not None and verdict == "enough" and await authority.may_allow(tx, asked.request, session)
+    if session is not None and may:
+        await interactions.note_user(tx, asked.interaction, session.user_id)
+    return session, verdict, may
 
 
 async def _show(call: "Call", asked: Asked, session: Session, ui_locales: str | None) -> Reply[bytes]:
@@ -159,9 +167,9 @@ async def decide(call: "Call", form: dict[str, str]) -> Reply[bytes]:
     interaction_id = form.get("interaction", "")
     async with transaction(call.services, _realm(call)) as tx:
         asked = await _find(call, tx, interaction_id)
-        if asked is None:
-            return _gone(call)
-        session = await current_session(call, asked.client.login_realm, tx=tx)
+        session = None if asked is None else await current_session(call, asked.client.login_realm, tx=tx)
+    if asked is None:
+        return await _once_more(call, interaction_id)
     is_asked = session is not None and session.user_id == asked.interaction.user_id
     known = is_asked and _judge(call, asked, session) == "enough"
     if form.get("decision") != "approve":
@@ -243,15 +251,16 @@ async def _approve(
     evidence = None if of is None else await journey.evidence(call, of.found, session, of.choice)
     if of is not None and evidence is None:
         return None
+    now = call.services.clock.now()
     try:
         async with transaction(call.services, _realm(call)) as tx:
             if payment is not None and not await _holds(call, tx, session, payment, by):
                 return None
-            if not await _complete(call, tx, asked):
+            if not await _complete(tx, asked, now):
                 return _gone(call)
             if asked.request.consent_id is not None:
                 await _end_former(call, tx, asked, session, asked.request.consent_id)
-            code = await _open(call, tx, asked, session)
+            code = await _open(call, tx, asked, session, now)
             if of is not None and evidence is not None:
                 # The last thing, because it writes an event.
                 await _authorise(call, tx, asked, session, of.choice, evidence, by)
@@ -260,11 +269,19 @@ async def _approve(
     return await _answer(call, asked, responses.parameters_of(asked.request, code=code))
 
 
-async def _complete(call: "Call", tx: Any, asked: Asked) -> bool:
+async def _complete(tx: Any, asked: Asked, now: datetime) -> bool:
     """Answer a request once, and only to a client that is let in at this moment."""
     if await _trusted(tx, asked.interaction.pushed) is None:
         return False
-    return await pushed.complete(tx, asked.interaction.pushed.digest, call.services.clock.now())
+    return await _end(tx, asked, now)
+
+
+async def _end(tx: Any, asked: Asked, now: datetime) -> bool:
+    """Note that a request was answered in this browser, and tell whether it is the first answer."""
+    if not await pushed.complete(tx, asked.interaction.pushed.digest, now):
+        return False
+    await interactions.end_others(tx, asked.interaction)
+    return True
 
 
 async def _end_former(call: "Call", tx: Any, asked: Asked, session: Session, consent_id: UUID) -> None:
@@ -306,9 +323,9 @@ def _caller(call: "Call", asked: Asked, session: Session) -> Caller:
     return Caller(actor=actor, client_id=asked.client.id, request_id=call.request_id)
 
 
-async def _open(call: "Call", tx: Any, asked: Asked, session: Session) -> str:
+async def _open(call: "Call", tx: Any, asked: Asked, session: Session, now: datetime) -> str:
     """Open the grant of what is allowed, and return its code."""
-    client, request, now = asked.client, asked.request, call.services.clock.now()
+    client, request = asked.client, asked.request
     scopes = authority.allowed_scopes(request, session)
     grant_id = await open_grant(
         tx,
@@ -356,7 +373,7 @@ async def _refuse(call: "Call", asked: Asked, error: str, description: str, *, b
     caller = Caller(actor=client.client_id, client_id=client.id, request_id=call.request_id)
     record = audit.new_record(caller, "authorization.refused", client.client_id, facts={"error": error})
     async with transaction(call.services, _realm(call)) as tx:
-        if not await pushed.complete(tx, asked.interaction.pushed.digest, now):
+        if not await _end(tx, asked, now):
             return _gone(call)
         await audit.record(tx, record)
         if by_person and asked.request.consent_id is not None:
@@ -395,6 +412,32 @@ async def _answer(call: "Call", asked: Asked, parameters: dict[str, str]) -> Rep
     return _go(location, cookies=(pages_of(call).written(Visit.of(call), name, "", max_age_s=0),))
 
 
+async def _once_more(call: "Call", interaction_id: str) -> Reply[bytes]:
+    """Answer again in the browser that has answered and never got what came of it, or say that there is nothing left.
+
+    An answer takes the browser's half of the interaction. Who has it still has lost the answer on its way, or it
+    couldn't be signed; the consent stands, and its client would never hear of it.
+    """
+    async with transaction(call.services, _realm(call)) as tx:
+        asked = await _find(call, tx, interaction_id, answered=True)
+        said = None if asked is None else await _said_before(call, tx, asked)
+    return _gone(call) if asked is None or said is None else await _answer(call, asked, said)
+
+
+async def _said_before(call: "Call", tx: Any, asked: Asked) -> dict[str, str] | None:
+    """Return what a client was answered, with another code where it hasn't redeemed the former; None where it has."""
+    client, request, answered_at = asked.client, asked.request, asked.interaction.pushed.completed_at
+    assert answered_at is not None, "this was looked for"
+    which = (client.id, request.code_challenge, answered_at)
+    if not await codes.was_made(tx, *which):
+        return responses.refusal_parameters(request, "access_denied", "it was refused before")
+    session = await current_session(call, client.login_realm, tx=tx)
+    if session is None or session.user_id != asked.interaction.user_id:
+        return None
+    code = await codes.renew(tx, *which, now=call.services.clock.now(), ttl_s=_realm(call).profile.code_ttl_s)
+    return None if code is None else responses.parameters_of(request, code=code)
+
+
 def _why_not(asked: Asked, verdict: sign_in.Verdict, *, may: bool) -> tuple[str, str] | None:
     """Return error and description where there is nothing to ask anybody."""
     if verdict == "unmet":
@@ -428,18 +471,18 @@ async def _waits_for_another(tx: Any, asked: Asked, session: Session) -> bool:
     return found is not None and found.party_id not in {None, session.party_id}
 
 
-async def _find(call: "Call", tx: Any, interaction_id: str) -> Asked | None:
-    """Return what is asked in this browser, if an answer can still go to the client."""
+async def _find(call: "Call", tx: Any, interaction_id: str, *, answered: bool = False) -> Asked | None:
+    """Return what is asked, or was answered, in this browser, if an answer can still go to the client."""
     cookie = pages_of(call).cookie(Visit.of(call), interactions.cookie_of(interaction_id))
     found = await interactions.find(tx, interaction_id, cookie, call.services.clock.now())
-    client = None if found is None else await _trusted(tx, found.pushed)
+    client = None if found is None else await _trusted(tx, found.pushed, answered=answered)
     return None if found is None or client is None else Asked(interaction_id, found, client)
 
 
-async def _trusted(tx: Any, found: Pushed) -> Client | None:
-    """Return an open request's client if it is still let in, and the redirect URI still its own."""
+async def _trusted(tx: Any, found: Pushed, *, answered: bool = False) -> Client | None:
+    """Return a request's client if it is still let in, and the redirect URI still its own."""
     client = await find_client(tx, found.client_id)
-    if client is None or not client.is_let_in or found.completed_at is not None:
+    if client is None or not client.is_let_in or (found.completed_at is not None) is not answered:
         return None
     return client if found.request.redirect_uri in client.redirect_uris else None
 

@@ -18,7 +18,7 @@ from billfold_server.identity.authorization.codes import digest_of
 from billfold_server.identity.authorization.pushed import Pushed
 from billfold_server.identity.queries import Tx
 
-__all__ = ["TTL", "Interaction", "Started", "cookie_of", "find", "note_challenge", "note_user", "start"]
+__all__ = ["TTL", "Interaction", "Started", "cookie_of", "end_others", "find", "note_challenge", "note_user", "start"]
 
 TTL: Final = timedelta(minutes=15)
 """How long a person may take, from the first look at the sign-in page to the answer."""
@@ -128,4 +128,12 @@ async def note_challenge(
     await tx.execute(
         "UPDATE interactions SET challenge_id = $2, choice = $3 WHERE digest = $1",
         interaction.digest, challenge_id, choice,
+    )  # fmt: skip
+
+
+async def end_others(tx: Tx, interaction: Interaction) -> None:
+    """Forget what else has come with a request that was answered: what is left is where the answer went."""
+    await tx.execute(
+        "DELETE FROM interactions WHERE request_digest = $1 AND digest <> $2",
+        interaction.pushed.digest, interaction.digest,
     )  # fmt: skip

@@ -347,6 +347,29 @@ class TestARequestUri:
         answer_of(app, decide(browser, follow(browser, bring(browser, app, uri)), "refuse"))
         assert is_page(bring(browser, app, uri))
 
+    def test_is_answered_again_where_its_answer_got_lost(self, app: App, person: Person) -> None:
+        """A browser that has the interaction's cookie still never got the answer; the code that was in it is void."""
+        browser = person.browser()
+        page = ask(browser, app)
+        before = httpx.Cookies(browser.cookies)
+        codes_ = []
+        for _ in range(3):
+            browser.cookies = httpx.Cookies(before)
+            codes_.append(answer_of(app, decide(browser, page))["code"])
+        assert is_page(late(browser, page))
+        assert [claim(app, each) is None for each in codes_] == [True, True, False]
+        browser.cookies = before
+        assert is_page(late(browser, page)), "the client has redeemed it"
+
+    def test_is_refused_again_where_that_got_lost(self, app: App, person: Person) -> None:
+        """The client is told so by whichever answer arrives; what was refused isn't allowed by the other button."""
+        browser = person.browser()
+        page = ask(browser, app)
+        before = httpx.Cookies(browser.cookies)
+        for decision in ("refuse", "refuse", "approve"):
+            browser.cookies = httpx.Cookies(before)
+            assert answer_of(app, decide(browser, page, decision))["error"] == "access_denied"
+
     def test_expires(self, app: App, person: Person) -> None:
         """After its seconds it opens nothing (RFC 9126, section 2.2)."""
         uri = app.uri()
