@@ -42,6 +42,7 @@ _PRIVATE: Final = frozenset({"d", "k", "p", "q"})
 _OVERLAPS_S: Final = (3600, 86_400, 0)
 """For how long a former secret may be taken as well; the first is what is meant where nothing is said."""
 _REFUSED: Final = 403
+_CONFLICT: Final = 409
 _INVALID: Final = 422
 _JSON: Final = msgspec.json.Decoder[Any]()
 _Notice = Annotated[str, Meta(max_length=20)]
@@ -106,6 +107,7 @@ def _one(
     *,
     notice: str | None = None,
     complaint: str | None = None,
+    status: int = _REFUSED,
     ui_locales: str | None = None,
 ) -> Reply[bytes]:
     keys = (client.jwks or {}).get("keys", [])
@@ -119,7 +121,7 @@ def _one(
         "notice": notice,
         "complaint": complaint,
     }
-    status = 200 if complaint is None else _REFUSED
+    status = 200 if complaint is None else status
     return render(call, "client.html", view, section="clients", viewer=viewer, status=status, ui_locales=ui_locales)
 
 
@@ -270,12 +272,17 @@ def _waits(  # noqa: PLR0917 - what waits, and how it is asked for again
 
 @page("POST", "/clients/{client_id}/rotate-secret")
 async def rotate_client_secret(call: Call, client_id: ClientId, body: bytes) -> Reply[bytes]:
-    """Give a client another secret, and show it this once."""
+    """Give a client another secret, and show it this once.
+
+    A form that comes a second time, as by a reload, does nothing: the secret that programs still have would be gone.
+    """
     form = form_of(call, body)
     found = await _found(call, client_id, _WRITE)
     if isinstance(found, Reply):
         return found
     viewer, client = found
+    if form.get("version") != str(client.version):
+        return _one(call, viewer, client, complaint="stale", status=_CONFLICT)
     overlaps = {str(each): each for each in _OVERLAPS_S}
     said = {"overlap_s": overlaps.get(form.get("overlap_s", ""), _OVERLAPS_S[0])}
     try:

@@ -44,7 +44,8 @@ _STATES: Final = tuple(each.value for each in WebhookDeliveryState)
 _Asked = Annotated[str, Meta(max_length=100)]
 _Notice = Annotated[str, Meta(max_length=20)]
 _BACKWARDS: Final = "backwards"
-_NOTICES: Final = frozenset({"changed", "deleted", "replayed", "tested", _BACKWARDS})
+_STALE: Final = "stale"
+_NOTICES: Final = frozenset({"changed", "deleted", "replayed", "tested", _BACKWARDS, _STALE})
 
 
 def _endpoint_id(webhook_endpoint_id: str) -> UUID:
@@ -281,12 +282,18 @@ async def set_webhook_state(call: Call, webhook_endpoint_id: WebhookEndpointId, 
 
 @page("POST", "/webhooks/{webhook_endpoint_id}/rotate")
 async def rotate_webhook(call: Call, webhook_endpoint_id: WebhookEndpointId, body: bytes) -> Reply[bytes]:
-    """Give an endpoint another secret, and show it this once; the former one signs for a day as well."""
-    form_of(call, body)
-    viewer = await _admitted(call, _WRITE, f"/webhooks/{webhook_endpoint_id}")
-    if isinstance(viewer, Reply):
-        return viewer
-    endpoint_id = _endpoint_id(webhook_endpoint_id)
+    """Give an endpoint another secret, and show it this once; the former one signs for a day as well.
+
+    A form that comes a second time, as by a reload, does nothing: the secret that receivers still know would be gone.
+    """
+    form, path, endpoint_id = form_of(call, body), f"/webhooks/{webhook_endpoint_id}", _endpoint_id(webhook_endpoint_id)
+    async with call.tx() as tx:
+        viewer = await admit(call, tx, _WRITE, back=path)
+        if isinstance(viewer, Reply):
+            return viewer
+        row = await webhooks.get_endpoint(tx, viewer.caller(call), endpoint_id)
+    if form.get("version") != str(row.version):
+        return go(call, f"{path}?notice={_STALE}")
     made = await webhooks.rotate_endpoint(viewer.acting(call), endpoint_id, _OVERLAP_S)
     async with call.tx() as tx:
         row = await webhooks.get_endpoint(tx, viewer.caller(call), endpoint_id)

@@ -107,6 +107,18 @@ class TestAMemberOfAPartner:
         done = [action for action, _ in actions(world, client_id)]
         assert done == ["client.enabled", "client.disabled", "client.secret_rotated", "client.created"]
 
+    def test_rotates_no_second_time_by_the_same_form(self, world: World, browser: Browser) -> None:
+        """A reload of the page that shows the new secret doesn't end the one that programs still have."""
+        made = make(browser, "wallets:read")
+        (client_id,), (first,) = ID.findall(made.text), SECRET.findall(made.text)
+        path = f"{ROOT}/clients/{client_id}"
+        page = browser.get(path)
+        (second,) = SECRET.findall(browser.submit(page, f"{path}/rotate-secret", overlap_s="86400").text)
+        again = browser.submit(page, f"{path}/rotate-secret", overlap_s="86400")
+        assert (again.status_code, "Nothing was changed" in again.text, SECRET.findall(again.text)) == (409, True, [])
+        assert lets_in(world.live, client_id, first)
+        assert lets_in(world.live, client_id, second)
+
     def test_connects_a_program_by_its_key_and_gives_it_another(self, world: World, browser: Browser) -> None:
         """A JWK Set is taken, and the one key as well; the page names keys by their ids."""
         keys = [PemKey.generate().public_jwk for _ in range(2)]

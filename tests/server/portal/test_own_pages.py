@@ -125,8 +125,13 @@ class TestAWebhook:
         assert press(browser, path, "state", state="paused").status_code == 303
         shown = client.get(api).json()
         assert (shown["url"], shown["event_types"], shown["state"]) == (f"{URL}/2", ["party.created"], "paused")
-        (second,) = SECRET.findall(press(browser, path, "rotate").text)
+        page = browser.get(path)
+        (second,) = SECRET.findall(browser.submit(page, f"{path}/rotate").text)
         assert second != first
+        # A reload doesn't take from receivers the secret that they still verify by.
+        twice = browser.submit(page, f"{path}/rotate")
+        assert twice.headers["location"] == f"/t/alpha{path}?notice=stale"
+        assert "Nothing was changed" in browser.get(f"{path}?notice=stale").text
         assert press(browser, path, "state", state="enabled").status_code == 303
         assert client.get(api).json()["former_secret_until"] is not None
         assert "It is changed." in browser.get(f"{path}?notice=changed").text
