@@ -104,6 +104,8 @@ class AsyncRegistrations:
     ) -> Registered:
         """Replace a registration, and return what it is known by from now on; the former token is worth nothing.
 
+        If the answer gets lost, do it once more with what you have: within a day that brings what you haven't got.
+
         Args:
             registered: As it is.
             software_statement: What the directory says of the software now.

@@ -2,14 +2,16 @@
 
 Who may do so, the tenant's manifest says: nobody, whoever has a software statement of a publisher that it names, or, in
 a sandbox, anybody. Each gets a registration access token, of which only a keyed digest is kept, and which is good for
-its own registration and nothing else.
+its own registration and nothing else. Each change brings a new one, which is made of the former: so whoever has never
+got the answer of a change sends it once more, and isn't locked out of their own registration for good.
 """
 
+import base64
 import hmac
 import re
 import secrets
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -46,6 +48,8 @@ __all__ = ["RegistrationTokenInvalid", "deregister", "read_registration", "regis
 _KNOWN: Final = frozenset(ClientMetadata.__struct_fields__)
 _BEARER: Final = re.compile(r"(?i:bearer) +(bfr_[A-Za-z0-9_-]{20,100})")
 _NOTHING: Final = bytes(32)
+_REPEATED_FOR: Final = timedelta(days=1)
+"""How long a change may be sent once more by the token that was good before it."""
 
 
 class RegistrationTokenInvalid(Exception):
@@ -100,13 +104,15 @@ async def read_registration(call: "Call", client_id: str) -> dict[str, Any]:
 async def update_registration(call: "Call", realm: Realm, client_id: str, said: dict[str, Any]) -> dict[str, Any]:
     """Replace a client's registration by what it sends, with a new token for it (RFC 7592, section 2.2).
 
+    Sent once more by the former token, because the answer got lost, it brings the same new one.
+
     Raises:
         RegistrationTokenInvalid: The token isn't the registration's.
         OAuthRefusal: By the codes of RFC 7591, section 3.2.2.
     """
     now = call.services.clock.now()
     async with call.tx() as tx:
-        found = await _own(call, tx, client_id, lock=True)
+        found = await _own(call, tx, client_id, lock=True, again=True)
         if said.get("client_id") != client_id or any(
             name in said
             for name in ("registration_access_token", "registration_client_uri", "client_secret_expires_at")
@@ -118,7 +124,7 @@ async def update_registration(call: "Call", realm: Realm, client_id: str, said: 
             raise OAuthRefusal(
                 "invalid_client_metadata", "token_endpoint_auth_method can't begin or end to be a secret"
             )
-        token = f"bfr_{secrets.token_urlsafe(32)}"
+        token = _following(call, client.id, _shown(call))
         digest = client_secret.digest(call.services.keyring, client.id, token)
         changed = msgspec.structs.replace(client, version=client.version + 1, updated_at=now)
         kept = msgspec.structs.replace(found.kept, registration_digest=digest)
@@ -232,20 +238,43 @@ async def _admitted(tx: Any, client: Client) -> None:
         raise OAuthRefusal("unapproved_software_statement", "the bank keeps this third party out") from None
 
 
-async def _own(call: "Call", tx: Any, client_id: str, *, lock: bool = False) -> Registered:
-    """Return the registration whose token is shown. Whether there is such a client can't be told from the answer."""
-    match = _BEARER.fullmatch(call.headers.get("authorization", ""))
+async def _own(call: "Call", tx: Any, client_id: str, *, lock: bool = False, again: bool = False) -> Registered:
+    """Return the registration whose token is shown. Whether there is such a client can't be told from the answer.
+
+    Args:
+        call: The request.
+        tx: The tenant's transaction.
+        client_id: Whose registration.
+        lock: Whether it is changed.
+        again: Whether the token that was good before the last change is taken for a while, too.
+    """
+    token, keyring = _shown(call), call.services.keyring
     try:
         key = ids.decode(Prefix.CLIENT, client_id)
     except ids.InvalidIdError:
         key = UUID(int=0)
     found = await (rows.lock_client if lock else rows.find_client)(tx, key)
-    shown = client_secret.digest(call.services.keyring, key, match.group(1) if match is not None else "")
     kept = _NOTHING if found is None else found.kept.registration_digest or _NOTHING
-    matches = hmac.compare_digest(shown, kept)
-    if match is None or found is None or not matches or not found.client.is_let_in:
+    matches = hmac.compare_digest(client_secret.digest(keyring, key, token), kept)
+    follows = hmac.compare_digest(client_secret.digest(keyring, key, _following(call, key, token)), kept)
+    if not token or found is None or not found.client.is_let_in:
+        raise RegistrationTokenInvalid
+    lately = call.services.clock.now() < found.client.updated_at + _REPEATED_FOR
+    if not (matches or (again and lately and follows)):
         raise RegistrationTokenInvalid
     return found
+
+
+def _shown(call: "Call") -> str:
+    """Return the token that a request shows; nothing where it shows none of ours."""
+    match = _BEARER.fullmatch(call.headers.get("authorization", ""))
+    return "" if match is None else match.group(1)
+
+
+def _following(call: "Call", client_id: UUID, token: str) -> str:
+    """Return the token that a change by another one brings: nobody else can make it, and it is always the same."""
+    made = hmac.digest(call.services.keyring.derive("registration tokens"), client_id.bytes + token.encode(), "sha256")
+    return f"bfr_{base64.urlsafe_b64encode(made).decode().rstrip('=')}"
 
 
 def _itself(call: "Call", client: Client) -> Caller:

@@ -12,6 +12,7 @@ from billfold_server.http.limits import Buckets, ClientLimits
 from billfold_server.identity import jose
 from tests.live import LiveServer
 from tests.server.identity import clients_of
+from tests.server.identity.flows import later
 from tests.tenants import manifest
 
 DIRECTORY = "https://directory.example"
@@ -189,6 +190,22 @@ class TestARegistration:
         auth = (made["client_id"], made["client_secret"])
         form = {"grant_type": "client_credentials"}
         assert httpx.post(f"{live.base('openreg')}/oauth/token", data=form, auth=auth).status_code == 401
+
+    def test_is_changed_once_more_where_the_answer_got_lost(self, live: LiveServer) -> None:
+        """The same change by the token that was good before it brings the same new one; a day later, nothing."""
+        made = post(live, "openreg", client_name="Mine", scope="wallets:read").json()
+        url, body = made["registration_client_uri"], {"client_id": made["client_id"], "scope": "tenant:read"}
+        former = {"Authorization": f"Bearer {made['registration_access_token']}"}
+        lost, again = (httpx.put(url, headers=former, json=body) for _ in range(2))
+        assert (lost.status_code, again.status_code) == (200, 200)
+        token = again.json()["registration_access_token"]
+        assert lost.json()["registration_access_token"] == token != made["registration_access_token"]
+        assert httpx.delete(url, headers=former).status_code == 401
+        assert httpx.get(url, headers={"Authorization": f"Bearer {token}"}).json()["scope"] == "tenant:read"
+        with later(live, 86_400 + 60):
+            assert httpx.put(url, headers=former, json=body).status_code == 401
+        assert httpx.put(url, headers={"Authorization": f"Bearer {token}"}, json=body).status_code == 200
+        assert httpx.put(url, headers=former, json=body).status_code == 401
 
     def test_isnt_opened_by_anything_else(self, live: LiveServer) -> None:
         """Another client's token, none, an unknown client: one answer, which tells nothing."""
