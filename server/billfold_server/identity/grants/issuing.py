@@ -45,6 +45,7 @@ async def issue(
     Raises:
         OAuthRefusal: It gets none.
         errors.RateLimited: It asks too often.
+        errors.KeysUnavailable: Nothing can be signed now. What the client has shown is as good as before.
     """
     services = call.services
     services.limits.take_token(call.tenant_or_none, client.id)
@@ -54,6 +55,10 @@ async def issue(
     asking = Asking(realm=realm, client=client, form=form, binding=binding, now=services.clock.now())
     kind = FRAME.kind_of(asking)
     if kind.in_transaction:
+        # Whoever is asked to try again later shows the same code, and mustn't be taken for a thief by that.
+        await services.identity.signing.ready(
+            realm, None, *([client.id_token_alg] if "openid" in client.scopes else ())
+        )
         decision = await _decide(services.identity.tx(realm), asking, kind)
     else:
         decision = FRAME.decide(asking)

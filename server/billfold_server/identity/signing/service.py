@@ -173,6 +173,19 @@ class Signing:
         row, key = await self._signer(realm, series)
         return jose.sign(claims, key, alg=series[1], kid=_kid(row), typ=typ)
 
+    async def ready(self, realm: Realm, *algorithms: SigningAlgorithm | None) -> None:
+        """See that tokens can be signed now, before something is used up for one.
+
+        Args:
+            realm: Whose keys are to sign.
+            algorithms: By which, as ``sign`` takes them.
+
+        Raises:
+            errors.KeysUnavailable: As of ``sign``.
+        """
+        for alg in algorithms:
+            await self._signer(realm, ("tokens", alg or _USUAL))
+
     async def sign_detached(
         self, realm: Realm, body: bytes, claims: Mapping[str, Any], begun: Begun | None = None
     ) -> str:

@@ -1,7 +1,10 @@
 """What is issued for a consent: for how long, and what ends with what."""
 
+from typing import Any
+
 import pytest
 
+from billfold import errors
 from billfold_server.consents import service
 from tests.live import LiveServer
 from tests.server.identity.authorization.consents_of import (
@@ -52,6 +55,23 @@ class TestWhatIsIssuedForAConsent:
         tpp.change(consent, "ends_at = now()")
         form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
         assert tpp.app.post("/oauth/token", form).json()["error"] == "invalid_grant"
+
+    def test_waits_for_keys_that_are_away(
+        self, tpp: Tpp, customer: tuple[Person, str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A code for which nothing could be signed is redeemed later, and no thief's; the consent stands."""
+
+        async def away(*_: Any) -> None:
+            raise errors.KeysUnavailable("they are away")
+
+        person, one, _ = customer
+        consent, browser = tpp.ask_for(read_accounts()), person.browser()
+        code = answer_of(tpp.app, tpp.answer(browser, tpp.page(browser, consent, "openid accounts"), one))["code"]
+        with monkeypatch.context() as patched:
+            patched.setattr(tpp.live.services.identity.signing, "_open", away)
+            assert redeem(tpp.app, code).status_code == 503
+        assert redeem(tpp.app, code).status_code == 200
+        assert tpp.find(consent).status == "AUTH"
 
     def test_lasts_as_long_as_it(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:
         """Nobody is asked again before the day that they were told, because a refresh token has run out."""
