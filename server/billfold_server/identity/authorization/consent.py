@@ -52,11 +52,8 @@ def address_of(call: "Call", interaction_id: str) -> str:
 
 
 def sign_in_at(call: "Call", asked: Asked) -> str:
-    """Return where the person signs in, in the language that the client asks for where it does."""
-    query = {"interaction": asked.interaction_id}
-    if asked.request.ui_locales is not None:
-        query["ui_locales"] = asked.request.ui_locales
-    return f"{root_of(call, asked.client.login_realm)}/sign-in?{urlencode(query)}"
+    """Return where the person signs in."""
+    return f"{root_of(call, asked.client.login_realm)}/sign-in?{urlencode({'interaction': asked.interaction_id})}"
 
 
 def page(call: "Call", asked: Asked, session: Session, *, ui_locales: str | None) -> Reply[bytes]:

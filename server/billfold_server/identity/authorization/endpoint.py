@@ -94,8 +94,11 @@ async def begin(call: "Call", client_id: str | None, request_uri: str | None) ->
     if started is None:
         raise errors.RateLimited("the request was brought too often", retry_after_s=60)
     name, max_age_s = interactions.cookie_of(started.id), int(interactions.TTL.total_seconds())
-    cookie = pages_of(call).written(Visit.of(call), name, started.cookie, max_age_s=max_age_s)
-    return _go(consent.address_of(call, started.id), cookies=(cookie,))
+    pages, visit = pages_of(call), Visit.of(call)
+    cookie = pages.written(visit, name, started.cookie, max_age_s=max_age_s)
+    # What a client wishes is for this request; what people have chosen for themselves goes before it, and stays.
+    spoken = pages.speak(visit, found.request.ui_locales, max_age_s=max_age_s)
+    return _go(consent.address_of(call, started.id), cookies=(cookie, *spoken))
 
 
 async def resume(call: "Call", interaction_id: str, ui_locales: str | None = None) -> Reply[bytes]:

@@ -194,6 +194,19 @@ class Pages:
         wishes = (ui_locales, self.cookie(visit, _LANGUAGE), preferred)
         return words.choose(wishes, visit.headers.get("accept-language"))
 
+    def speak(self, visit: Visit, wish: str | None, *, max_age_s: int) -> tuple[str, ...]:
+        """Return the header by which pages speak for a while as a client wishes, unless somebody has chosen here.
+
+        Args:
+            visit: The visit.
+            wish: Languages, the preferred first.
+            max_age_s: For how long.
+        """
+        language = words.spoken_of(wish)
+        if language is None or self.cookie(visit, _LANGUAGE) is not None:
+            return ()
+        return (self.written(visit, _LANGUAGE, language, max_age_s=max_age_s),)
+
     def page(
         self,
         visit: Visit,

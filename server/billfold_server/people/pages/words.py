@@ -15,7 +15,18 @@ from typing import Final
 
 from billfold.money import to_decimal
 
-__all__ = ["DEFAULT", "LANGUAGES", "amount_text", "apart", "choose", "date_text", "kind_text", "text_of", "vocabulary"]
+__all__ = [
+    "DEFAULT",
+    "LANGUAGES",
+    "amount_text",
+    "apart",
+    "choose",
+    "date_text",
+    "kind_text",
+    "spoken_of",
+    "text_of",
+    "vocabulary",
+]
 
 DEFAULT: Final = "en"
 _FOLDER: Final = Path(__file__).parent / "words"
@@ -86,6 +97,12 @@ def kind_text(kind: str, language: str) -> str:
     return text_of(language, "approve.kind_other", kind=kind)
 
 
+def spoken_of(wish: str | None) -> str | None:
+    """Return the first of a list of tags whose language there is here, or None."""
+    languages = (tag.partition("-")[0].lower() for tag in (wish or "").split())
+    return next((each for each in languages if each in LANGUAGES), None)
+
+
 def choose(wishes: Sequence[str | None], accept_language: str | None) -> str:
     """Return the language of a page.
 
@@ -95,9 +112,8 @@ def choose(wishes: Sequence[str | None], accept_language: str | None) -> str:
         accept_language: What the browser prefers (RFC 9110, section 12.5.4).
     """
     for wish in wishes:
-        for tag in (wish or "").split():
-            if (language := tag.partition("-")[0].lower()) in LANGUAGES:
-                return language
+        if (language := spoken_of(wish)) is not None:
+            return language
     ranges = []
     for place, part in enumerate((accept_language or "")[:500].split(",")):
         if (match := _RANGE.fullmatch(part)) is not None and match.group(1).lower() in LANGUAGES:

@@ -231,6 +231,24 @@ class TestSignIn:
         person.sign_in(browser)
         assert "code" in answer_of(app, decide(browser, resume(browser, answer)))
 
+    @pytest.mark.parametrize(
+        ("chosen", "wished", "spoken"), [(None, "fr de", "de"), ("en", "de", "en"), (None, "fr", "en")]
+    )
+    def test_speaks_as_the_client_wishes_for_this_time(
+        self, app: App, chosen: str | None, wished: str, spoken: str
+    ) -> None:
+        """Unless the person has chosen; and their other pages don't speak for a year as some client has wished."""
+        browser = stranger(app.live, app.slug)
+        if chosen is not None:
+            browser.get("/auth/sign-in", params={"ui_locales": chosen})
+        answer = bring(browser, app, app.uri(ui_locales=wished))
+        assert ("Max-Age=900" in (answer.headers.get("set-cookie") or "").partition("billfold-language")[2]) is (
+            spoken == "de"
+        )
+        page = follow(browser, answer)
+        assert (page.url.path.rpartition("/")[2], page.headers["content-language"]) == ("sign-in", spoken)
+        assert "billfold-language" not in page.headers.get("set-cookie", "")
+
     def test_can_be_left_for_the_client(self, app: App) -> None:
         """Whoever doesn't want to sign in, or can't, goes back at either step, and the client is told."""
         for steps in ("first", "second"):
