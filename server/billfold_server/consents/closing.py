@@ -42,9 +42,16 @@ async def end_all(tx: TenantTx, *, party_id: UUID, actor: Caller, by: By, reason
     return len(changes)
 
 
-async def list_standing(tx: TenantTx, client_id: UUID, limit: int) -> list[UUID]:
-    """Return a third party's consents that haven't ended, as far as their rows say."""
-    return await queries.list_standing(tx, client_id, limit)
+async def list_standing(tx: TenantTx, client_id: UUID, limit: int, *, until: datetime | None = None) -> list[UUID]:
+    """Return a third party's consents that haven't ended, as far as their rows say.
+
+    Args:
+        tx: The tenant's transaction.
+        client_id: Whose they are.
+        limit: How many at most.
+        until: Only those that were given until then, or asked for where nobody has given them.
+    """
+    return await queries.list_standing(tx, client_id, limit, until)
 
 
 async def end_one(tx: TenantTx, consent_id: UUID, *, actor: Caller, by: By, reason: str) -> None:

@@ -159,7 +159,9 @@ SELECT {COLUMNS} FROM consents
 WHERE party_id = $1 AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3
 """  # noqa: S608 - constants
 _STANDING_OF: Final = """
-SELECT id FROM consents WHERE ended_at IS NULL AND client_id = $1 ORDER BY id LIMIT $2
+SELECT id FROM consents WHERE ended_at IS NULL AND client_id = $1
+    AND ($3::timestamptz IS NULL OR coalesce(authorised_at, created_at) <= $3)
+ORDER BY id LIMIT $2
 """
 # In the order of their ids, as everybody locks them who locks more than one.
 _LOCK_STANDING: Final = f"""
@@ -437,9 +439,9 @@ async def list_of_party(tx: TenantTx, party_id: UUID, *, after: UUID | None, lim
     return [read(row) for row in await tx.fetch(_OF_PARTY, party_id, after, limit)]
 
 
-async def list_standing(tx: TenantTx, client_id: UUID, limit: int) -> list[UUID]:
-    """Return a third party's consents that haven't ended, in the order of their ids."""
-    return [row["id"] for row in await tx.fetch(_STANDING_OF, client_id, limit)]
+async def list_standing(tx: TenantTx, client_id: UUID, limit: int, until: datetime | None) -> list[UUID]:
+    """Return a third party's consents that haven't ended and were given until an instant, in the order of their ids."""
+    return [row["id"] for row in await tx.fetch(_STANDING_OF, client_id, limit, until)]
 
 
 async def lock_standing(tx: TenantTx, party_id: UUID) -> list[Consent]:

@@ -224,8 +224,9 @@ async def client_ended(tx: TenantTx, client_id: UUID) -> None:
 
     Its tokens are worth nothing from the same moment on, whatever becomes of its consents.
     """
-    payload = msgspec.json.encode(ClientEnded(ids.encode(Prefix.CLIENT, client_id)))
-    await enqueue(tx, NewJob(id=ids.uuid7(), kind=CLIENT_JOB, due_at=await tenant_now(tx), payload=payload))
+    now = await tenant_now(tx)
+    payload = msgspec.json.encode(ClientEnded(ids.encode(Prefix.CLIENT, client_id), now))
+    await enqueue(tx, NewJob(id=ids.uuid7(), kind=CLIENT_JOB, due_at=now, payload=payload))
 
 
 async def stands(tx: TenantTx, consent_id: UUID) -> bool:

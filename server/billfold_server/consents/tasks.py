@@ -37,11 +37,12 @@ async def _end_client(run: JobRun) -> None:
 
     Each ends in a transaction of its own, which waits for payments under it and holds up no others.
     """
-    client_id = ids.decode(Prefix.CLIENT, run.job.read(ClientEnded).client_id)
+    ended = run.job.read(ClientEnded)
+    client_id = ids.decode(Prefix.CLIENT, ended.client_id)
     reason = "the third party was disabled"
     while True:
         async with run.tx() as tx:
-            standing = await service.list_standing(tx, client_id, _AT_ONCE)
+            standing = await service.list_standing(tx, client_id, _AT_ONCE, until=ended.at)
         if not standing:
             return
         for each in standing:

@@ -44,9 +44,16 @@ CLIENT_JOB: Final = "consents.end_client"
 
 
 class ClientEnded(msgspec.Struct, frozen=True):
-    """The payload of the job that ends what was allowed to a client."""
+    """The payload of the job that ends what was allowed to a client.
+
+    Attributes:
+        client_id: ``cli_…``.
+        at: When it was disabled or deleted, on the tenant's clock. What customers allow it later, once it is let in
+            again, isn't meant. Jobs of before have none.
+    """
 
     client_id: str
+    at: datetime | None = None
 
 
 class Due(msgspec.Struct, frozen=True):

@@ -405,6 +405,19 @@ class TestAClientThatIsNoMore:
         await bank.work()
         assert [(await bank.find(each)).status for each in [*mine, others]] == ["CANC", "CANC", "AUTH"]
 
+    async def test_leaves_what_is_allowed_once_it_is_let_in_again(self, bank: Bank) -> None:
+        """However late the job comes, it ends what had been allowed before, and nothing that came later."""
+        client_id = uuid4()
+        before, asked = await bank.authorise(await bank.ask(client_id)), await bank.ask(client_id)
+        waiting = await bank.ask(client_id)
+        async with bank.tx() as tx:
+            await service.client_ended(tx, client_id)
+        await bank.pass_time(hours=1)
+        later = [await bank.authorise(each) for each in (asked, await bank.ask(client_id))]
+        await bank.work()
+        found = [(await bank.find(each)).status for each in (before, waiting, *later)]
+        assert found == ["CANC", "CANC", "AUTH", "AUTH"]
+
 
 class TestWhatCannotEndInTime:
     @pytest.mark.parametrize(("step", "told"), [("catch_up", "consent.expired"), ("end_one", "consent.revoked")])
