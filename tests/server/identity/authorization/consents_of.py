@@ -173,6 +173,15 @@ class Tpp:
 
         self.live.run(work())
 
+    def unblock(self) -> None:
+        """Have the bank let the third party in again."""
+
+        async def work() -> None:
+            async with tx_of(self.live, self.slug) as tx:
+                await staff.unblock(tx, CALLER, self.app.client.id)
+
+        self.live.run(work())
+
     def use(self, consent: Consent, permission: str, times: int) -> None:
         """Use a consent as its token's holder does."""
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import httpx
 import pytest
 
 from billfold import errors
@@ -93,6 +94,17 @@ class TestWhatIsIssuedForAConsent:
         form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
         assert tpp.app.post("/oauth/token", form).json()["error"] == "invalid_grant"
         assert tpp.app.post("/oauth/introspect", {"token": tokens["refresh_token"]}).json() == {"active": False}
+
+    def test_stays_revoked_where_it_opened_nothing_just_then(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:
+        """A third party gives a token back while it is kept out; let in again, it has lost that token all the same."""
+        blocked, (person, one, _) = add_tpp(tpp.live, SLUG), customer
+        _, tokens = allow(blocked, person, one)
+        blocked.block()
+        assert blocked.app.post("/oauth/revoke", {"token": tokens["access_token"]}).status_code == 200
+        blocked.unblock()
+        headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+        assert httpx.get(f"{blocked.app.base}/open-banking/v4.0/aisp/accounts", headers=headers).status_code == 401
+        assert blocked.app.post("/oauth/introspect", {"token": tokens["refresh_token"]}).json()["active"]
 
     def test_ends_it_where_its_refresh_token_is_revoked(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:
         """A third party that gives its access back gives the consent back."""
