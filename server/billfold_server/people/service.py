@@ -60,6 +60,7 @@ __all__ = [
     "get_member",
     "get_user",
     "identify",
+    "is_sca_open",
     "kinds_and_locks",
     "list_briefly",
     "list_members",
@@ -145,6 +146,12 @@ async def use_sca(call: Call, tx: Tx, reference: str, user_id: UUID, action: Lin
         action: What is being done.
     """
     return await sca.use(Desk(call), tx, reference, user_id, action)
+
+
+async def is_sca_open(call: Call, tx: Tx, reference: str, user_id: UUID) -> bool:
+    """Tell whether somebody can still approve what they were asked to by ``begin_sca``, and hasn't yet."""
+    row = await sca.find_own(tx, reference, user_id)
+    return row is not None and sca.is_open(Desk(call), row)
 
 
 async def create_user(realm: Realm, tx: Tx, caller: Caller, body: CreateUser) -> User:

@@ -56,14 +56,15 @@ def sign_in_at(call: "Call", asked: Asked) -> str:
     return f"{root_of(call, asked.client.login_realm)}/sign-in?{urlencode({'interaction': asked.interaction_id})}"
 
 
-def page(call: "Call", asked: Asked, session: Session, *, ui_locales: str | None) -> Reply[bytes]:
-    """Show what is asked, to who is to answer."""
+def page(call: "Call", asked: Asked, session: Session, *, ui_locales: str | None, over: bool = False) -> Reply[bytes]:
+    """Show what is asked, to who is to answer; ``over`` says that their approval holds for nothing any more."""
     request = asked.request
     preferred = request.ui_locales or session.language
     to = urlsplit(request.redirect_uri)
     view = {
         "interaction": asked.interaction_id,
         "client": asked.client,
+        "over": over,
         "place": to.hostname or f"{to.scheme}:",
         "lines": words_for(
             authority.allowed_scopes(request, session),
@@ -91,6 +92,7 @@ def page_of_consent(
     *,
     ui_locales: str | None,
     complaint: str | None = None,
+    over: bool = False,
 ) -> Reply[bytes]:
     """Show a consent of open banking to who is to answer, with the accounts among which they choose.
 
@@ -101,6 +103,7 @@ def page_of_consent(
         found: The consent.
         ui_locales: The language that was chosen on the page.
         complaint: How many accounts would have to be chosen, where too few were.
+        over: Whether the approval that was begun on the next page holds for nothing any more.
     """
     preferred = asked.request.ui_locales or session.language
     language = language_of(call, ui_locales=ui_locales, preferred=preferred)
@@ -112,6 +115,7 @@ def page_of_consent(
         "sheet": sheet,
         "ticket": journeys.ticket_of(call, asked, sheet, language),
         "complaint": complaint,
+        "over": over,
         "person": session,
         "here": address_of(call, asked.interaction_id),
         "instead": sign_in_at(call, asked),

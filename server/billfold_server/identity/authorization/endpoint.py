@@ -41,7 +41,7 @@ from billfold_server.identity.grants.service import open_grant, revoke_grants
 from billfold_server.identity.realms import Realm
 from billfold_server.identity.tokens.id_tokens import half_hash
 from billfold_server.people.pages.kit import Visit, check_csrf, page_error, pages_of, root_of
-from billfold_server.people.service import LinkedAction, Session, begin_sca, current_session, use_sca
+from billfold_server.people.service import LinkedAction, Session, begin_sca, current_session, is_sca_open, use_sca
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller
 
@@ -136,7 +136,7 @@ async def _see(call: "Call", tx: Any, asked: Asked) -> tuple[Session | None, sig
 
 async def _show(call: "Call", asked: Asked, session: Session, ui_locales: str | None) -> Reply[bytes]:
     """Show what is asked, or carry it out where the person comes back from having approved it."""
-    found = None
+    found, over = None, False
     if asked.request.consent_id is not None and (found := await journey.load(call, asked, session)) is None:
         return await _refuse(call, asked, *_OVER)
     if asked.interaction.challenge_id is not None and asked.interaction.user_id == session.user_id:
@@ -144,9 +144,16 @@ async def _show(call: "Call", asked: Asked, session: Session, ui_locales: str | 
         answered = await _approve(call, asked, session, by=asked.interaction.challenge_id, of=_before(asked, found))
         if answered is not None:
             return answered
+        over = not await _is_open(call, session, asked.interaction.challenge_id)
     if found is not None:
-        return consent.page_of_consent(call, asked, session, found, ui_locales=ui_locales)
-    return consent.page(call, asked, session, ui_locales=ui_locales)
+        return consent.page_of_consent(call, asked, session, found, ui_locales=ui_locales, over=over)
+    return consent.page(call, asked, session, ui_locales=ui_locales, over=over)
+
+
+async def _is_open(call: "Call", session: Session, challenge_id: UUID) -> bool:
+    """Tell whether somebody has come back without approving a payment, though they still could."""
+    async with transaction(call.services, _realm(call)) as tx:
+        return await is_sca_open(call, tx, ids.encode(Prefix.SCA_CHALLENGE, challenge_id), session.user_id)
 
 
 def _before(asked: Asked, found: Found | None) -> _Answer | None:

@@ -9,9 +9,12 @@ import httpx
 import msgspec
 import pytest
 
+from billfold import ids
+from billfold.ids import Prefix
 from billfold_server.identity.authorization import details
 from billfold_server.identity.authorization.codes import digest_of
 from billfold_server.identity.authorization.details import Kind, Line, Payment
+from billfold_server.people.pages.words import text_of
 from tests.live import LiveServer
 from tests.server.identity.flows import App, add_app, answer_of, bring, decide, follow, stranger, tx_of
 from tests.server.people import persons
@@ -119,6 +122,26 @@ class TestAPayment:
         again = visit.browser.get(str(page.url), headers={"Accept": "text/html"})
         assert "/oauth/authorize/decision" in again.text
         assert answer_of(payer, decide(visit.browser, again, "refuse"))["error"] == "access_denied"
+
+    def test_is_asked_for_again_in_words_where_it_came_too_late(self, payer: App, customer: persons.Person) -> None:
+        """Whoever has typed a code in vain reads why the first page is there again; who goes back reads nothing."""
+        visit = Visit(customer)
+        approval = follow(visit.browser, decide(visit.browser, visit.ask(payer, pay(payee="Late"))))
+        (back,) = re.findall(r'<a class="button second" href="([^"]+)"', approval.text)
+        address = visit.browser.base_url.join(html.unescape(back))
+        assert text_of("en", "approve.over") not in visit.browser.get(address, headers={"Accept": "text/html"}).text
+        (challenge,) = re.findall(r"challenge=(sca_\w+)", str(approval.url))
+
+        async def expire() -> None:
+            async with tx_of(payer.live, payer.slug) as tx:
+                sql = "UPDATE sca_challenges SET expires_at = created_at WHERE id = $1"
+                await tx.execute(sql, ids.decode(Prefix.SCA_CHALLENGE, challenge))
+
+        payer.live.run(expire())
+        again = follow(visit.browser, visit.approve(approval))
+        assert text_of("en", "approve.over") in again.text
+        approval = follow(visit.browser, decide(visit.browser, again))
+        assert "code" in answer_of(payer, follow(visit.browser, visit.approve(approval)))
 
     def test_may_still_be_refused_on_the_page_of_approval(self, payer: App, customer: persons.Person) -> None:
         """A link leads back to where it is refused, so that the client hears of it and nobody is left behind."""
