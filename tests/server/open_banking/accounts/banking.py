@@ -252,7 +252,7 @@ class Bank(msgspec.Struct, kw_only=True):
 
     async def _collect(self, rail: "_Receiving") -> Collected:
         tenant = await self.live.services.registry.get(self.slug)
-        return await payments.collect(self.live.services, tenant, rail, "scripted", rail.credit.key)
+        return await payments.collect(self.live.services, tenant, rail, "elsewhere", rail.credit.key)
 
     async def _hear(self, payment_id: UUID, report: Report) -> None:
         tenant = await self.live.services.registry.get(self.slug)
