@@ -21,7 +21,7 @@ __all__ = ["Entry", "entries", "find"]
 
 _ADVICE: Final = Path(__file__).parent / "texts" / "advice.toml"
 _CODE: Final = re.compile(r"`+([^`]+)`+")
-_NO_FACT: Final = frozenset({"code", "title", "detail", "param", "facts", "request_id"})
+_NO_FACT: Final = frozenset(typing.get_type_hints(errors.ProblemError))
 
 
 class Entry(msgspec.Struct, frozen=True):
