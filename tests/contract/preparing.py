@@ -122,6 +122,7 @@ class Preparing:
         self._tenants.prepare(case, operation_id)
         self._prepare_simulation(case, operation_id)
         self._prepare_block(case, operation_id)
+        self._prepare_assignment(case, operation_id)
         if case.headers:
             self._keep_keys_apart(case)
         if operation_id in PUSHED:
@@ -173,6 +174,13 @@ class Preparing:
             case.body = {"reason": case.body["reason"], **(client or named)}
         elif operation_id == "unblockOrganisation":
             case.query = self._seeds.blocked_organisation()
+
+    def _prepare_assignment(self, case: Any, operation_id: str) -> None:
+        """Name a wallet or an account, and not both or neither, which a schema of members can't say."""
+        if operation_id == "assignStatementEntry" and isinstance(case.body, dict):
+            named = [name for name in ("wallet_id", "account_id") if case.body.get(name) is not None]
+            name = secrets.choice(named or ["wallet_id", "account_id"])
+            case.body = {name: case.body[name] if named else self._seeds.ids(name[:3])[0]}
 
     def _query(self, case: Any, *, positive: bool) -> dict[str, Any]:
         query: dict[str, Any] = self._seeds.real(case.query)

@@ -267,6 +267,10 @@ class TestAStatement:
         (statement,) = imported.statements
         assert (statement.difference_minor, statement.suspense, statement.cash_after_minor) == (0, 1, 125_000)
         (entry,) = billfold.statement_entries.list(statement_import_id=imported.id, outcome="suspense")
+        interest = billfold.accounts.create(code="interest", type="income", currency="EUR")
+        assigned = billfold.statement_entries.assign(entry.id, account_id=interest.id)
+        assert (assigned.account_id, assigned.wallet_id) == (interest.id, None)
+        billfold.journal_entries.reverse(str(assigned.assigning_journal_entry_id))
         assert billfold.statement_entries.assign(entry.id, wallet_id=wallet.id).wallet_id == wallet.id
         assert [each.available_minor for each in billfold.wallets.balances(wallet.id)] == [25_000]
         (again,) = billfold.statements.import_file(MT940).statements

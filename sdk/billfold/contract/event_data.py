@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from billfold.contract.arrangements import ArrangementKind, ArrangementStatus
 from billfold.contract.common import (
+    AccountId,
     ApprovalId,
     ArrangementId,
     CardSessionId,
@@ -107,7 +108,10 @@ class StatementEntryEventData(Response, frozen=True, kw_only=True):
     """What others need to know of an assignment: nothing that the bank says of people."""
 
     id: StatementEntryId
-    wallet_id: WalletId
+    wallet_id: Annotated[WalletId | None, Meta(description="Null where it was assigned to an account.")]
+    account_id: Annotated[
+        AccountId | None, Meta(description="The account of the general ledger that it was assigned to instead.")
+    ] = None
     amount_minor: int
     currency: str
     journal_entry_id: JournalEntryId

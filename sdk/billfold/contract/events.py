@@ -225,7 +225,9 @@ WITHDRAWAL_REVERSED: Final = _event(
 
 STATEMENT_IMPORTED: Final = _event("statement.imported", StatementImport, "A bank's statement file was booked.")
 STATEMENT_ENTRY_ASSIGNED: Final = _event(
-    "statement_entry.assigned", StatementEntryEventData, "Money in suspense was given to the wallet it belongs to."
+    "statement_entry.assigned",
+    StatementEntryEventData,
+    "Money in suspense was given to the wallet it belongs to, or to an account of the general ledger.",
 )
 ACCOUNT_STATEMENTS_MADE: Final = _event(
     "account_statements.made", AccountStatementsEventData, "The statements of a month were made."

@@ -127,11 +127,14 @@ class StatementEntry(Response, frozen=True, kw_only=True):
     wallet_id: Annotated[
         WalletId | None, Meta(description="The wallet that it moved, or that it names and couldn't move.")
     ]
+    account_id: Annotated[
+        AccountId | None, Meta(description="The account of the general ledger that it was assigned to.")
+    ] = None
     duplicate_of: StatementEntryId | None
     movement_id: Annotated[str | None, Meta(description="The top-up or withdrawal that it became.")]
     journal_entry_id: Annotated[JournalEntryId | None, Meta(description="The journal entry that booked it.")]
     assigning_journal_entry_id: Annotated[
-        JournalEntryId | None, Meta(description="The journal entry that moved it from suspense to a wallet.")
+        JournalEntryId | None, Meta(description="The journal entry that moved it out of suspense.")
     ]
     effective_at: Annotated[
         Instant | None,
@@ -144,6 +147,25 @@ class StatementEntry(Response, frozen=True, kw_only=True):
 
 
 class AssignStatementEntry(Request, frozen=True, kw_only=True):
-    """An order to move an entry from suspense to the wallet that it belongs to."""
+    """An order to move an entry from suspense to the wallet that it belongs to, or to an account where it is nobody's.
 
-    wallet_id: WalletId
+    Exactly one of both is named.
+    """
+
+    wallet_id: WalletId | None = None
+    account_id: Annotated[
+        AccountId | None,
+        Meta(
+            description="An account of the general ledger: no wallet's, not suspense, no bank account's cash account."
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        """Refuse an order that names none of both, or both.
+
+        Raises:
+            ValueError: It does.
+        """
+        if (self.wallet_id is None) == (self.account_id is None):
+            msg = "must name exactly one of wallet_id and account_id"
+            raise ValueError(msg)

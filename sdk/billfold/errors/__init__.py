@@ -557,7 +557,7 @@ class StatementUnreadable(Unprocessable):
 
 
 class StatementEntryNotInSuspense(Conflict):
-    """Only an entry that lies in suspense can be assigned to a wallet."""
+    """Only an entry that lies in suspense can be assigned."""
 
     code, title = "statement_entry_not_in_suspense", "The statement entry is not in suspense"
     statement_entry_id: str

@@ -388,6 +388,8 @@ _IN_OUR_WORDS = (
     ),
     (re.compile(r"^Invalid RFC3339 encoded date"), "must be a date, such as 2026-11-20"),
 )
+_ONE_OF = re.compile(r"^must name exactly one of [a-z_]+ and [a-z_]+$")
+"""What a request says itself that may name either of two things; it holds nothing of what was sent."""
 _NO_SUCH_VALUE = re.compile(r"^Invalid (?:enum )?value")
 _BACKQUOTED_TYPE = re.compile(r"^Expected `[^`]*`, got `[^`]*`|^Expected `[^`]*`|^Invalid [A-Za-z0-9 ]+$")
 _UNKNOWN = re.compile(r"^Object contains unknown field `(.*?)`(?: - at `(\$[^`]*)`)?\Z", re.DOTALL)
@@ -427,6 +429,8 @@ def _reason(message: str, type_: Any, place: str) -> str:
             return reason
     # A pattern of ours says nothing to who sends something.
     message = _PATTERN.sub(" of the documented form", message)
+    if _ONE_OF.match(message):
+        return message
     if _BACKQUOTED_TYPE.match(message):
         return message[0].lower() + message[1:].replace("`", "")
     return "is not of the documented form"

@@ -137,11 +137,12 @@ OWNERS: Final[dict[str, str]] = {
         ORDER BY s.id LIMIT 100
     """,
     "assigned_entries_are_posted_to_their_wallets": f"""
-        SELECT e.id::text AS object, 'it was assigned to an account of another wallet' AS fact
+        SELECT e.id::text AS object, 'it was assigned to another account, or to one of another wallet' AS fact
         FROM statement_entries AS e
         JOIN postings AS c ON c.entry_id = e.assigning_journal_entry_id AND c.line = 1
         JOIN accounts AS a ON a.id = c.account_id
-        WHERE e.assigning_journal_entry_id > {DETACHED} AND a.wallet_id IS DISTINCT FROM e.wallet_id
+        WHERE e.assigning_journal_entry_id > {DETACHED} AND (a.wallet_id IS DISTINCT FROM e.wallet_id
+            OR (e.wallet_id IS NULL AND e.account_id IS DISTINCT FROM a.id))
         ORDER BY e.id LIMIT 100
     """,  # noqa: S608
     "accounts_are_no_older_than_their_wallets": """

@@ -32,6 +32,7 @@ _PLAIN: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
             "statement_import_id": "statement_imports",
             "statement_id": "statements",
             "wallet_id": "wallets",
+            "account_id": "accounts",
             "duplicate_of": "statement_entries",
             "assigning_journal_entry_id": "journal_entries",
         },

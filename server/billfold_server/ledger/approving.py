@@ -17,7 +17,7 @@ from billfold_server.http.routing import Call, NeedsApproval
 from billfold_server.ledger import queries
 from billfold_server.ledger.rows import EntryRow
 
-__all__ = ["JOURNAL_ENTRY", "OVERDRAFT_LIMIT", "alone_below", "is_large_withdrawal", "refund"]
+__all__ = ["JOURNAL_ENTRY", "OVERDRAFT_LIMIT", "alone_below", "is_large_entry", "is_large_withdrawal", "refund"]
 
 _ALONE_BELOW = "alone_below_minor"
 """Under which name a request remembers below how much it needs nobody else."""
@@ -72,17 +72,17 @@ def _given_back(entry: EntryRow) -> Mapping[str, int]:
 
 
 async def _posts_much(call: Call, values: Mapping[str, Any]) -> bool:
-    rules = call.tenant.manifest.approvals
     body: CreateJournalEntry = values["body"]
+    return any(is_large_entry(call, posting.amount_minor, posting.currency) for posting in body.postings)
+
+
+def is_large_entry(call: Call, amount_minor: int, currency: str) -> bool:
+    """Tell whether so much may be posted by hand, on either side, only if a second person agrees."""
+    rules = call.tenant.manifest.approvals
     if "withdrawal" in rules.always or "refund" in rules.always:
         return True
     limits = (rules.withdrawal_from_minor, rules.refund_from_minor)
-    return any(
-        abs(posting.amount_minor) >= limit[posting.currency]
-        for posting in body.postings
-        for limit in limits
-        if posting.currency in limit
-    )
+    return any(abs(amount_minor) >= limit[currency] for limit in limits if currency in limit)
 
 
 JOURNAL_ENTRY = NeedsApproval("withdrawal", _posts_much)

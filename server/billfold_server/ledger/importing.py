@@ -94,6 +94,9 @@ _FURTHER: Final = {"postings": POSTINGS, "checkpoint_balances": BALANCES}
 
 _BESIDE_COLUMNS: Final = {table: frozenset(columns.split(", ")) for table, (_, columns) in BESIDE.items()}
 
+_LATER: Final = {"statement_entries": frozenset({"account_id"})}
+"""Columns that exports from before don't have. Where one says something, the books don't hold without it."""
+
 
 class ImportRefusedError(Exception):
     """An export wasn't imported, and nothing has changed.
@@ -235,9 +238,10 @@ class _Import:
     def _keep_beside(self, record: RowRecord) -> None:
         if record.table not in BESIDE:
             raise ImportRefusedError("export_damaged", f"there is no table {record.table[:100]} to import")
-        if record.columns.keys() != _BESIDE_COLUMNS[record.table]:
+        others = (record.columns.keys() ^ _BESIDE_COLUMNS[record.table]) - _LATER.get(record.table, frozenset())
+        if others:
             # What the database isn't asked to take would be lost without a word.
-            strange = min(record.columns.keys() ^ _BESIDE_COLUMNS[record.table])[:100]
+            strange = min(others)[:100]
             fact = f"line {self._line.number:,} has other columns than {record.table} has, such as {strange}"
             raise ImportRefusedError("export_damaged", fact)
         row = (self._line.number, msgspec.json.encode(record.columns))

@@ -120,6 +120,7 @@ BESIDE_MAY_BE_NULL: Final[Mapping[str, frozenset[str]]] = {
             "reason",
             "matched_by",
             "wallet_id",
+            "account_id",
             "duplicate_of",
             "movement_id",
             "journal_entry_id",

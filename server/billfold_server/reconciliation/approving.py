@@ -1,9 +1,10 @@
-"""What of this room's operations needs a second person: giving a wallet much money from suspense, or taking it."""
+"""What of this room's operations needs a second person: moving much money out of suspense, or into it."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from billfold import errors, ids
+from billfold.contract.statements import AssignStatementEntry
 from billfold.ids import Prefix
 from billfold_server.http.routing import Call, NeedsApproval
 from billfold_server.ledger import service as ledger
@@ -19,6 +20,10 @@ async def _moves_much(call: Call, values: Mapping[str, Any]) -> bool:
     except errors.NotFound:
         # The handler refuses it, with a reason.
         return False
+    body: AssignStatementEntry = values["body"]
+    if body.account_id is not None:
+        # Any account but a wallet's: no withdrawal, but just what an entry by hand does.
+        return ledger.is_large_entry(call, row.amount_minor, row.currency)
     return ledger.is_large_withdrawal(call, abs(row.amount_minor), row.currency)
 
 

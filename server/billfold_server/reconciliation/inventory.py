@@ -45,8 +45,9 @@ INVENTORY: Final = Inventory(
             because="amounts, days, codes and ids; the key by which an entry is known again is a keyed digest",
             columns=(
                 "id statement_import_id statement_id position bank_account dedup_key booking_date value_date "
-                "amount_minor currency status bank_transaction_code outcome reason matched_by wallet_id duplicate_of "
-                "movement_id journal_entry_id assigning_journal_entry_id effective_at booked_ahead created_at"
+                "amount_minor currency status bank_transaction_code outcome reason matched_by wallet_id account_id "
+                "duplicate_of movement_id journal_entry_id assigning_journal_entry_id effective_at booked_ahead "
+                "created_at"
             ),
         ),
     ),

@@ -1,4 +1,4 @@
-"""The commands of the reconciliation room: the import of a statement file, and the assignment of an entry. All pure.
+"""The command of the reconciliation room that imports a statement file. All pure.
 
 A file is decided whole in one command, so it is imported whole or not at all, and a second copy finds the first.
 """
@@ -12,10 +12,8 @@ import msgspec
 
 from billfold import errors, money
 from billfold.contract import events
-from billfold.contract.events import StatementEntryEventData
 from billfold.contract.ledger import AccountType
 from billfold.contract.statements import EntryOutcome, EntryReason, StatementFormat
-from billfold.ids import Prefix, encode
 from billfold.money import MAX_AMOUNT_MINOR, Money
 from billfold_server.ledger.service import (
     AccountRow,
@@ -27,7 +25,6 @@ from billfold_server.ledger.service import (
     Kind,
     Line,
     Reply,
-    ReversalRow,
     WalletKey,
 )
 from billfold_server.reconciliation import rules
@@ -41,7 +38,6 @@ from billfold_server.reconciliation.rows import (
     StatementEntryRow,
     StatementRow,
 )
-from billfold_server.reconciliation.undoing import is_undone
 from billfold_server.wallets.service import (
     AliasKey,
     AliasRow,
@@ -51,12 +47,11 @@ from billfold_server.wallets.service import (
     cash_account,
     move,
     tell_moved,
-    wallet_account,
 )
 
-__all__ = ["ASSIGN_ENTRY", "IMPORT_STATEMENTS", "Assignment", "PreparedEntry", "PreparedStatement", "StatementFile"]
+__all__ = ["IMPORT_STATEMENTS", "SUSPENSE", "PreparedEntry", "PreparedStatement", "StatementFile"]
 
-_OK, _CREATED = 200, 201
+_CREATED = 201
 
 EQUITY: Final = "equity"
 """Against which the first opening balance of a bank account goes."""
@@ -115,20 +110,6 @@ class StatementFile(msgspec.Struct, frozen=True):
     format: StatementFormat
     statements: tuple[PreparedStatement, ...]
     aliases: tuple[AliasKey, ...]
-
-
-class Assignment(msgspec.Struct, frozen=True):
-    """An order to move an entry from suspense to the wallet that it belongs to.
-
-    Attributes:
-        texts_before: What the entry says, sealed as it was found, where that is to be under another key.
-        texts: The same under the key of the party whose wallet it is.
-    """
-
-    entry_id: UUID
-    wallet_id: UUID
-    texts_before: bytes | None = None
-    texts: bytes | None = None
 
 
 # The import of a file.
@@ -501,64 +482,3 @@ def _chart_account(draft: Draft, code: str, currency: str) -> AccountRow:
 
 
 IMPORT_STATEMENTS: Kind[StatementFile] = Kind("statement.import", _import_keys, _import, long=True)
-
-
-# The assignment of an entry.
-
-
-def _assign_keys(books: Books, body: Assignment) -> Keys:
-    wanted: dict[type, Sequence[Hashable]] = {StatementEntryRow: [body.entry_id], WalletRow: [body.wallet_id]}
-    row: StatementEntryRow | None = books.rows.get(StatementEntryRow, {}).get(body.entry_id)
-    if row is not None:
-        wanted[AccountRow] = [WalletKey(body.wallet_id, row.currency), CodeKey(SUSPENSE, row.currency)]
-        entries = (row.journal_entry_id, row.assigning_journal_entry_id)
-        wanted[ReversalRow] = [each for each in entries if each is not None]
-    return wanted
-
-
-def _waits(draft: Draft, row: StatementEntryRow) -> bool:
-    """Tell whether an entry's money is in suspense: it hasn't left, or has come back from the wrong wallet whole."""
-    if row.journal_entry_id is None or draft.find(ReversalRow, row.journal_entry_id) is not None:
-        return False
-    if row.assigning_journal_entry_id is None:
-        return row.outcome is EntryOutcome.SUSPENSE
-    # Of what was undone since the notes of it are kept, the entry says itself that it waits.
-    return is_undone(draft, row.assigning_journal_entry_id)
-
-
-def _assign(draft: Draft, body: Assignment) -> Reply:
-    row = draft.find(StatementEntryRow, body.entry_id)
-    if row is None:
-        detail = "There is no such statement entry."
-        raise errors.NotFound(detail)
-    if not _waits(draft, row):
-        raise errors.StatementEntryNotInSuspense(statement_entry_id=row.wire_id)
-    wallet = wallet_account(draft, body.wallet_id, row.currency, "wallet_id")
-    suspense = draft.get_account(CodeKey(SUSPENSE, row.currency))
-    lines = [Line(suspense.id, row.amount_minor, row.currency), Line(wallet.id, -row.amount_minor, row.currency)]
-    # For the wallet it is as if the entry had named it: it counts from the day on which the bank booked it.
-    entry = draft.post("statement_assignment", lines, effective_at=row.effective_at, backdate=True)
-    named = row.wallet_id == body.wallet_id
-    row = msgspec.structs.replace(
-        row,
-        outcome=EntryOutcome.ASSIGNED,
-        matched_by=row.matched_by if named else None,
-        wallet_id=body.wallet_id,
-        assigning_journal_entry_id=entry.id,
-        # Somebody may have been forgotten since.
-        sealed_texts=body.texts if row.sealed_texts == body.texts_before else row.sealed_texts,
-    )
-    draft.put(row)
-    assigned = StatementEntryEventData(
-        id=row.wire_id,
-        wallet_id=encode(Prefix.WALLET, body.wallet_id),
-        amount_minor=row.amount_minor,
-        currency=row.currency,
-        journal_entry_id=entry.wire_id,
-    )
-    draft.event(events.STATEMENT_ENTRY_ASSIGNED, row.wire_id, assigned)
-    draft.audit("statement_entry.assigned", row.wire_id, facts={"wallet_id": assigned.wallet_id})
-    return Reply(_OK, row.to_sealed())
-
-
-ASSIGN_ENTRY: Kind[Assignment] = Kind("statement_entry.assign", _assign_keys, _assign)

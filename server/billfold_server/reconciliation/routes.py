@@ -152,6 +152,8 @@ async def get_statement_entry(call: Call, statement_entry_id: StatementEntryId) 
     idempotency="required",
     errors=(
         *ledger.MOVES_MONEY,
+        errors.AccountNotUsable,
+        errors.CurrencyMismatch,
         errors.FeatureDisabled,
         errors.CurrencyNotEnabled,
         errors.StatementEntryNotInSuspense,
@@ -164,21 +166,28 @@ async def get_statement_entry(call: Call, statement_entry_id: StatementEntryId) 
             parameters={"journal_entry_id": "$response.body#/assigning_journal_entry_id"},
         ),
     ),
+    examples={"request": {"wallet_id": "wal_01m7w9tnzcejq9b78b81gh4nmw"}},
 )
 async def assign_statement_entry(
     call: Call, statement_entry_id: StatementEntryId, body: AssignStatementEntry
 ) -> Reply[StatementEntry]:
-    """Move an entry from suspense to the wallet that it belongs to.
+    """Move an entry from suspense to the wallet that it belongs to, or to an account where it is nobody's.
 
-    A credit tops the wallet up and a debit is taken from it, as of the day on which the bank booked the entry.
+    A credit tops the wallet up and a debit is taken from it, as of the day on which the bank booked the entry. What is
+    no customer's (the bank's fees and interest, a transfer between accounts of its own, money that goes back to its
+    sender) goes to an account of the general ledger, by `account_id` in place of `wallet_id`: to one in the entry's
+    currency that is no wallet's, not suspense itself, and no bank account's cash account.
+
+    An assignment is undone by reversing its journal entry whole. The entry then waits in suspense again.
     """
     service.require_feature(call.tenant)
     services = call.services
-    entry_id, wallet_id = (
+    order = service.Assignment(
         ids.decode(Prefix.STATEMENT_ENTRY, statement_entry_id),
-        ids.decode(Prefix.WALLET, body.wallet_id),
+        None if body.wallet_id is None else ids.decode(Prefix.WALLET, body.wallet_id),
+        account_id=None if body.account_id is None else ids.decode(Prefix.ACCOUNT, body.account_id),
     )
-    assignment = await service.prepare_assignment(services.database, services.keys, call.tenant, entry_id, wallet_id)
+    assignment = await service.prepare_assignment(services.database, services.keys, call.tenant, order)
     reply = await ledger.command(call, service.ASSIGN_ENTRY, assignment)
     if not isinstance(reply.body, bytes) or (reply.status or 0) >= _REFUSED_FROM:
         return reply

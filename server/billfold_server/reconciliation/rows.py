@@ -181,7 +181,7 @@ class SeenEntryRow(msgspec.Struct, frozen=True):
 
 
 class OfJournalEntryRow(msgspec.Struct, frozen=True):
-    """Which statement entry's money a journal entry has brought into suspense, or taken out of it to a wallet."""
+    """Which statement entry's money a journal entry has brought into suspense, or taken out of it."""
 
     journal_entry_id: UUID
     statement_entry_id: UUID
@@ -227,9 +227,10 @@ class StatementEntryRow(msgspec.Struct, frozen=True, kw_only=True):
         dedup_key: The same for the same movement in every file that shows it.
         status: The bank's own word; only ``BOOK`` has moved money.
         sealed_texts: Its ``Texts``; absent in a duplicate, and where whom they tell of was forgotten.
+        account_id: The account of the general ledger that it was assigned to, where no wallet was.
         movement_id: The top-up (of a positive amount) or withdrawal that it became.
         journal_entry_id: What booked it, on the cash account and a wallet or suspense.
-        assigning_journal_entry_id: What moved it from suspense to a wallet.
+        assigning_journal_entry_id: What moved it out of suspense.
     """
 
     id: UUID
@@ -249,6 +250,7 @@ class StatementEntryRow(msgspec.Struct, frozen=True, kw_only=True):
     reason: EntryReason | None = None
     matched_by: str | None = None
     wallet_id: UUID | None = None
+    account_id: UUID | None = None
     duplicate_of: UUID | None = None
     movement_id: UUID | None = None
     journal_entry_id: UUID | None = None
@@ -296,6 +298,7 @@ class StatementEntryRow(msgspec.Struct, frozen=True, kw_only=True):
             reason=self.reason,
             matched_by=self.matched_by,
             wallet_id=_wire(Prefix.WALLET, self.wallet_id),
+            account_id=_wire(Prefix.ACCOUNT, self.account_id),
             duplicate_of=_wire(Prefix.STATEMENT_ENTRY, self.duplicate_of),
             movement_id=_wire(movement, self.movement_id),
             journal_entry_id=_wire(Prefix.JOURNAL_ENTRY, self.journal_entry_id),

@@ -31,6 +31,7 @@ __all__ = [
     "alias_levels",
     "booked_at",
     "cash_code",
+    "is_cash_code",
     "match_levels",
     "opened_at",
     "place",
@@ -280,6 +281,11 @@ def cash_code(bank_account: str) -> str:
         return code
     digest = hashlib.blake2b(bank_account.encode(), digest_size=_DIGEST_BYTES).hexdigest()
     return f"{code[: _MAX_CODE_CHARS - len(digest) - 1]}:{digest}"
+
+
+def is_cash_code(code: str | None) -> bool:
+    """Tell whether an account's code is that of a bank account's cash account."""
+    return code is not None and code.startswith(_CASH)
 
 
 def _plain(character: str) -> str:

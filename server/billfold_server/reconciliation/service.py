@@ -19,10 +19,9 @@ from billfold.contract.statements import EntryOutcome, StatementEntry, Statement
 from billfold_server.keys.service import TENANT_SUBJECT, Keyring, Keys, Opener, Place, Sealer, key_id_of
 from billfold_server.ledger.service import Answer, Engine, undone_by_hand
 from billfold_server.reconciliation import queries, rules
+from billfold_server.reconciliation.assigning import ASSIGN_ENTRY, Assignment
 from billfold_server.reconciliation.kinds import (
-    ASSIGN_ENTRY,
     IMPORT_STATEMENTS,
-    Assignment,
     PreparedEntry,
     PreparedStatement,
     StatementFile,
@@ -183,33 +182,43 @@ def _narrowed(levels: rules.AliasLevels, known: Collection[wallets.AliasKey]) ->
     return [(scheme, values) for scheme, values in found if values]
 
 
-async def prepare_assignment(
-    database: Database, keys: Keys, tenant: TenantRef, entry_id: UUID, wallet_id: UUID
-) -> Assignment:
-    """Return the order to assign an entry, with what it says sealed under the key of the party that it goes to.
+async def prepare_assignment(database: Database, keys: Keys, tenant: TenantRef, order: Assignment) -> Assignment:
+    """Return an order to assign an entry, with what it says sealed under the key of the party that it goes to.
 
-    So it goes with them when they are forgotten, and so does the answer that is kept.
+    So it goes with them when they are forgotten, and so does the answer that is kept. What goes to an account of the
+    general ledger, and names nobody, is under the tenant's own key: also where it was given to a wrong wallet before.
 
     Raises:
         KeysUnavailable: It can't be sealed now.
     """
-    plain = Assignment(entry_id, wallet_id)
+    named = [] if order.wallet_id is None else [order.wallet_id]
     async with database.tx(tenant) as tx:
-        row = await queries.find_entry(tx, entry_id)
-        wallet = (await wallets.find_wallets(tx, [wallet_id])).get(wallet_id)
-    if row is None or row.sealed_texts is None or wallet is None:
-        return plain
+        row = await queries.find_entry(tx, order.entry_id)
+        wallet = next(iter((await wallets.find_wallets(tx, named)).values()), None)
+    if row is None or row.sealed_texts is None:
+        return order
+    subject = _goes_to(row, order, wallet)
+    if subject is None:
+        return order
     try:
-        sealer = await keys.sealer(tenant, wallet.party_id)
+        sealer = await keys.sealer(tenant, subject)
     except errors.SubjectForgotten:
         # Their wallets are closed, which refuses the order.
-        return plain
+        return order
     if key_id_of(row.sealed_texts) == sealer.key_id:
-        return plain
+        return order
     opener = await keys.opener(tenant, [row.sealed_texts])
     texts = _open(opener, row.dedup_key, row.sealed_texts)
     sealed = None if texts is None else sealer.seal(_place(row.dedup_key), msgspec.json.encode(texts))
-    return msgspec.structs.replace(plain, texts_before=row.sealed_texts, texts=sealed)
+    return msgspec.structs.replace(order, texts_before=row.sealed_texts, texts=sealed)
+
+
+def _goes_to(row: StatementEntryRow, order: Assignment, wallet: wallets.WalletRow | None) -> UUID | None:
+    """Return under whose key an entry's texts are to be; None where they stay as they are."""
+    if wallet is not None:
+        return wallet.party_id
+    # What names somebody tells of them, whatever their wallet couldn't bear.
+    return TENANT_SUBJECT if order.wallet_id is None and row.wallet_id is None else None
 
 
 # Reading.

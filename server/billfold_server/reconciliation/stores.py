@@ -40,8 +40,9 @@ STATEMENT_COLUMNS: Final = (
 ENTRY_COLUMNS: Final = (
     "e.id, e.statement_import_id, e.statement_id, e.position, e.bank_account, e.dedup_key, e.booking_date, "
     "e.value_date, e.amount_minor, e.currency, e.status, e.sealed_texts, "
-    "e.bank_transaction_code, e.outcome, e.reason, e.matched_by, e.wallet_id, e.duplicate_of, "
-    "e.movement_id, e.journal_entry_id, e.assigning_journal_entry_id, e.effective_at, e.booked_ahead, e.created_at"
+    "e.bank_transaction_code, e.outcome, "
+    "e.reason, e.matched_by, e.wallet_id, e.account_id, e.duplicate_of, e.movement_id, "
+    "e.journal_entry_id, e.assigning_journal_entry_id, e.effective_at, e.booked_ahead, e.created_at"
 )
 _SPAN: Final = ("statement_key", "opening_date", "closing_date", "opening_minor", "reached_minor")
 
@@ -241,24 +242,25 @@ class _StatementEntries:
             INSERT INTO statement_entries AS e (
                 id, statement_import_id, statement_id, position, bank_account, dedup_key, booking_date, value_date,
                 amount_minor, currency, status, sealed_texts, bank_transaction_code, outcome, reason, matched_by,
-                wallet_id, duplicate_of, movement_id, journal_entry_id, assigning_journal_entry_id, effective_at,
-                booked_ahead, created_at)
+                wallet_id, account_id, duplicate_of, movement_id, journal_entry_id, assigning_journal_entry_id,
+                effective_at, booked_ahead, created_at)
             SELECT n.id, n.statement_import_id, n.statement_id, n.position, n.bank_account, n.dedup_key, n.booking_date,
                 n.value_date, n.amount_minor, n.currency, n.status, n.sealed_texts, n.bank_transaction_code, n.outcome,
-                n.reason, n.matched_by, n.wallet_id, n.duplicate_of, n.movement_id, n.journal_entry_id,
+                n.reason, n.matched_by, n.wallet_id, n.account_id, n.duplicate_of, n.movement_id, n.journal_entry_id,
                 n.assigning_journal_entry_id, n.effective_at, n.booked_ahead, n.created_at
             FROM unnest(
                 $1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::text[], $6::bytea[], $7::date[], $8::date[],
                 $9::bigint[], $10::text[], $11::text[], $12::bytea[], $13::text[], $14::text[], $15::text[],
-                $16::text[], $17::uuid[], $18::uuid[], $19::uuid[], $20::uuid[], $21::uuid[], $22::timestamptz[],
-                $23::boolean[], $24::timestamptz[]
+                $16::text[], $17::uuid[], $18::uuid[], $19::uuid[], $20::uuid[], $21::uuid[], $22::uuid[],
+                $23::timestamptz[], $24::boolean[], $25::timestamptz[]
             ) AS n (id, statement_import_id, statement_id, position, bank_account, dedup_key, booking_date, value_date,
                 amount_minor, currency, status, sealed_texts, bank_transaction_code, outcome, reason, matched_by,
-                wallet_id, duplicate_of, movement_id, journal_entry_id, assigning_journal_entry_id, effective_at,
-                booked_ahead, created_at)
+                wallet_id, account_id, duplicate_of, movement_id, journal_entry_id, assigning_journal_entry_id,
+                effective_at, booked_ahead, created_at)
             ON CONFLICT (id) DO UPDATE SET
                 outcome = excluded.outcome, matched_by = excluded.matched_by, wallet_id = excluded.wallet_id,
-                assigning_journal_entry_id = excluded.assigning_journal_entry_id, sealed_texts = excluded.sealed_texts
+                account_id = excluded.account_id, assigning_journal_entry_id = excluded.assigning_journal_entry_id,
+                sealed_texts = excluded.sealed_texts
             """
         arguments = (*([getattr(row, name) for row in rows] for name in StatementEntryRow.__struct_fields__),)
         return [Write(sql, arguments)]

@@ -1,7 +1,7 @@
 """What of the journal entries of statement entries may be undone by hand, and what becomes of these. Pure.
 
 Money of many statement entries waits on one account. So what has brought one there is undone only as long as it is
-there: what was assigned to a wallet would be taken from the others.
+there: what was assigned would be taken from the others.
 """
 
 from uuid import UUID
@@ -31,7 +31,7 @@ def undoing_keys(books: Books, journal_entry_id: UUID) -> Keys:
 
 
 def check_in_suspense(draft: Draft, journal_entry_id: UUID) -> None:
-    """Refuse to undo what has brought an entry's money into suspense once it was assigned to a wallet.
+    """Refuse to undo what has brought an entry's money into suspense once it was assigned.
 
     Raises:
         errors.EntryNotReversible: The money is elsewhere.
@@ -40,7 +40,7 @@ def check_in_suspense(draft: Draft, journal_entry_id: UUID) -> None:
     if row is None or row.assigning_journal_entry_id is None or is_undone(draft, row.assigning_journal_entry_id):
         return
     assigning = ids.encode(Prefix.JOURNAL_ENTRY, row.assigning_journal_entry_id)
-    detail = f"The money was assigned to a wallet since; that is undone first, by reversing {assigning} whole."
+    detail = f"The money was assigned since; that is undone first, by reversing {assigning} whole."
     raise errors.EntryNotReversible(detail, journal_entry_id=ids.encode(Prefix.JOURNAL_ENTRY, journal_entry_id))
 
 
@@ -51,7 +51,12 @@ def put_back(draft: Draft, journal_entry_id: UUID) -> None:
         return
     draft.put(
         msgspec.structs.replace(
-            row, outcome=EntryOutcome.SUSPENSE, matched_by=None, wallet_id=None, assigning_journal_entry_id=None
+            row,
+            outcome=EntryOutcome.SUSPENSE,
+            matched_by=None,
+            wallet_id=None,
+            account_id=None,
+            assigning_journal_entry_id=None,
         )
     )
 

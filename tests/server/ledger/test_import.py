@@ -222,6 +222,17 @@ class TestAnImport:
         assert f"line {place + 1} " in refused.value.fact if told is None else told.line == place + 1
         assert await lines_of(other) == empty
 
+    async def test_takes_rows_from_before_a_column_was_there(self, tenancy: Tenancy, full: Bench) -> None:
+        """An export of an older version has no account that a statement entry went to, and is the same books."""
+        lines = await lines_of(full)
+        other = Bench(full.engine, full.database, await tenancy.add("elsewhere"))
+        before = [
+            line.replace(b'"account_id":null,', b"") if b'"statement_entries"' in line else line for line in lines
+        ]
+        assert before != lines
+        await import_ledger(other.database, other.tenant, before, caller=COMMAND_LINE)
+        assert (await lines_of(other))[1:] == lines[1:]
+
     @pytest.mark.parametrize("change", ["put in", "taken out"])
     async def test_takes_the_columns_of_a_row_or_none(self, tenancy: Tenancy, full: Bench, change: str) -> None:
         """A column too many, which nobody would keep, or one too few, which may be NULL, is refused by its line."""

@@ -15,7 +15,7 @@ from billfold_server.invariants.queries import INVARIANTS
 from billfold_server.invariants.references import REFERENCES
 from billfold_server.invariants.service import breaches_in, check
 from billfold_server.keys.service import Keys
-from billfold_server.reconciliation import kinds as reconciliation
+from billfold_server.reconciliation import service as reconciliation
 from billfold_server.reconciliation.service import import_file
 from billfold_server.tenancy.context import SYSTEM
 from billfold_server.tenancy.transaction import Tx

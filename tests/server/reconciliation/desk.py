@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from billfold import ids
-from billfold.contract.ledger import ReverseJournalEntry
+from billfold.contract.ledger import AccountType, CreateAccount, ReverseJournalEntry
 from billfold.contract.statements import EntryOutcome, StatementEntry, StatementImport
 from billfold.contract.wallets import AliasScheme, ChangeWalletStatus, CreateAlias, CreateTopUp, CreateWallet
 from billfold.ids import Prefix
@@ -72,6 +72,17 @@ class Desk:
             await self.submit(kinds.TOP_UP, kinds.top_up(order))
         return wallet_id
 
+    async def add_account(self, code: str, type_: AccountType = AccountType.EXPENSE, **facts: Any) -> str:
+        """Open an account of the general ledger, in euros unless it is told otherwise."""
+        order = CreateAccount(code=code, type=type_, **{"currency": "EUR", **facts})
+        account_id: str = (await self.submit(ledger_kinds.CREATE_ACCOUNT, order))["id"]
+        return account_id
+
+    async def account_id(self, code: str) -> str:
+        """Return the id of an account of the chart."""
+        async with self.database.tx(self.tenant) as tx:
+            return ids.encode(Prefix.ACCOUNT, await tx.fetchval("SELECT id FROM accounts WHERE code = $1", code))
+
     async def add_alias(self, wallet_id: str, scheme: AliasScheme, value: str) -> None:
         """Give a wallet another name."""
         key = AliasKey(scheme, new_alias(scheme, value))
@@ -83,16 +94,18 @@ class Desk:
         reason = ChangeWalletStatus(reason="test").reason
         await self.submit(kinds.CHANGE_STATUS, kinds.StatusChange(ids.decode(Prefix.WALLET, wallet_id), step, reason))
 
-    async def assign(self, entry_id: str, wallet_id: str) -> StatementEntry:
-        """Move an entry from suspense to a wallet."""
-        entry = await service.open_answer(self.keys, self.tenant, await self.assigned(entry_id, wallet_id))
+    async def assign(self, entry_id: str, to: str) -> StatementEntry:
+        """Move an entry from suspense to a wallet or an account."""
+        entry = await service.open_answer(self.keys, self.tenant, await self.assigned(entry_id, to))
         assert await check(self.database, self.tenant) == []
         return entry
 
-    async def assigned(self, entry_id: str, wallet_id: str) -> bytes:
-        """Move an entry from suspense to a wallet, and return the answer as it is kept."""
-        named = ids.decode(Prefix.STATEMENT_ENTRY, entry_id), ids.decode(Prefix.WALLET, wallet_id)
-        order = await service.prepare_assignment(self.database, self.keys, self.tenant, *named)
+    async def assigned(self, entry_id: str, to: str) -> bytes:
+        """Move an entry from suspense to a wallet or an account, and return the answer as it is kept."""
+        wallet_id = ids.decode(Prefix.WALLET, to) if to.startswith("wal_") else None
+        account_id = None if wallet_id else ids.decode(Prefix.ACCOUNT, to)
+        order = service.Assignment(ids.decode(Prefix.STATEMENT_ENTRY, entry_id), wallet_id, account_id=account_id)
+        order = await service.prepare_assignment(self.database, self.keys, self.tenant, order)
         answer = await self.engine.submit(self.tenant, CALLER, service.ASSIGN_ENTRY, order)
         if answer.error is not None:
             raise answer.error

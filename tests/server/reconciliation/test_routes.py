@@ -131,6 +131,24 @@ class TestAnEntryOverHttp:
         shown = client.get(f"/v1/wallets/{wallet['id']}/statement").json()["data"]
         assert [(line["kind"], line["amount_minor"]) for line in shown] == [("statement_assignment", 500)]
 
+    def test_is_assigned_to_an_account_and_told_of(self, client: httpx.Client) -> None:
+        """Answer, list, event and audit name the account; without exactly one of wallet and account it is refused."""
+        send(client, camt053(PLAN))
+        account = client.post("/v1/accounts", json={"code": "fees", "type": "expense", "currency": "EUR"}).json()["id"]
+        [fee] = [one for one in listed(client, outcome="suspense") if one["amount_minor"] < 0]
+        path = f"/v1/statement-entries/{fee['id']}/assign"
+        for order in ({}, {"wallet_id": "wal_01m7w9tnzcejq9b78b81gh4nmw", "account_id": account}):
+            refused = client.post(path, json=order, headers={"Idempotency-Key": secrets.token_hex(16)})
+            told = [{"param": "body", "reason": "must name exactly one of wallet_id and account_id"}]
+            assert (refused.status_code, refused.json()["violations"]) == (400, told)
+        done = client.post(path, json={"account_id": account}, headers={"Idempotency-Key": "a"})
+        assert (done.status_code, done.json()["account_id"], done.json()["wallet_id"]) == (200, account, None)
+        assert listed(client, outcome="assigned") == [done.json()]
+        [event] = client.get("/v1/events", params={"type": "statement_entry.assigned"}).json()["data"]
+        assert (event["data"]["account_id"], event["data"]["wallet_id"]) == (account, None)
+        [record] = client.get("/v1/audit-records", params={"action": "statement_entry.assigned"}).json()["data"]
+        assert record["facts"] == {"account_id": account}
+
     def test_that_is_not_there_is_404(self, client: httpx.Client) -> None:
         """Imports and entries that don't exist are not found."""
         assert client.get("/v1/statement-imports/sti_01m7w9tnzcejq9b78b81gh4nmw").status_code == 404

@@ -1,0 +1,138 @@
+"""The command that moves an entry out of suspense: to a wallet, or to an account of the general ledger. Pure."""
+
+from collections.abc import Hashable, Sequence
+from uuid import UUID
+
+import msgspec
+
+from billfold import errors
+from billfold.contract import events
+from billfold.contract.events import StatementEntryEventData
+from billfold.contract.statements import EntryOutcome
+from billfold.ids import Prefix, encode
+from billfold_server.ledger.service import (
+    AccountRow,
+    Books,
+    CodeKey,
+    Draft,
+    Keys,
+    Kind,
+    Line,
+    Reply,
+    ReversalRow,
+    WalletKey,
+)
+from billfold_server.reconciliation import rules
+from billfold_server.reconciliation.kinds import SUSPENSE
+from billfold_server.reconciliation.rows import StatementEntryRow
+from billfold_server.reconciliation.undoing import is_undone
+from billfold_server.wallets.service import WalletRow, wallet_account
+
+__all__ = ["ASSIGN_ENTRY", "Assignment"]
+
+_OK = 200
+
+
+class Assignment(msgspec.Struct, frozen=True):
+    """An order to move an entry from suspense to the wallet that it belongs to, or to an account of the general ledger.
+
+    Attributes:
+        wallet_id: The wallet, where it isn't an account.
+        texts_before: What the entry says, sealed as it was found, where that is to be under another key.
+        texts: The same under the key of the party whose wallet it is, or the tenant's own.
+        account_id: The account, where it isn't a wallet.
+    """
+
+    entry_id: UUID
+    wallet_id: UUID | None
+    texts_before: bytes | None = None
+    texts: bytes | None = None
+    account_id: UUID | None = None
+
+
+def _assign_keys(books: Books, body: Assignment) -> Keys:
+    wanted: dict[type, Sequence[Hashable]] = {StatementEntryRow: [body.entry_id]}
+    if body.wallet_id is not None:
+        wanted[WalletRow] = [body.wallet_id]
+    row: StatementEntryRow | None = books.rows.get(StatementEntryRow, {}).get(body.entry_id)
+    if row is not None:
+        to = body.account_id if body.wallet_id is None else WalletKey(body.wallet_id, row.currency)
+        wanted[AccountRow] = [to, CodeKey(SUSPENSE, row.currency)]
+        entries = (row.journal_entry_id, row.assigning_journal_entry_id)
+        wanted[ReversalRow] = [each for each in entries if each is not None]
+    return wanted
+
+
+def _waits(draft: Draft, row: StatementEntryRow) -> bool:
+    """Tell whether an entry's money is in suspense: it hasn't left, or has come back from the wrong wallet whole."""
+    if row.journal_entry_id is None or draft.find(ReversalRow, row.journal_entry_id) is not None:
+        return False
+    if row.assigning_journal_entry_id is None:
+        return row.outcome is EntryOutcome.SUSPENSE
+    # Of what was undone since the notes of it are kept, the entry says itself that it waits.
+    return is_undone(draft, row.assigning_journal_entry_id)
+
+
+def _destination(draft: Draft, body: Assignment, currency: str) -> AccountRow:
+    """Return the account that an entry's money goes to.
+
+    Raises:
+        NotFound: There is no such wallet or account.
+        CurrencyNotEnabled: The wallet has none in this currency, and the tenant doesn't use it.
+        AccountNotUsable: What is on the account is told by wallets or statements.
+    """
+    if body.wallet_id is not None:
+        return wallet_account(draft, body.wallet_id, currency, "wallet_id")
+    assert body.account_id is not None
+    account = draft.get_account(body.account_id, "account_id")
+    if account.wallet_id is not None:
+        detail = f"The account is a wallet's: name {encode(Prefix.WALLET, account.wallet_id)} as wallet_id."
+    elif account.code == SUSPENSE:
+        detail = "On the account itself entries wait to be assigned."
+    elif rules.is_cash_code(account.code):
+        detail = "The account is a bank account's cash account, which moves by that one's own statements."
+    else:
+        return account
+    raise errors.AccountNotUsable(detail, param="account_id", account_id=account.wire_id)
+
+
+def _assign(draft: Draft, body: Assignment) -> Reply:
+    row = draft.find(StatementEntryRow, body.entry_id)
+    if row is None:
+        detail = "There is no such statement entry."
+        raise errors.NotFound(detail)
+    if not _waits(draft, row):
+        raise errors.StatementEntryNotInSuspense(statement_entry_id=row.wire_id)
+    to = _destination(draft, body, row.currency)
+    suspense = draft.get_account(CodeKey(SUSPENSE, row.currency))
+    lines = [Line(suspense.id, row.amount_minor, row.currency), Line(to.id, -row.amount_minor, row.currency)]
+    # For the wallet it is as if the entry had named it: it counts from the day on which the bank booked it.
+    entry = draft.post("statement_assignment", lines, effective_at=row.effective_at, backdate=True)
+    same = body.wallet_id is not None and row.wallet_id == body.wallet_id
+    row = msgspec.structs.replace(
+        row,
+        outcome=EntryOutcome.ASSIGNED,
+        matched_by=row.matched_by if same else None,
+        wallet_id=body.wallet_id,
+        account_id=body.account_id,
+        assigning_journal_entry_id=entry.id,
+        # Somebody may have been forgotten since.
+        sealed_texts=body.texts if row.sealed_texts == body.texts_before else row.sealed_texts,
+    )
+    draft.put(row)
+    shown = row.to_response(None)
+    assigned = StatementEntryEventData(
+        id=row.wire_id,
+        wallet_id=shown.wallet_id,
+        account_id=shown.account_id,
+        amount_minor=row.amount_minor,
+        currency=row.currency,
+        journal_entry_id=entry.wire_id,
+    )
+    draft.event(events.STATEMENT_ENTRY_ASSIGNED, row.wire_id, assigned)
+    named = "account_id" if body.wallet_id is None else "wallet_id"
+    draft.audit("statement_entry.assigned", row.wire_id, facts={named: getattr(shown, named)})
+    return Reply(_OK, row.to_sealed())
+
+
+ASSIGN_ENTRY: Kind[Assignment] = Kind("statement_entry.assign", _assign_keys, _assign)
