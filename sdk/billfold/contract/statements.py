@@ -36,12 +36,16 @@ class StatementFormat(StrEnum):
 
 
 class EntryOutcome(StrEnum):
-    """What became of a statement entry."""
+    """What became of a statement entry.
+
+    ``suspense`` waits to be assigned. ``reversed`` would wait there, but what had brought it was undone by hand.
+    """
 
     TOPPED_UP = "topped_up"
     WITHDRAWN = "withdrawn"
     SUSPENSE = "suspense"
     ASSIGNED = "assigned"
+    REVERSED = "reversed"
     DUPLICATE = "duplicate"
     NOT_BOOKED = "not_booked"
 

@@ -102,7 +102,9 @@ def _assign(draft: Draft, body: Assignment) -> Reply:
         detail = "There is no such statement entry."
         raise errors.NotFound(detail)
     if not _waits(draft, row):
-        raise errors.StatementEntryNotInSuspense(statement_entry_id=row.wire_id)
+        undone = row.journal_entry_id is not None and draft.find(ReversalRow, row.journal_entry_id) is not None
+        reason = "What had brought its money into suspense was undone by hand." if undone else None
+        raise errors.StatementEntryNotInSuspense(reason, statement_entry_id=row.wire_id)
     to = _destination(draft, body, row.currency)
     suspense = draft.get_account(CodeKey(SUSPENSE, row.currency))
     lines = [Line(suspense.id, row.amount_minor, row.currency), Line(to.id, -row.amount_minor, row.currency)]

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+from billfold.contract.statements import EntryOutcome
 from billfold_server.db.filters import Filter
 from billfold_server.reconciliation.rows import ImportRow, StatementEntryRow, StatementRow
 from billfold_server.reconciliation.stores import (
     ENTRY_COLUMNS,
     IMPORT_COLUMNS,
+    REVERSED,
     STATEMENT_COLUMNS,
     to_entry,
     to_import,
@@ -62,12 +64,14 @@ async def list_entries(
     limit: int,
     before: UUID | None = None,
     import_id: UUID | None = None,
-    outcome: str | None = None,
+    outcome: EntryOutcome | None = None,
 ) -> list[StatementEntryRow]:
     """Return statement entries, newest first."""
     where = Filter()
     where.add("e.statement_import_id = $", import_id)
-    where.add("e.outcome = $", outcome)
+    where.add("e.outcome = $", EntryOutcome.SUSPENSE if outcome is EntryOutcome.REVERSED else outcome)
+    if outcome in {EntryOutcome.SUSPENSE, EntryOutcome.REVERSED}:
+        where.add(f"{REVERSED} = $", outcome is EntryOutcome.REVERSED)
     where.add("e.id < $", before)
     rows = await tx.fetch(
         f"SELECT {ENTRY_COLUMNS} FROM statement_entries AS e WHERE {where} ORDER BY e.id DESC LIMIT {limit:d}",  # noqa: S608

@@ -23,6 +23,7 @@ from billfold_server.tenancy.transaction import TenantTx
 __all__ = [
     "ENTRY_COLUMNS",
     "IMPORT_COLUMNS",
+    "REVERSED",
     "STATEMENT_COLUMNS",
     "STORES",
     "to_entry",
@@ -37,10 +38,13 @@ STATEMENT_COLUMNS: Final = (
     "s.withdrawn, s.suspense, s.duplicates, s.not_booked, s.difference_minor, s.cash_before_minor, "
     "s.cash_after_minor, s.break_minor, s.verdict"
 )
+REVERSED: Final = "EXISTS (SELECT FROM reversals AS r WHERE r.journal_entry_id = e.journal_entry_id)"
+"""Of an entry in suspense: whether what has brought it there was undone by hand, so that it doesn't wait."""
 ENTRY_COLUMNS: Final = (
     "e.id, e.statement_import_id, e.statement_id, e.position, e.bank_account, e.dedup_key, e.booking_date, "
     "e.value_date, e.amount_minor, e.currency, e.status, e.sealed_texts, "
-    "e.bank_transaction_code, e.outcome, "
+    "e.bank_transaction_code, "
+    f"CASE WHEN e.outcome = 'suspense' AND {REVERSED} THEN 'reversed' ELSE e.outcome END AS outcome, "
     "e.reason, e.matched_by, e.wallet_id, e.account_id, e.duplicate_of, e.movement_id, "
     "e.journal_entry_id, e.assigning_journal_entry_id, e.effective_at, e.booked_ahead, e.created_at"
 )

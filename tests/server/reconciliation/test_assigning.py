@@ -158,3 +158,23 @@ class TestAnEntryThatIsNobodys:
         ):
             await tenancy.as_owner(desk.tenant, f"UPDATE statement_entries SET account_id = '{account}'")  # noqa: S608
             assert invariant in {breach.invariant for breach in await check(desk.database, desk.tenant)}
+
+
+class TestAnEntryThatWasUndoneInSuspense:
+    """An entry that was undone in suspense."""
+
+    @pytest.mark.parametrize("amount", [None, 200])
+    async def test_waits_no_more_and_says_so(self, desk: Desk, amount: int | None) -> None:
+        """Who looks for what waits doesn't find it, and it is paid neither to a wallet nor to an account."""
+        wallet, fees = await desk.add_wallet(), await desk.add_account("fees")
+        [found, other] = await waiting(desk, entry(500, iban=None), entry(700, iban=None))
+        await desk.undo(found.journal_entry_id, amount)
+        [told] = await desk.entries(EntryOutcome.REVERSED)
+        assert (told.id, told.outcome, told.journal_entry_id) == (found.id, "reversed", found.journal_entry_id)
+        assert await desk.entries(EntryOutcome.SUSPENSE) == [other]
+        assert await desk.entries() == [told, other]
+        for to in (wallet, fees):
+            with pytest.raises(errors.StatementEntryNotInSuspense, match="undone by hand"):
+                await desk.assign(found.id, to)
+        await desk.assign(other.id, fees)
+        assert await desk.account_minor("suspense") == -500 + (amount or 500)

@@ -13,7 +13,9 @@ from billfold.contract.statements import EntryOutcome, StatementEntry, Statement
 
 __all__ = ["StatementEntries", "Statements"]
 
-_Outcome = EntryOutcome | Literal["topped_up", "withdrawn", "suspense", "assigned", "duplicate", "not_booked"]
+_Outcome = (
+    EntryOutcome | Literal["topped_up", "withdrawn", "suspense", "assigned", "reversed", "duplicate", "not_booked"]
+)
 
 
 class Statements(Resource):
