@@ -72,9 +72,12 @@ class Purpose(_Part, frozen=True, kw_only=True):
 class TokenRetention(_Part, frozen=True, kw_only=True):
     """What is deleted by itself, once a day on the tenant's clock."""
 
-    unused_days: Annotated[int, Meta(ge=1, le=36_600, description="Tokens that weren't opened for so long.")] | None = (
-        None
-    )
+    unused_days: (
+        Annotated[
+            int, Meta(ge=1, le=36_600, description="Tokens that were neither opened nor given out anew for so long.")
+        ]
+        | None
+    ) = None
     expired_days: (
         Annotated[int, Meta(ge=0, le=36_600, description="Tokens that expired, or were used up, so long ago.")] | None
     ) = 30

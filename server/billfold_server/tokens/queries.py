@@ -42,6 +42,7 @@ __all__ = [
     "list_reusable",
     "lock",
     "lock_values",
+    "note_reuse",
     "notes_use",
     "unclaim",
     "uncount",
@@ -374,6 +375,10 @@ _NOTE_USE: Final = """
 WITH opened AS (SELECT id FROM vault_tokens WHERE id = ANY($1::text::uuid[]) ORDER BY id FOR UPDATE SKIP LOCKED)
 UPDATE vault_tokens AS t SET last_used_at = $2::timestamptz FROM opened WHERE t.id = opened.id
 """
+_NOTE_REUSE: Final = """
+WITH reused AS (SELECT id FROM vault_tokens WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE)
+UPDATE vault_tokens AS t SET last_used_at = $2 FROM reused WHERE t.id = reused.id
+"""
 
 
 async def claim(tx: TenantTx, token_ids: Sequence[UUID], claim_id: UUID, now: datetime) -> set[UUID]:
@@ -390,6 +395,15 @@ async def unclaim(tx: TenantTx, token_ids: Sequence[UUID], claim_id: UUID) -> No
 def notes_use(token_ids: Sequence[UUID], now: datetime) -> list[Write]:
     """Return what notes that tokens were opened; who does so at the same moment notes the same."""
     return [Write(_NOTE_USE, (uuids(token_ids), now))] if token_ids else []
+
+
+async def note_reuse(tx: TenantTx, token_ids: Sequence[UUID], now: datetime) -> None:
+    """Note that tokens were given to somebody anew, who may count on them.
+
+    It waits for whoever deletes one of them. They wait for its value, which we hold, so that one of us begins again.
+    """
+    if token_ids:
+        await tx.execute(_NOTE_REUSE, list(token_ids), now)
 
 
 NOTED: Final = timedelta(days=1)
@@ -508,7 +522,7 @@ async def delete_expired(tx: TenantTx, before: datetime, limit: int) -> list[Tok
 
 
 async def delete_unused(tx: TenantTx, before: datetime, limit: int) -> list[TokenRow]:
-    """Delete tokens that surely weren't opened since an instant, and return what they were."""
+    """Delete tokens that surely were neither opened nor given out anew since an instant; return what they were."""
     return [TokenRow.of(row) for row in await tx.fetch(_DELETE_UNUSED, before, limit, before - NOTED)]
 
 

@@ -181,6 +181,7 @@ async def keep(
         made.append(row)
         if sealed_.item.dedup == "reuse" and row.fingerprint_id is not None:
             reusable.setdefault(row.fingerprint_id, []).append(row)
+    await queries.note_reuse(tx, [row.id for row in reused.values() if _is_idle(row, now)], now)
     by_digest |= await _write(tx, caller, made, sealed, new, now=now)
     for place, sealed_, row in rows:
         shown = reused.get(place) or msgspec.structs.replace(row, fingerprint_id=_value_id(sealed_, by_digest))
@@ -336,6 +337,11 @@ async def _reusable(tx: TenantTx, rows: Sequence[tuple[int, Sealed, TokenRow]]) 
             assert row.fingerprint_id is not None
             found.setdefault(row.fingerprint_id, []).append(row)
     return found
+
+
+def _is_idle(row: TokenRow, now: datetime) -> bool:
+    """Tell whether it may be taken for unused tonight, though it is given out anew."""
+    return now - (row.last_used_at or row.created_at) > queries.NOTED
 
 
 def _match(row: TokenRow, reusable: Mapping[UUID, Sequence[TokenRow]]) -> TokenRow | None:

@@ -109,6 +109,20 @@ class TestWhatIsNotKept:
             pass_time("23 hours")
             assert not is_kept()
 
+    def test_is_nothing_that_was_given_out_anew(self, live: LiveServer, keeping: str) -> None:
+        """Who brings a value again and gets its old token may count on it, though nobody has opened it for long."""
+        with live.client(keeping) as client:
+            bank = Bank(live, client, live.services.decryptor)
+            token = bank.account(IBAN)
+            token_id = ids.decode(Prefix.VAULT_TOKEN, token["id"])
+            sql = "UPDATE vault_tokens SET last_used_at = now() - interval '12 days' WHERE id = $1"
+            bank.sql(sql, token_id, slug=keeping)
+            again = bank.account(IBAN, dedup="reuse")
+            assert (again["id"], again["reused"]) == (token["id"], True)
+            run_job(live, keeping, RETAIN)
+            assert client.get(f"/v1/vault-tokens/{token['id']}").status_code == 200
+            client.delete(f"/v1/vault-tokens/{token['id']}")
+
 
 class TestWhatIsForgotten:
     def test_leaves_nothing_but_that_it_was(self, live: LiveServer, bank: Bank) -> None:
