@@ -144,7 +144,10 @@ class Keeper:
                 return None
             try:
                 if old:
-                    await rotate(keys.store, keys.backends, tenant_id, keys.domain, as_far_as_allowed=True)
+                    # Since we have looked the tenants before it have had their turns, and this one may be gone.
+                    await rotate(
+                        keys.store, keys.backends, tenant_id, keys.domain, as_far_as_allowed=True, has_keys=True
+                    )
                 rewrap = Rewrap(keys.store, keys.backends, tenant_id, keys.domain, idle=_IDLE)
                 return (await rewrap.run(for_s=_SLICE_S)).left
             except (errors.Unavailable, SealBroken) as error:

@@ -22,7 +22,7 @@ from billfold_server.keys import queries, rules, upkeep_queries
 from billfold_server.keys.backends import BackendName, TenantKey
 from billfold_server.keys.backends.registry import Backends
 from billfold_server.keys.hierarchy import Keys
-from billfold_server.keys.rules import KEY_BYTES, Domain
+from billfold_server.keys.rules import KEY_BYTES, Domain, SealBroken
 from billfold_server.keys.standing import standing
 from billfold_server.keys.store import KeyStore, tell
 from billfold_server.tenancy.clock import tenant_now
@@ -90,6 +90,7 @@ async def rotate(
     *,
     to: BackendName | None = None,
     as_far_as_allowed: bool = False,
+    has_keys: bool = False,
 ) -> Rotated:
     """Give a tenant a new version of its key and a new epoch, which all processes use within seconds.
 
@@ -101,15 +102,21 @@ async def rotate(
         to: In which backend; where the tenant's newest epoch is, unless it is said.
         as_far_as_allowed: Whether the epoch alone will do where the backend lets only its operators rotate keys, as
             Vault does by the policies that we name.
+        has_keys: Whether the tenant had keys when somebody looked; where it has none by now it was deleted, or they
+            were destroyed, and it gets none.
 
     Raises:
         errors.KeysUnavailable: The key store or the backend is away.
+        SealBroken: The tenant has no keys any more.
     """
     ENGINE.refuse_nesting()
     key = TenantKey(tenant_id, domain)
     for _ in range(_ROUNDS):
+        if has_keys and not await store.fetch(queries.CURRENT_EPOCH, tenant_id, domain):
+            raise SealBroken
         backend = backends.named(to or await backend_of(store, backends, tenant_id, domain))
-        await backend.ensure(key)
+        if not has_keys:
+            await backend.ensure(key)
         try:
             await backend.rotate(key)
         except errors.KeysUnavailable as error:
@@ -122,7 +129,7 @@ async def rotate(
             await connection.execute(upkeep_queries.LOCK_HIERARCHY, str(tenant_id), domain)
             number = await connection.fetchval(
                 upkeep_queries.INSERT_EPOCH_AFTER,
-                tenant_id, epoch_id, domain, backend.name, wrapped.version, wrapped.data,
+                tenant_id, epoch_id, domain, backend.name, wrapped.version, wrapped.data, int(has_keys),
             )  # fmt: skip
             if number is not None:
                 await tell(connection, tenant_id, [None])

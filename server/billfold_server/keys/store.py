@@ -15,7 +15,7 @@ import asyncpg
 from billfold import errors
 from billfold_server.db.connections import KnowingConnection
 from billfold_server.db.pools import CONNECTION_LOST
-from billfold_server.keys import queries
+from billfold_server.keys import queries, upkeep_queries
 from billfold_server.keys.rules import DOMAINS
 
 if TYPE_CHECKING:
@@ -199,6 +199,9 @@ async def forget(connection: Any, tenant_id: UUID, subjects: Sequence[UUID], rea
 
 async def forget_tenant(connection: Any, tenant_id: UUID) -> None:
     """Delete all that is kept of a tenant in the transaction that is open; nobody has been told yet."""
+    for domain in DOMAINS:
+        # Whoever rotates its keys has written theirs, or finds none of it.
+        await connection.execute(upkeep_queries.LOCK_HIERARCHY, str(tenant_id), domain)
     for sql in queries.DELETE_TENANT:
         await connection.execute(sql, tenant_id)
 

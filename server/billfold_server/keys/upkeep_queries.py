@@ -42,12 +42,13 @@ WHERE tenant_id = $1 AND domain = $2 AND lost_at IS NULL ORDER BY number
 # Who adds an epoch and who lets versions of the tenant's key go take turns, for the length of one transaction.
 LOCK_HIERARCHY: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1::text || ' ' || $2::text, 1701))"
 
-# An epoch that an older version has wrapped than another one's is refused: that version may be about to go.
+# An epoch that an older version has wrapped than another one's is refused: that version may be about to go. And so is
+# one that isn't the first where there is no other: the tenant was deleted meanwhile.
 INSERT_EPOCH_AFTER: Final = """
 INSERT INTO key_epochs (tenant_id, id, domain, number, backend, key_version, wrapped, created_at)
 SELECT $1::uuid, $2::uuid, $3::text, 1 + coalesce(max(number), 0), $4::text, $5::int, $6::bytea, clock_timestamp()
 FROM key_epochs WHERE tenant_id = $1 AND domain = $3
-HAVING coalesce(max(key_version) FILTER (WHERE backend = $4::text), 0) <= $5::int
+HAVING coalesce(max(key_version) FILTER (WHERE backend = $4::text), 0) <= $5::int AND count(*) >= $7::int
 ON CONFLICT DO NOTHING RETURNING number
 """
 

@@ -61,6 +61,27 @@ class TestAKeeper:
         await Keeper(keys, rotate_days=90, grace_s=0).look()
         assert [each.number for each in await epochs(keys, owner)] == [2]
 
+    async def test_makes_no_keys_for_a_tenant_that_was_deleted_meanwhile(
+        self, new_keys: NewKeys, owner: Owner, key_store_urls: StoreUrls, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its turn comes after it was deleted, and nothing of it is there again."""
+        keys = new_keys()
+        await sealed_by(keys, owner, 1)
+        age = "UPDATE key_epochs SET created_at = created_at - interval '91 days' WHERE tenant_id = $1"
+        await as_administrator(key_store_urls, age, owner.id)
+        fetch = keys.store.fetch
+
+        async def fetch_first(sql: str, *arguments: object) -> object:
+            rows = await fetch(sql, *arguments)
+            if sql == upkeep_queries.KEPT:
+                await keys.store.forget_tenant(owner.id)
+            return rows
+
+        monkeypatch.setattr(keys.store, "fetch", fetch_first)
+        await Keeper(keys, rotate_days=90, grace_s=0).look()
+        (row,) = await fetch(upkeep_queries.REMAINS, owner.id)
+        assert row["rows"] == 0
+
     async def test_rotates_as_the_manifest_says(
         self, new_keys: NewKeys, owner: Owner, key_store_urls: StoreUrls
     ) -> None:

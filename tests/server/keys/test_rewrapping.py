@@ -199,6 +199,6 @@ class TestAnEpoch:
         late = await backend.wrap(key, b"k" * 32, rules.bound_epoch(owner.id, "data", epoch_id))
         await rotate(keys.store, keys.backends, owner.id, "data")
         made = await keys.store.fetch(
-            upkeep_queries.INSERT_EPOCH_AFTER, owner.id, epoch_id, "data", "local", late.version, late.data
+            upkeep_queries.INSERT_EPOCH_AFTER, owner.id, epoch_id, "data", "local", late.version, late.data, 0
         )
         assert made == []
