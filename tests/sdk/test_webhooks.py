@@ -3,7 +3,7 @@
 import base64
 import json
 import pickle
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -68,6 +68,18 @@ class TestADelivery:
         assert [each[:3] for each in signed(keys)["webhook-signature"].split()] == ["v1,", "v1a"]
         with pytest.raises(webhooks.WebhookSignatureInvalid):
             webhooks.verify(BODY, signed(keys), FORMER.secret_text)
+
+    def test_is_signed_by_every_key_that_was_promised_to_sign_still(self):
+        """Replaced twice, the receiver's own lasts, but none longer than the last rotation says, and five at most."""
+        hour, keys = timedelta(hours=1), SigningKeys(present=PAIR)
+        for pair, overlap in ((OTHER, hour), (FORMER, 2 * hour)):
+            keys = keys.replaced(pair, now=NOW, until=NOW + overlap)
+        assert keys.at(NOW) == [FORMER, OTHER, PAIR]
+        assert keys.at(NOW + hour) == [FORMER, OTHER]
+        assert keys.replaced(PAIR, now=NOW, until=NOW).at(NOW) == [PAIR]
+        for _ in range(20):
+            keys = keys.replaced(OTHER, now=NOW, until=NOW + hour)
+        assert len(signed(keys, at=NOW)["webhook-signature"].split()) == 10
 
     def test_is_verified_by_a_secret_without_cryptography(self):
         """Whoever has a secret needs no library for keys."""

@@ -165,7 +165,7 @@ async def arm_all_of(tx: TenantTx, partner_id: UUID) -> None:
 async def rotate(call: Call, endpoint_id: UUID, overlap_s: int) -> WebhookSecret:
     """Give an endpoint another secret and key; the former ones sign as well for a while.
 
-    Of three within that while, the first doesn't sign any more.
+    So do those before them, for as long as was said of them, but no longer than is said now.
 
     Raises:
         errors.NotFound: There is none.
@@ -176,10 +176,10 @@ async def rotate(call: Call, endpoint_id: UUID, overlap_s: int) -> WebhookSecret
     for _ in range(_ROUNDS):
         async with call.tx() as tx:
             row = await get(tx, call.caller, endpoint_id)
-        until = call.services.clock.now() + timedelta(seconds=overlap_s)
-        former = (await telling.open_keys(keys, call.tenant, row)).present
-        wanted = SigningKeys(present=pair, former=former, former_until=until)
-        sealed = await _seal(keys, call.tenant, endpoint_id, wanted)
+        real_now = call.services.clock.now()
+        until = real_now + timedelta(seconds=overlap_s)
+        known = await telling.open_keys(keys, call.tenant, row)
+        sealed = await _seal(keys, call.tenant, endpoint_id, known.replaced(pair, now=real_now, until=until))
         async with call.tx() as tx:
             held = _existing(await queries.lock(tx, endpoint_id), call.caller)
             if held.version != row.version:
@@ -189,7 +189,7 @@ async def rotate(call: Call, endpoint_id: UUID, overlap_s: int) -> WebhookSecret
                 held,
                 sealed_keys=sealed,
                 public_key=pair.public,
-                former_public_key=former.public,
+                former_public_key=known.present.public,
                 former_until=until,
                 version=held.version + 1,
                 updated_at=now,

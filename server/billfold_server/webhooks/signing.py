@@ -18,6 +18,8 @@ from billfold_server.keys.service import Place
 
 __all__ = ["KeyPair", "SigningKeys", "headers_of", "new_pair", "place_of"]
 
+_MOST_EARLIER: Final = 3
+"""How many sign beside the present and the former one, at most: receivers look at so many signatures only."""
 _SECRET_BYTES: Final = 32
 _SECRET: Final = "whsec_"  # noqa: S105 - What every secret begins with.
 
@@ -53,6 +55,18 @@ class KeyPair(msgspec.Struct, frozen=True):
         return [f"v1,{base64.b64encode(symmetric).decode()}", f"v1a,{base64.b64encode(asymmetric).decode()}"]
 
 
+class Ending(msgspec.Struct, frozen=True):
+    """What signs for some time yet.
+
+    Attributes:
+        pair: By what.
+        until: Until when, in real time.
+    """
+
+    pair: KeyPair
+    until: datetime
+
+
 class SigningKeys(msgspec.Struct, frozen=True, kw_only=True):
     """What signs an endpoint's deliveries, as it is sealed.
 
@@ -60,17 +74,35 @@ class SigningKeys(msgspec.Struct, frozen=True, kw_only=True):
         present: What it is now.
         former: What it was before.
         former_until: Until when that signs too, in real time.
+        earlier: What it was before that, the newest first.
     """
 
     present: KeyPair
     former: KeyPair | None = None
     former_until: datetime | None = None
+    earlier: tuple[Ending, ...] = ()
 
     def at(self, now: datetime) -> list[KeyPair]:
         """Return what signs at an instant, the newest first."""
-        if self.former is None or self.former_until is None or self.former_until <= now:
-            return [self.present]
-        return [self.present, self.former]
+        return [self.present, *(each.pair for each in self._ending(now))]
+
+    def replaced(self, pair: KeyPair, *, now: datetime, until: datetime) -> "SigningKeys":
+        """Return what signs once it is replaced.
+
+        What has been promised to sign for some time yet does so, for the receiver may know nothing newer: of a
+        rotation whose answer got lost nobody has the secret. But nothing signs for longer than is asked for now.
+
+        Args:
+            pair: What it is from now on.
+            now: The real time.
+            until: Until when what it was before signs too.
+        """
+        ending = [Ending(each.pair, min(each.until, until)) for each in self._ending(now)]
+        return SigningKeys(present=pair, former=self.present, former_until=until, earlier=tuple(ending[:_MOST_EARLIER]))
+
+    def _ending(self, now: datetime) -> list[Ending]:
+        former = () if self.former is None or self.former_until is None else (Ending(self.former, self.former_until),)
+        return [each for each in (*former, *self.earlier) if each.until > now]
 
 
 def new_pair() -> KeyPair:

@@ -127,6 +127,17 @@ class TestAnEvent:
         assert (attempt.response.headers["x-seen"], attempt.response.body) == ("yes", "thanks\0\ufffd")
         assert (await sender.endpoint(first.id)).taken_at is not None
 
+    async def test_is_believed_by_whom_no_answer_of_a_rotation_has_reached(self, sender: Sender):
+        """Asked for once more, it leaves the receiver the secret that it has, for as long as the first one said."""
+        async with Endpoint(TAKEN).listening() as endpoint:
+            made = await sender.listen(endpoint.url())
+            for _ in range(2):
+                await endpoints.rotate(sender.call(), ids.decode(Prefix.WEBHOOK_ENDPOINT, made.id), 600)
+            await sender.happen("hold.created")
+            await sender.deliver()
+        head = dict(line.split(": ", 1) for line in endpoint.heads[0].split("\r\n") if ": " in line)
+        assert webhooks.verify(endpoint.bodies[0], head, made.secret).id == told(endpoint)[0]
+
     async def test_is_delivered_once_however_often_the_stream_is_read(self, sender: Sender):
         """Nor is an endpoint told of what happened before it was registered."""
         await sender.happen("hold.before")
