@@ -4,6 +4,7 @@ A new room stands here, and where ``app`` makes what works for it.
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import partial
 from typing import Final
 
@@ -198,13 +199,17 @@ SUBJECTS: Final[tuple[SubjectProvider, ...]] = (
 )
 """What every room does for one person; one that keeps something personal and is missing here fails a test."""
 
+TRIED_FOR: Final = timedelta(days=4)
+"""For how long who doesn't answer is told of something, rounded up: three and a half days (``outbound.rules``)."""
+
 SWEEPS: Final[tuple[Sweep, ...]] = (
     Sweep(name="audit records", kept="audit_days", clock="real", work=audit.sweep),
-    Sweep(name="events", kept="events_days", clock="tenant", work=outbox.sweep),
+    # What an endpoint doesn't take is read anew for each attempt.
+    Sweep(name="events", kept="events_days", clock="tenant", work=outbox.sweep, least=TRIED_FOR),
     Sweep(name="dead jobs", kept="dead_jobs_days", clock="real", work=partial(jobs.sweep, spared=[SHRED_JOB])),
     Sweep(name="approvals", kept="approvals_days", clock="tenant", work=approvals_queries.sweep),
     Sweep(name="evidence of SCA", kept="sca_days", clock="real", work=sca_queries.sweep),
-    Sweep(name="event notifications", kept="events_days", clock="tenant", work=events_queries.sweep),
+    Sweep(name="event notifications", kept="events_days", clock="tenant", work=events_queries.sweep, least=TRIED_FOR),
     Sweep(name="webhook deliveries", kept="events_days", clock="tenant", work=webhooks_queries.sweep),
     Sweep(name="consents", kept="consents_days", clock="tenant", work=consents_queries.sweep),
     Sweep(name="grants", kept="grants_days", clock="real", work=grants.sweep),

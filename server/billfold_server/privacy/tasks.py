@@ -61,7 +61,8 @@ def register(kinds: JobKinds, sweeps: Sequence[Sweep], keys: Keys, *, batch: int
         retention = run.tenant.manifest.retention
         failed: list[Exception] = []
         for each in sweeps:
-            before = clocks[each.clock] - timedelta(days=getattr(retention, each.kept, 0))
+            kept = max(timedelta(days=getattr(retention, each.kept, 0)), each.least)
+            before = clocks[each.clock] - kept
             try:
                 await _sweep(run, each, before, batch)
             except Exception as error:  # noqa: BLE001 - raised below, whatever it is

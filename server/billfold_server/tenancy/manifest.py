@@ -301,7 +301,10 @@ class Retention(_Part, frozen=True, kw_only=True):
         ),
     ] = 1_826
     audit_days: Annotated[int, Meta(ge=365, le=36_525, description="Audit records.")] = 3_653
-    events_days: Annotated[_Days, Meta(description="Events that every publisher has seen.")] = 365
+    events_days: Annotated[
+        _Days,
+        Meta(description="Events that every publisher has seen; at least four, while endpoints are told of them."),
+    ] = 365
     idempotent_answers_days: Annotated[
         int, Meta(ge=1, le=3_660, description="Answers to requests with an idempotency key.")
     ] = 30

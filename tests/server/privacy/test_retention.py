@@ -135,6 +135,20 @@ class TestAnEvent:
         await sweep(tenancy)
         assert await _sequences(tenancy) == [10]
 
+    async def test_is_kept_for_as_long_as_endpoints_are_told_of_it(self, tenancy: Tenancy):
+        """Who is away for three days is told of what they have missed, however short the manifest keeps it."""
+        manifest = msgspec.structs.replace(tenancy.tenant.manifest, retention=Retention(events_days=1))
+        short = msgspec.structs.replace(tenancy, tenant=msgspec.structs.replace(tenancy.tenant, manifest=manifest))
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            await tx.execute(
+                "INSERT INTO outbox_events (sequence, id, type, object_id, data, occurred_at) "
+                "SELECT n, gen_random_uuid(), 'test.done', 'x', '{}', now() - interval '84 hours' * (3 - n) "
+                "FROM generate_series(1, 3) AS n"
+            )
+            await tx.execute("UPDATE relay_head SET sequence = 3")
+        await sweep(short)
+        assert await _sequences(tenancy) == [2, 3]
+
     async def test_waits_for_no_publisher_that_was_turned_off_long_ago(self, tenancy: Tenancy):
         """One that was at work within a week, wherever that was, is waited for, as is one that this process has."""
         async with tenancy.database.tx(tenancy.tenant) as tx:
