@@ -30,6 +30,7 @@ __all__ = [
     "find_values",
     "forget",
     "forget_versions",
+    "hold_values",
     "in_order",
     "insert_values",
     "insert_with",
@@ -235,6 +236,7 @@ _DELETE_VALUES: Final = """
 DELETE FROM vault_fingerprints AS f
 WHERE f.id = ANY($1::uuid[]) AND NOT EXISTS (SELECT FROM vault_tokens AS t WHERE t.fingerprint_id = f.id)
 """
+_HOLD_BY_ID: Final = "SELECT id FROM vault_fingerprints WHERE id = ANY($1::uuid[]) ORDER BY digest FOR KEY SHARE"
 _LOCK_BY_ID: Final = "SELECT digest FROM vault_fingerprints WHERE id = ANY($1::uuid[]) ORDER BY digest FOR UPDATE"
 
 
@@ -316,6 +318,11 @@ async def list_reusable(tx: TenantTx, rows: Sequence[TokenRow]) -> list[TokenRow
         [row.expires_at for row in rows],
     )
     return [TokenRow.of(row) for row in found]
+
+
+async def hold_values(tx: TenantTx, fingerprint_ids: Sequence[UUID]) -> set[UUID]:
+    """Return which of these values are still known, and keep them from being forgotten until the transaction ends."""
+    return {row["id"] for row in await tx.fetch(_HOLD_BY_ID, list(fingerprint_ids))}
 
 
 async def delete_fingerprints(tx: TenantTx, fingerprint_ids: Sequence[UUID]) -> None:

@@ -92,7 +92,9 @@ async def _reindex(run: JobRun, decryptor: Decryptor, purpose: str) -> None:
             for each in answer
         ]
         async with run.tx() as tx:
-            await queries.insert_values(tx, new)
+            # Of whom was forgotten meanwhile, or whose last token was deleted, nothing is made known again.
+            held = await queries.hold_values(tx, sorted({each.id for each in new}))
+            await queries.insert_values(tx, [each for each in new if each.id in held])
         after = rows[-1].fingerprint_id or after
     forgotten = _BATCH
     while forgotten == _BATCH:

@@ -4,24 +4,26 @@ import asyncio
 import contextvars
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import msgspec
 import pytest
 
 from billfold import errors, ids
+from billfold.clock import SystemClock
 from billfold.contract.tokens import CreateVaultToken, PersonalValue, VaultTokenCreated, VaultTokenKind
 from billfold.ids import Prefix
-from billfold_server.db.jobs import NewJob, enqueue
+from billfold_server.db.jobs import Job, JobRun, NewJob, enqueue
 from billfold_server.db.personal import Erasing, Exported, Subject
+from billfold_server.decryptor.service import Decryptor, Outgoing
 from billfold_server.decryptor.values import purpose_of
 from billfold_server.http.routing import Call
 from billfold_server.keys.service import open_keys
 from billfold_server.parties import service as parties
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import TenantRef
-from billfold_server.tokens import service, taking
+from billfold_server.tokens import retaining, service, taking, vault
 from billfold_server.tokens.subjects import SUBJECTS
 from billfold_server.tokens.tasks import REINDEX, RETAIN
 from tests.callers import CALLER
@@ -213,6 +215,47 @@ class TestANewKeyOfFingerprints:
         assert bank.personal(texts[fingerprint])["fingerprint"] == fingerprint
         body = {"kind": "personal", "personal": {"type": "tax_id", "value": texts[fingerprint]}}
         assert found(bank.client, body) == fingerprint
+
+    def test_makes_nothing_known_of_who_is_forgotten_meanwhile(self, live: LiveServer, bank: Bank) -> None:
+        """A digest that was made before somebody was forgotten, and would be written after that, isn't."""
+        party = bank.party()
+        token = bank.personal("10000000023", party_id=party)
+        value, token_id = (
+            ids.decode(Prefix.FINGERPRINT, token["fingerprint"]),
+            ids.decode(Prefix.VAULT_TOKEN, token["id"]),
+        )
+        rotate(live, "personal", "tax_id")
+        forgotten: list[int] = []
+
+        async def reindex() -> None:
+            tenant, database = await live.services.registry.get("alpha"), live.services.database
+            decryptor = vault.decryptor_of(live.services)
+
+            class Forgetting:
+                """Somebody is forgotten while digests are made."""
+
+                asked = 0
+
+                async def refingerprint(self, tenant: TenantRef, sealed: Sequence[Outgoing]) -> Any:
+                    made = await decryptor.refingerprint(tenant, sealed)
+                    self.asked += 1
+                    # What is asked first is only which versions there are.
+                    if self.asked > 1 and token_id in {each.token_id for each in sealed}:
+                        async with database.tx(tenant) as tx:
+                            now, party_id = await tenant_now(tx), ids.decode(Prefix.PARTY, party)
+                            forgotten.append(await service.forget(tx, CALLER, party_id, now=now))
+                    return made
+
+            job = Job(
+                id=ids.uuid7(), kind=REINDEX, due_at=SystemClock().now(), payload=b"{}", attempt=1, token=ids.uuid7()
+            )
+            await retaining.reindex(JobRun(database, tenant, job), cast("Decryptor", Forgetting()))
+
+        deadline = time.monotonic() + 20
+        while not forgotten and time.monotonic() < deadline:
+            live.run(reindex())
+        assert forgotten == [1]
+        assert bank.sql("SELECT version FROM vault_fingerprints WHERE id = $1", value) == []
 
 
 def found(client: httpx.Client, body: dict[str, Any]) -> str:
