@@ -211,6 +211,8 @@ class SubjectProvider(msgspec.Struct, frozen=True, kw_only=True):
         export: What it knows, kind by kind.
         erase: How it forgets them; None where it says why there is nothing to do.
         hold: What it locks before any room forgets them; None is nothing.
+        begin: What of ``erase`` is done before the books are taken, for there may be a million rows of it, and nobody
+            else's money moves as long as they are; None is nothing. ``erase`` finds what is left.
         nothing_because: Why there is nothing to export or to erase, where there isn't.
     """
 
@@ -218,6 +220,7 @@ class SubjectProvider(msgspec.Struct, frozen=True, kw_only=True):
     export: Sequence[Part] = ()
     erase: Erase | None = None
     hold: Hold | None = None
+    begin: Erase | None = None
     nothing_because: str | None = None
 
     def __post_init__(self) -> None:

@@ -81,13 +81,15 @@ async def _holds(call: Call, subject: Subject, after: UUID | None, limit: int) -
     return [Exported(kind="hold", key=hold.id, data=to_plain(hold.to_response())) for hold in map(to_hold, rows)]
 
 
+async def _erase_entries(tx: TenantTx, erasing: Erasing) -> Mapping[str, int]:
+    return {"journal_entries": counted(await tx.execute(_ERASE_ENTRIES, list(erasing.subject.wallet_ids)))}
+
+
 async def _erase(tx: TenantTx, erasing: Erasing) -> Mapping[str, int]:
     wallets = list(erasing.subject.wallet_ids)
     await tx.execute(_ERASE_SALTS, wallets)
-    return {
-        "journal_entries": counted(await tx.execute(_ERASE_ENTRIES, wallets)),
-        "holds": counted(await tx.execute(_BLANK_HOLDS, wallets)),
-    }
+    holds = counted(await tx.execute(_BLANK_HOLDS, wallets))
+    return {**await _erase_entries(tx, erasing), "holds": holds}
 
 
-SUBJECTS: Final = SubjectProvider(room="ledger", export=(_entries, _holds), erase=_erase)
+SUBJECTS: Final = SubjectProvider(room="ledger", export=(_entries, _holds), erase=_erase, begin=_erase_entries)

@@ -4,8 +4,8 @@ Forgetting is one transaction of all rooms: what lies plain is removed or blanke
 written that destroys the person's keys. The keys are destroyed right after; if they can't be, the job does it.
 """
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -39,6 +39,9 @@ __all__ = ["SHRED_JOB", "Place", "Privacy", "Shred", "check_erasable", "data_inv
 SHRED_JOB: Final = "privacy.shred"
 ERASED: Final = PARTY_ERASED.name
 EXPORTED: Final = "party.exported"
+
+_PATIENTLY: Final = "SET LOCAL statement_timeout TO '600s'"
+"""Somebody may have made millions of transfers, and has a right to be forgotten all the same."""
 
 Place = tuple[int, int, UUID | None]
 """How far an export has come: at which room, at which kind of it, and behind which key."""
@@ -208,12 +211,14 @@ async def erase(call: Call, party_id: UUID, body: EraseParty) -> Reply[Any]:
     """
 
     async def work(tx: TenantTx) -> Erasure:
+        await check_erasable(tx, party_id)
+        erased = await _begin(call, tx, party_id, body.reason)
         # Wallets are opened and closed by whoever has the books, so from here on they stand still.
         await ledger.take_books(tx)
         # And nobody gives the party a user whom this wouldn't find.
         await parties.lock_party(tx, party_id)
         await check_erasable(tx, party_id)
-        return await _erase(call, tx, party_id, body.reason)
+        return await _erase(call, tx, party_id, body.reason, erased)
 
     reply = await idempotency.once(call, work)
     if not reply.replayed:
@@ -221,30 +226,43 @@ async def erase(call: Call, party_id: UUID, body: EraseParty) -> Reply[Any]:
     return reply
 
 
-async def _erase(call: Call, tx: TenantTx, party_id: UUID, reason: str) -> Erasure:
-    now = await tenant_now(tx)
-    erasing = Erasing(
+async def _begin(call: Call, tx: TenantTx, party_id: UUID, reason: str) -> Counter[str]:
+    """Forget what there may be very much of, and what nobody changes any more, while others' money moves on."""
+    await tx.execute(_PATIENTLY)
+    erasing, erased = await _erasing(call, tx, party_id, reason), Counter[str]()
+    for room in _privacy(call).subjects:
+        if room.begin is not None:
+            erased.update(await room.begin(tx, erasing))
+    return erased
+
+
+async def _erasing(call: Call, tx: TenantTx, party_id: UUID, reason: str) -> Erasing:
+    return Erasing(
         subject=await _subject(tx, party_id),
         caller=call.caller,
         reason=reason,
-        now=now,
+        now=await tenant_now(tx),
         real_now=call.services.clock.now(),
     )
-    erased: dict[str, int] = {}
+
+
+async def _erase(call: Call, tx: TenantTx, party_id: UUID, reason: str, begun: Counter[str]) -> Erasure:
+    erasing, erased = await _erasing(call, tx, party_id, reason), begun
+    now = erasing.now
     for room in _privacy(call).subjects:
         if room.hold is not None:
             await room.hold(tx, erasing)
     for room in _privacy(call).subjects:
         if room.erase is not None:
-            counts: Mapping[str, int] = await room.erase(tx, erasing)
-            erased |= {table: number for table, number in counts.items() if number}
+            erased.update(await room.erase(tx, erasing))
+    counts = {table: number for table, number in erased.items() if number}
     wire_id = ids.encode(Prefix.PARTY, party_id)
     payload = msgspec.json.encode(Shred(party_id))
     job = NewJob(id=ids.uuid7(), kind=SHRED_JOB, due_at=now, payload=payload, dedup_key=wire_id)
     await enqueue(tx, job)
-    await audit.record(tx, audit.new_record(call.caller, ERASED, wire_id, reason=reason, facts={"erased": erased}))
+    await audit.record(tx, audit.new_record(call.caller, ERASED, wire_id, reason=reason, facts={"erased": counts}))
     await emit(tx, new_event(PARTY_ERASED, wire_id, PartyErasedEventData(id=wire_id), now))
-    return Erasure(party_id=wire_id, forgotten_at=now, erased=erased)
+    return Erasure(party_id=wire_id, forgotten_at=now, erased=counts)
 
 
 async def _shred_at_once(call: Call, party_id: UUID) -> None:

@@ -33,14 +33,20 @@ async def _transfers(call: Call, subject: Subject, after: UUID | None, limit: in
     return [Exported(kind=row.kind, key=row.id, data=to_plain(row.to_response())) for row in rows]
 
 
+async def _blank_transfers(tx: TenantTx, erasing: Erasing) -> Mapping[str, int]:
+    return {"transfers": counted(await tx.execute(queries.BLANK_TRANSFERS, list(erasing.subject.wallet_ids)))}
+
+
 async def _erase(tx: TenantTx, erasing: Erasing) -> Mapping[str, int]:
     """Blank what people have written of wallets and transfers, and delete the names by which money found them."""
     wallets = list(erasing.subject.wallet_ids)
     return {
         "wallets": counted(await tx.execute(queries.BLANK_WALLETS, wallets)),
         "wallet_aliases": counted(await tx.execute(queries.DELETE_ALIASES, wallets)),
-        "transfers": counted(await tx.execute(queries.BLANK_TRANSFERS, wallets)),
+        **await _blank_transfers(tx, erasing),
     }
 
 
-SUBJECTS: Final = SubjectProvider(room="wallets", export=(_wallets, _aliases, _transfers), erase=_erase)
+SUBJECTS: Final = SubjectProvider(
+    room="wallets", export=(_wallets, _aliases, _transfers), erase=_erase, begin=_blank_transfers
+)

@@ -12,6 +12,7 @@ import pytest
 from billfold import errors, ids
 from billfold.ids import Prefix
 from billfold.money import Money
+from billfold_server.db.personal import Erasing, SubjectProvider
 from billfold_server.http.routing import Call
 from billfold_server.invariants.service import check
 from billfold_server.keys.service import Place
@@ -20,6 +21,7 @@ from billfold_server.parties import service as parties
 from billfold_server.privacy.service import SHRED_JOB
 from billfold_server.rooms import INVENTORIES, SUBJECTS
 from billfold_server.tenancy.context import Caller
+from billfold_server.tenancy.transaction import TenantTx
 from tests.contract.paying import block, pay_out
 from tests.live import LiveServer
 from tests.server.identity.flows import add_app, add_person, tokens_of
@@ -274,6 +276,32 @@ class TestAnErasure:
         breaches, verification = bank.live.run(look())
         assert breaches == []
         assert verification.findings == []
+
+    def test_keeps_nobody_elses_money_waiting(self, bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+        """By the time the books are taken nothing is left of what there may be a million rows of."""
+        customer = bank.customer("Ada Waiting")
+        customer.leave()
+        tenant, database = bank.tenant, bank.live.services.database
+        seen: list[int] = []
+
+        async def others() -> None:
+            async with database.tx(tenant, lock_timeout_ms=50) as tx:
+                await tx.execute("UPDATE ledger_head SET fence = fence WHERE id = 1")
+
+        async def look(tx: TenantTx, _: Erasing) -> dict[str, int]:
+            await asyncio.create_task(others(), context=Context())
+            left = "SELECT count(*) FROM {} WHERE description LIKE '%Ada Waiting'"
+            seen.extend([await tx.fetchval(left.format(each)) for each in ("transfers", "journal_entries", "holds")])
+            return {}
+
+        privacy = bank.live.services.rooms["privacy"]
+        last = SubjectProvider(room="last", begin=look, nothing_because="it looks")
+        monkeypatch.setattr(privacy, "subjects", (*privacy.subjects, last))
+        key = uuid4().hex
+        bank.approve(bank.erase(customer.party_id, key))
+        erased = bank.erase(customer.party_id, key).json()["erased"]
+        assert seen == [0, 0, 1]
+        assert (erased["transfers"], erased["journal_entries"]) == (4, 4)
 
     def test_destroys_the_keys(self, bank: Bank) -> None:
         """A row that comes back from a backup can't be opened any more, and no new key can be made."""
