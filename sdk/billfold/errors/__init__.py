@@ -504,7 +504,11 @@ class PartyHasWallets(Conflict):
 
 
 class PartyHasPayments(Conflict):
-    """Somebody whose payments are open can't be forgotten; ``open_payments`` is of how many the money may come back."""
+    """Somebody whose payments are open can't be forgotten.
+
+    ``open_payments`` is of how many the money may come back, or of how many entries of bank statements it waits in
+    suspense until it is assigned.
+    """
 
     code, title = "party_has_payments", "The party has payments that are open"
     open_payments: int

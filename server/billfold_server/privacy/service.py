@@ -29,6 +29,7 @@ from billfold_server.parties import service as parties
 from billfold_server.payments import service as payments
 from billfold_server.people import service as people
 from billfold_server.privacy import queries
+from billfold_server.reconciliation import service as reconciliation
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.manifest import Retention
 from billfold_server.tenancy.transaction import TenantTx
@@ -180,7 +181,8 @@ async def check_erasable(tx: TenantTx, party_id: UUID) -> None:
         errors.NotFound: The tenant has no such party.
         errors.PartyForgotten: It was forgotten before.
         errors.PartyHasWallets: A wallet of its isn't closed, so that money is there or may come.
-        errors.PartyHasPayments: Money of a payment may come back, and it would be nobody's.
+        errors.PartyHasPayments: Money of a payment may come back, and it would be nobody's; or it has come for a
+            wallet that couldn't take it, and who has sent it is known by what is kept of the party alone.
         errors.PartyStillKept: The law wants it to be known for some time yet.
     """
     row = await parties.get_party(tx, party_id)
@@ -189,7 +191,10 @@ async def check_erasable(tx: TenantTx, party_id: UUID) -> None:
     unclosed, closed_at = await wallets.standing_of(tx, party_id)
     if unclosed:
         raise errors.PartyHasWallets("the party has wallets that aren't closed", open_wallets=unclosed)
-    under_way = await payments.count_open(tx, await wallets.list_wallets_of(tx, party_id))
+    wallet_ids = await wallets.list_wallets_of(tx, party_id)
+    if waiting := await reconciliation.count_waiting(tx, wallet_ids):
+        raise errors.PartyHasPayments("money of the party's waits in suspense; assign it first", open_payments=waiting)
+    under_way = await payments.count_open(tx, wallet_ids)
     if under_way:
         raise errors.PartyHasPayments("the money of payments of the party may come back", open_payments=under_way)
     kept_until = _kept_until(closed_at, tx.tenant.manifest.retention)

@@ -17,7 +17,7 @@ from billfold_server.reconciliation.stores import (
 )
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["find_entry", "find_import", "list_entries", "list_imports", "list_statements"]
+__all__ = ["count_waiting", "find_entry", "find_import", "list_entries", "list_imports", "list_statements"]
 
 # S608 below: the texts are made of constants and numbered parameters only.
 
@@ -56,6 +56,15 @@ async def find_entry(tx: TenantTx, entry_id: UUID) -> StatementEntryRow | None:
     """Return a statement entry, or None."""
     row = await tx.fetchrow(f"SELECT {ENTRY_COLUMNS} FROM statement_entries AS e WHERE e.id = $1", entry_id)  # noqa: S608
     return None if row is None else to_entry(row)
+
+
+async def count_waiting(tx: TenantTx, wallet_ids: Sequence[UUID]) -> int:
+    """Return how many entries that name some wallets, and say of whom, have money that waits in suspense."""
+    sql = (
+        "SELECT count(*) FROM statement_entries AS e WHERE e.wallet_id = ANY($1::uuid[]) "  # noqa: S608
+        f"AND e.sealed_texts IS NOT NULL AND e.outcome = '{EntryOutcome.SUSPENSE.value}' AND NOT {REVERSED}"
+    )
+    return int(await tx.fetchval(sql, list(wallet_ids)))
 
 
 async def list_entries(

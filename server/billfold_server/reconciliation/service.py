@@ -42,6 +42,7 @@ __all__ = [
     "STORES",
     "Assignment",
     "StatementFile",
+    "count_waiting",
     "dedup_secret",
     "get_entry",
     "get_import",
@@ -262,6 +263,11 @@ async def list_entries(
 ) -> list[StatementEntryRow]:
     """Return statement entries as they lie, newest first."""
     return await queries.list_entries(tx, limit=limit, before=before, import_id=import_id, outcome=outcome)
+
+
+async def count_waiting(tx: TenantTx, wallet_ids: Sequence[UUID]) -> int:
+    """Return of how many entries that name some wallets the money waits in suspense until staff says whose it is."""
+    return await queries.count_waiting(tx, wallet_ids)
 
 
 # What entries say of people.

@@ -26,6 +26,7 @@ from tests.contract.paying import block, pay_out
 from tests.live import LiveServer
 from tests.server.identity.flows import add_app, add_person, tokens_of
 from tests.server.people.persons import Person, a_person, enrol
+from tests.server.reconciliation.statement_files import Entry, Plan, camt053
 from tests.tenants import manifest
 
 SLUG = "forgets"
@@ -218,6 +219,23 @@ class TestAnErasure:
         assert refused.json()["facts"] == {"open_payments": 1}
         resolution = {"outcome": "returned", "reason": "The rail says so."}
         bank.post(f"/v1/payments/{payment}/resolution", resolution, status=200)
+        assert bank.erase(customer.party_id, uuid4().hex).json()["code"] == "approval_required"
+
+    def test_waits_until_no_money_is_in_suspense(self, bank: Bank) -> None:
+        """Who has sent money that came too late is told by nobody else, so somebody says first where it goes."""
+        customer = bank.customer("Ada Lovelace")
+        alias = {"scheme": "name", "value": "Grace Late"}
+        bank.post(f"/v1/wallets/{customer.wallets[0]}/aliases", alias)
+        customer.leave()
+        file = camt053(Plan([Entry(500, name="Grace Late")]))
+        headers = {"Idempotency-Key": uuid4().hex, "Content-Type": "application/octet-stream"}
+        assert bank.client.post("/v1/statement-imports", content=file, headers=headers).status_code == 201
+        (waiting,) = bank.client.get("/v1/statement-entries", params={"outcome": "suspense"}).json()["data"]
+        assert (waiting["wallet_id"], waiting["counterparty_name"]) == (customer.wallets[0], "Grace Late")
+        refused = bank.erase(customer.party_id, uuid4().hex)
+        assert (refused.status_code, refused.json()["code"]) == (409, "party_has_payments")
+        assert refused.json()["facts"] == {"open_payments": 1}
+        bank.post(f"/v1/journal-entries/{waiting['journal_entry_id']}/reversals", {"reason": "sent back"})
         assert bank.erase(customer.party_id, uuid4().hex).json()["code"] == "approval_required"
 
     def test_waits_for_as_long_as_the_law_says(self, live: LiveServer) -> None:

@@ -48,7 +48,7 @@ class AsyncPrivacy(AsyncResource):
             errors.ApprovalRequired: A second person has to agree first; asked again with the same key, it is answered.
             errors.PersonRequired: The client acts for no member of staff.
             errors.PartyHasWallets: A wallet of the party isn't closed.
-            errors.PartyHasPayments: Money of a payment of the party's is under way, or waits for staff.
+            errors.PartyHasPayments: Money of a payment of the party's is under way, or waits for staff, as in suspense.
             errors.PartyStillKept: The law wants the party to be known for some time yet.
             errors.PartyForgotten: It was forgotten before.
         """
