@@ -18,6 +18,7 @@ __all__ = [
     "find",
     "find_existing",
     "find_many",
+    "forget_words",
     "hold",
     "hold_many",
     "insert",
@@ -67,6 +68,16 @@ async def erase(tx: TenantTx, party_id: UUID, now: datetime) -> bool:
         WHERE id = $1 AND forgotten_at IS NULL
     """
     return await tx.execute(sql, party_id, now) == "UPDATE 1"
+
+
+async def forget_words(tx: TenantTx, party_id: UUID) -> None:
+    """Drop by what a party is found, as if no version of the key had made anything of it; ``reindex`` does the rest."""
+    # Digests that were made before this, and are written after it, are of a former version of the party.
+    sql = """
+        UPDATE parties SET search_digests = '{}', search_version = 0, version = version + 1
+        WHERE id = $1 AND forgotten_at IS NULL
+    """
+    await tx.execute(sql, party_id)
 
 
 async def find(party_id: UUID) -> PartyRow | None:

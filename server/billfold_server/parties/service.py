@@ -36,6 +36,7 @@ __all__ = [
     "draft_party",
     "erase_party",
     "find_existing",
+    "forget_words",
     "get_party",
     "hold_parties",
     "hold_party",
@@ -350,6 +351,11 @@ async def _change(tx: TenantTx, caller: Caller, opened: _Opened, body: UpdatePar
 async def erase_party(tx: TenantTx, party_id: UUID, now: datetime) -> bool:
     """Leave of a party what the books need, and tell whether it wasn't forgotten before."""
     return await queries.erase(tx, party_id, now)
+
+
+async def forget_words(tx: TenantTx, party_id: UUID) -> None:
+    """Let a party whose keys were destroyed be found by what lies plain alone, once ``reindex`` has come by it."""
+    await queries.forget_words(tx, party_id)
 
 
 # The index.

@@ -6,6 +6,7 @@ from billfold_server.db.jobs import JobKinds, JobRun, RetryPolicy
 from billfold_server.db.schedules import Schedule
 from billfold_server.http.services import Services
 from billfold_server.keys.service import FORGOTTEN_JOB, Forgotten
+from billfold_server.parties import service as parties
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import SYSTEM
 from billfold_server.tokens import service
@@ -27,9 +28,11 @@ def register(kinds: JobKinds, services: Services) -> None:
     """Say who does the jobs of this room."""
 
     async def forget(run: JobRun) -> None:
-        """Let go of a party's tokens, whose values nobody can open any more; doing it twice changes nothing."""
+        """Let go of a party's tokens, whose values nobody can open any more, and of its name as a word to look for."""
+        party_id = run.job.read(Forgotten).party_id
         async with run.tx() as tx:
-            await service.forget(tx, SYSTEM, run.job.read(Forgotten).party_id, now=await tenant_now(tx))
+            await service.forget(tx, SYSTEM, party_id, now=await tenant_now(tx))
+            await parties.forget_words(tx, party_id)
 
     async def reindex(run: JobRun) -> None:
         await service.reindex(run, services)

@@ -21,6 +21,7 @@ from billfold_server.db.embedded import DEFAULT_MAJOR, EmbeddedPostgres
 from billfold_server.keys import commands, destruction
 from billfold_server.keys.service import Place, open_keys
 from billfold_server.keys.shredding import tidy
+from billfold_server.parties import service as parties
 from billfold_server.people.roles import allowed_scopes
 from billfold_server.serving.explaining import explain
 from billfold_server.serving.failures import Exit
@@ -206,6 +207,27 @@ class TestDestroyingAPartysKeys:
 
             until(lambda: gone in told())
             assert stays not in told()
+
+    def test_takes_the_name_out_of_what_is_looked_for(
+        self, bank: Bank, operator: httpx.Client, approver: httpx.Client
+    ) -> None:
+        """Nobody can try any more whether it was somebody's; the external id, which lies plain, still finds them."""
+        with bank.live.client(SLUG) as client:
+
+            def found(word: str) -> list[str]:
+                return [each["id"] for each in client.get("/v1/parties", params={"q": word}).json()["data"]]
+
+            body = {"kind": "person", "name": "Hypatia", "external_id": "nr-415"}
+            party = client.post("/v1/parties", json=body, headers={"Idempotency-Key": uuid4().hex}).json()["id"]
+            assert (found("Hypatia"), found("nr-415")) == ([party], [party])
+            assert approver.post(f"/v1/approvals/{waits(shred(operator, party))}/approve", json={}).status_code == 200
+            until(lambda: found("Hypatia") == [])
+            bank.live.run(parties.reindex(bank.live.services.database, bank.live.services.keys, bank.tenant, batch=100))
+            assert (found("Hypatia"), found("nr-415"), client.get(f"/v1/parties/{party}").json()["name"]) == (
+                [],
+                [party],
+                None,
+            )
 
     def test_is_never_approved_by_who_has_asked(self, bank: Bank) -> None:
         """One person with both roles is one person."""
