@@ -46,6 +46,7 @@ from billfold_server.identity.grants import refresh_tokens
 from billfold_server.identity.grants import service as grants
 from billfold_server.identity.tokens import routes as tokens_routes
 from billfold_server.keys import routes as keys_routes
+from billfold_server.keys.service import FORGOTTEN_JOB
 from billfold_server.ledger import inventory as ledger_inventory
 from billfold_server.ledger import routes as ledger_routes
 from billfold_server.ledger import subjects as ledger_subjects
@@ -199,6 +200,9 @@ SUBJECTS: Final[tuple[SubjectProvider, ...]] = (
 )
 """What every room does for one person; one that keeps something personal and is missing here fails a test."""
 
+_FORGETTING: Final = (SHRED_JOB, FORGOTTEN_JOB)
+"""Jobs that somebody has a right to, however late."""
+
 TRIED_FOR: Final = timedelta(days=4)
 """For how long who doesn't answer is told of something, rounded up: three and a half days (``outbound.rules``)."""
 
@@ -206,7 +210,7 @@ SWEEPS: Final[tuple[Sweep, ...]] = (
     Sweep(name="audit records", kept="audit_days", clock="real", work=audit.sweep),
     # What an endpoint doesn't take is read anew for each attempt.
     Sweep(name="events", kept="events_days", clock="tenant", work=outbox.sweep, least=TRIED_FOR),
-    Sweep(name="dead jobs", kept="dead_jobs_days", clock="real", work=partial(jobs.sweep, spared=[SHRED_JOB])),
+    Sweep(name="dead jobs", kept="dead_jobs_days", clock="real", work=partial(jobs.sweep, spared=_FORGETTING)),
     Sweep(name="approvals", kept="approvals_days", clock="tenant", work=approvals_queries.sweep),
     Sweep(name="evidence of SCA", kept="sca_days", clock="real", work=sca_queries.sweep),
     Sweep(name="event notifications", kept="events_days", clock="tenant", work=events_queries.sweep, least=TRIED_FOR),

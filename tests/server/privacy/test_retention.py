@@ -11,6 +11,7 @@ from billfold import ids
 from billfold_server.db import outbox
 from billfold_server.db.jobs import Job, JobKinds, JobRun
 from billfold_server.db.retention import Sweep
+from billfold_server.keys.service import FORGOTTEN_JOB
 from billfold_server.nats_settings import NatsSettings
 from billfold_server.privacy import tasks
 from billfold_server.privacy.service import SHRED_JOB
@@ -95,11 +96,12 @@ class TestWhatIsOld:
         assert [type(each) for each in raised.value.exceptions] == [ZeroDivisionError]
         assert await rows(tenancy, "jobs") & set(old) == set()
 
-    async def test_stays_if_it_has_to_destroy_keys(self, tenancy: Tenancy):
-        """A dead job that was to forget somebody isn't forgotten itself."""
+    @pytest.mark.parametrize("kind", [SHRED_JOB, FORGOTTEN_JOB])
+    async def test_stays_if_it_has_to_forget_somebody(self, tenancy: Tenancy, kind: str):
+        """A dead job that was to destroy somebody's keys, or what goes with them, isn't forgotten itself."""
         old = await insert(tenancy, "jobs", datetime.now(UTC) - timedelta(days=10_000), 2)
         async with tenancy.database.tx(tenancy.tenant) as tx:
-            await tx.execute("UPDATE jobs SET kind = $2 WHERE id = $1", old[0], SHRED_JOB)
+            await tx.execute("UPDATE jobs SET kind = $2 WHERE id = $1", old[0], kind)
         await sweep(tenancy)
         assert await rows(tenancy, "jobs") & set(old) == {old[0]}
 
