@@ -81,6 +81,7 @@ from billfold_server.request_log import inventory as request_log_inventory
 from billfold_server.request_log import routes as request_log_routes
 from billfold_server.request_log import service as request_log
 from billfold_server.sandbox import inventory as sandbox_inventory
+from billfold_server.sandbox import resetting
 from billfold_server.sandbox import routes as sandbox_routes
 from billfold_server.tenancy import inventory as tenancy_inventory
 from billfold_server.tenancy import routes as tenancy_routes
@@ -200,7 +201,7 @@ SUBJECTS: Final[tuple[SubjectProvider, ...]] = (
 )
 """What every room does for one person; one that keeps something personal and is missing here fails a test."""
 
-_FORGETTING: Final = (SHRED_JOB, FORGOTTEN_JOB)
+_FORGETTING: Final = (SHRED_JOB, resetting.SHRED_JOB, FORGOTTEN_JOB)
 """Jobs that somebody has a right to, however late."""
 
 TRIED_FOR: Final = timedelta(days=4)

@@ -34,7 +34,7 @@ from billfold_server.sandbox import owned_rules as rules
 from billfold_server.sandbox.owned_rows import OwnedSandbox
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller, TenantRef
-from billfold_server.tenancy.transaction import TenantTx
+from billfold_server.tenancy.transaction import TenantTx, Tx
 
 __all__ = [
     "FOLLOW_JOB",
@@ -43,7 +43,6 @@ __all__ = [
     "FollowPartner",
     "WorkOn",
     "address",
-    "ask_again",
     "check_not_held",
     "check_offered",
     "create",
@@ -54,6 +53,7 @@ __all__ = [
     "offered",
     "remove",
     "reset",
+    "still_to_do",
     "tell",
     "tell_removed",
     "unfinished",
@@ -262,21 +262,25 @@ async def _emit(
 
 
 async def _enqueue(tx: TenantTx, sandbox_ids: list[UUID]) -> None:
-    now = await tenant_now(tx)
-    await jobs.enqueue(
-        tx,
-        *(
-            NewJob(
-                id=ids.uuid7(),
-                kind=WORK_JOB,
-                due_at=now,
-                payload=msgspec.json.encode(WorkOn(sandbox_id)),
-                # Whoever is at it looks, before it ends, whether something else was asked for meanwhile.
-                dedup_key=str(sandbox_id),
-            )
-            for sandbox_id in sandbox_ids
-        ),
-    )
+    await jobs.enqueue(tx, *_work_on(sandbox_ids, await tenant_now(tx)))
+
+
+def _work_on(sandbox_ids: list[UUID], now: datetime) -> list[NewJob]:
+    return [
+        NewJob(
+            id=ids.uuid7(),
+            kind=WORK_JOB,
+            due_at=now,
+            payload=msgspec.json.encode(WorkOn(sandbox_id)),
+            # Whoever is at it looks, before it ends, whether something else was asked for meanwhile.
+            dedup_key=str(sandbox_id),
+        )
+        for sandbox_id in sandbox_ids
+    ]
+
+
+def _follow_up(partner_id: UUID, now: datetime) -> NewJob:
+    return NewJob(id=ids.uuid7(), kind=FOLLOW_JOB, due_at=now, payload=msgspec.json.encode(FollowPartner(partner_id)))
 
 
 async def unfinished(tx: TenantTx) -> list[UUID]:
@@ -284,9 +288,10 @@ async def unfinished(tx: TenantTx) -> list[UUID]:
     return [row.id for row in await queries.unfinished(tx)]
 
 
-async def ask_again(tx: TenantTx) -> None:
-    """Have done what was asked for and isn't done, whose jobs are gone."""
-    await _enqueue(tx, await unfinished(tx))
+async def still_to_do(tx: Tx, now: datetime) -> list[NewJob]:
+    """Return jobs in place of those that are gone: for what was asked for and isn't done, and for who was suspended."""
+    asked = [row.id for row in await queries.unfinished(tx)]
+    return [*_work_on(asked, now), *(_follow_up(each, now) for each in await queries.owning_partners(tx))]
 
 
 async def get_ready(tx: TenantTx, caller: Caller, partner_id: UUID, sandbox_id: UUID) -> OwnedSandbox:
@@ -364,8 +369,7 @@ async def _follow(tx: TenantTx, caller: Caller, former: Partner, partner: Partne
     """Have a partner's sandboxes closed with it, and opened again."""
     del caller, now
     if former.state != partner.state:
-        payload = msgspec.json.encode(FollowPartner(partner.id))
-        await jobs.enqueue(tx, NewJob(id=ids.uuid7(), kind=FOLLOW_JOB, due_at=await tenant_now(tx), payload=payload))
+        await jobs.enqueue(tx, _follow_up(partner.id, await tenant_now(tx)))
 
 
 partners.when_changed(_follow)

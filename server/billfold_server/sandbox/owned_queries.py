@@ -5,9 +5,20 @@ from uuid import UUID
 
 from billfold.contract.partner_sandboxes import PartnerSandboxState, PartnerSandboxStep
 from billfold_server.sandbox.owned_rows import COLUMNS, OwnedSandbox, to_owned
-from billfold_server.tenancy.transaction import TenantTx
+from billfold_server.tenancy.transaction import TenantTx, Tx
 
-__all__ = ["change", "count", "delete", "find", "insert", "list_page", "lock", "set_step", "unfinished"]
+__all__ = [
+    "change",
+    "count",
+    "delete",
+    "find",
+    "insert",
+    "list_page",
+    "lock",
+    "owning_partners",
+    "set_step",
+    "unfinished",
+]
 
 # S608 below: the texts are made of this module's constants and numbered parameters only.
 
@@ -50,9 +61,15 @@ async def count(tx: TenantTx, partner_id: UUID) -> int:
     return found
 
 
-async def unfinished(tx: TenantTx) -> list[OwnedSandbox]:
+async def unfinished(tx: Tx) -> list[OwnedSandbox]:
     """Return the sandboxes of which something is asked that isn't done."""
     return [to_owned(row) for row in await tx.fetch(_UNFINISHED, PartnerSandboxState.READY.value, _MOST)]
+
+
+async def owning_partners(tx: Tx) -> list[UUID]:
+    """Return the partners that have a sandbox."""
+    rows = await tx.fetch("SELECT DISTINCT partner_id FROM partner_sandboxes ORDER BY partner_id")
+    return [row["partner_id"] for row in rows]
 
 
 async def insert(tx: TenantTx, new: OwnedSandbox) -> None:

@@ -10,7 +10,7 @@ from billfold.contract.partner_sandboxes import PartnerSandboxState
 from billfold.ids import Prefix
 from billfold_server.tenancy.manifest import Manifest, Partners
 
-__all__ = ["TRANSITIONS", "UNFINISHED", "Asked", "manifest_of", "slug_of"]
+__all__ = ["NEEDED", "TRANSITIONS", "UNFINISHED", "Asked", "manifest_of", "slug_of"]
 
 Asked = Literal["reset", "remove"]
 
@@ -28,7 +28,7 @@ UNFINISHED: Final = frozenset(PartnerSandboxState) - {PartnerSandboxState.READY}
 _TAIL: Final = 8
 _SLUG: Final = 40
 _NAME: Final = 100
-_NEEDED: Final = "GBP"
+NEEDED: Final = "GBP"
 """In what the customers of a sandbox keep their money."""
 
 
@@ -47,7 +47,7 @@ def manifest_of(template: Manifest, bank: Manifest, slug: str, name: str) -> Man
     It is kept apart in the database as the bank is, may call no address that the bank may not, and has no partners
     with sandboxes of their own.
     """
-    currencies = [*bank.currencies] if _NEEDED in bank.currencies else [*bank.currencies, _NEEDED]
+    currencies = [*bank.currencies] if NEEDED in bank.currencies else [*bank.currencies, NEEDED]
     return msgspec.structs.replace(
         template,
         slug=slug,

@@ -28,8 +28,11 @@ from billfold_server.db.wakeups import Work
 from billfold_server.http.services import Services
 from billfold_server.keys.service import Keys
 from billfold_server.payments import service as payments
+from billfold_server.privacy import service as privacy
 from billfold_server.sandbox import owned, seeding, service
+from billfold_server.sandbox.owned_rules import NEEDED
 from billfold_server.sandbox.rules import is_seeded
+from billfold_server.sandbox.seeding import DEFAULT_SEED
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller, TenantRef
 from billfold_server.tenancy.transaction import Tx
@@ -91,6 +94,7 @@ _LEDGER_ANEW: Final = """
 UPDATE ledger_head SET sequence = 0, revision = revision + 1, fence = $1, effective_high = '1000-01-01T00:00:00Z',
     link = 0, hash = decode(repeat('00', 32), 'hex'), skips = '', era = 2
 """
+_PAYLOADS: Final = "SELECT payload::text AS payload FROM jobs WHERE kind = $1"
 SHRED_JOB: Final = "sandbox.shred"
 _SHREDDED: Final = 500
 """Of how many parties one job destroys the keys."""
@@ -139,10 +143,11 @@ async def _reset(services: Services, tenant: TenantRef, caller: Caller, body: Re
         before = begun is not None or bool(await tx.fetchval(_SEEDED))
     seeded = body.seeded if body.seeded is not None else before or body.seed is not None
     seed = body.seed if body.seed is not None or begun is None else begun.seed
+    wanted = (DEFAULT_SEED if seed is None else seed) if seeded and NEEDED in tenant.manifest.currencies else None
     for each in range(_TRIES):
         try:
             async with services.tenants.as_owner(tenant.slug) as owner:
-                await _empty(owner, caller)
+                await _empty(owner, caller, wanted)
             break
         except (errors.Busy, asyncpg.DeadlockDetectedError) as error:
             if each == _TRIES - 1:
@@ -155,27 +160,35 @@ async def _reset(services: Services, tenant: TenantRef, caller: Caller, body: Re
     if seeded:
         await services.rooms[SEEDING](services, tenant, seed)
     async with services.database.tx(tenant) as tx:
-        # Whose keys are to be destroyed waits since the beginning; the owner's transaction could wake nobody.
+        # What is to be done waits since the beginning; the owner's transaction could wake nobody.
         tx.wake(Work.JOBS)
-        # The jobs of sandboxes of its partners are gone, and these aren't.
-        await owned.ask_again(tx)
         begun = await seeding.find(tx)
         return SandboxReset(now=await tenant_now(tx), seeded=seeded, seed=None if begun is None else begun.seed)
 
 
-async def _empty(owner: Tx, caller: Caller) -> None:
-    """Take everything out that isn't kept, in one transaction."""
+async def _empty(owner: Tx, caller: Caller, seed: int | None) -> None:
+    """Take everything out that isn't kept, in one transaction, and write down what is still to be done.
+
+    Whoever dies after it is followed by another reset, or by the jobs.
+
+    Args:
+        owner: The owner's transaction.
+        caller: Who wants it.
+        seed: From what the customers will follow; None where there will be none.
+    """
     # Whoever writes to the ledger ends first, and knows afterwards that what it remembers holds no longer.
     await owner.execute("SELECT 1 FROM ledger_head FOR UPDATE")
     # Whoever seals the audit trail ends first, too.
     await owner.execute("SELECT 1 FROM audit_head FOR UPDATE")
     found = [row["name"] for row in await owner.fetch(_TABLES)]
+    # Whoever is forgotten at this moment is still among the parties here, or among the jobs below.
+    gone = await _parties(owner) | await _waiting_for(owner)
     apart = {"parties", "users", *_OF_USERS}
     names = ", ".join(f'"{name}"' for name in found if name not in KEPT | apart)
     await owner.execute(f"TRUNCATE {names}")
     customers = "SELECT id FROM users WHERE login_realm = 'psu'"
     # Those who follow from a seed are nobody, and come again under the same ids, which need keys then.
-    gone = [row["id"] for row in await owner.fetch("SELECT id FROM parties") if not is_seeded(row["id"])]
+    shredded = sorted(each for each in gone | await _parties(owner) if not is_seeded(each))
     for table in _OF_USERS:
         await owner.execute(f"DELETE FROM {table} WHERE user_id IN ({customers})")  # noqa: S608 - constants
     await owner.execute("DELETE FROM users WHERE login_realm = 'psu'")
@@ -183,8 +196,24 @@ async def _empty(owner: Tx, caller: Caller) -> None:
     for statement in _ANEW:
         await owner.execute(statement)
     await owner.execute(_LEDGER_ANEW, uuid4())
-    await write_all(owner, jobs.writes(_shredding(gone, await owner.fetchval("SELECT clock_timestamp()"))))
+    now = await owner.fetchval("SELECT clock_timestamp()")
+    # The jobs of sandboxes of its partners are gone, and these aren't.
+    await write_all(owner, jobs.writes([*_shredding(shredded, now), *await owned.still_to_do(owner, now)]))
+    if seed is not None:
+        await seeding.begin(owner, seed)
     await audit.record(owner, audit.new_record(caller, "sandbox.reset", "sandbox"))
+
+
+async def _parties(owner: Tx) -> set[UUID]:
+    return {row["id"] for row in await owner.fetch("SELECT id FROM parties")}
+
+
+async def _waiting_for(owner: Tx) -> set[UUID]:
+    """Return whose keys are to be destroyed by jobs that aren't done, be it since an earlier reset."""
+    of_reset = [msgspec.json.decode(row["payload"], type=Shred) for row in await owner.fetch(_PAYLOADS, SHRED_JOB)]
+    erased = await owner.fetch(_PAYLOADS, privacy.SHRED_JOB)
+    alone = {msgspec.json.decode(row["payload"], type=privacy.Shred).party_id for row in erased}
+    return alone.union(*(each.party_ids for each in of_reset))
 
 
 def _shredding(party_ids: Sequence[UUID], now: datetime) -> list[NewJob]:

@@ -9,9 +9,12 @@ from billfold import ids
 from billfold_server.db import jobs
 from billfold_server.db.jobs import NewJob
 from billfold_server.tenancy.clock import tenant_now
-from billfold_server.tenancy.transaction import TenantTx
+from billfold_server.tenancy.transaction import TenantTx, Tx
 
-__all__ = ["CARDS_JOB", "Begun", "begin", "end", "find", "order_cards"]
+__all__ = ["CARDS_JOB", "DEFAULT_SEED", "Begun", "begin", "end", "find", "order_cards"]
+
+DEFAULT_SEED: Final = 0
+"""From what customers follow where nobody has said it."""
 
 CARDS_JOB: Final = "sandbox.cards"
 """The job that has the customers' cards taken into the vault: only a server that serves has somebody to see them."""
@@ -37,7 +40,7 @@ async def find(tx: TenantTx) -> Begun | None:
     return None if row is None else Begun(**row)
 
 
-async def begin(tx: TenantTx, seed: int) -> int:
+async def begin(tx: Tx, seed: int) -> int:
     """Write down from what the customers follow, unless that is known; return what stands there.
 
     Of several who begin at once the first decides, and the others make the same customers.

@@ -12,12 +12,12 @@ import msgspec
 from stdnum import iban
 
 from billfold.contract.parties import PartyKind
+from billfold_server.sandbox.seeding import DEFAULT_SEED
 
 __all__ = ["DEFAULT_SEED", "Card", "Cast", "Customer", "Draw", "Outlet", "cast_of", "iban_of"]
 
 T = TypeVar("T")
 
-DEFAULT_SEED: Final = 0
 
 _BANK: Final = "BLFD"
 _SORT_CODE: Final = "040004"

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
@@ -16,12 +17,16 @@ from billfold import errors, ids
 from billfold.contract.sandbox import ResetSandbox
 from billfold.ids import Prefix
 from billfold_server.app import open_services
+from billfold_server.db import jobs
+from billfold_server.db.jobs import NewJob
 from billfold_server.invariants.service import check
 from billfold_server.keys.service import list_forgotten
+from billfold_server.privacy import service as privacy
 from billfold_server.sandbox.commands import sandbox
-from billfold_server.sandbox.resetting import KEPT, reset
+from billfold_server.sandbox.resetting import KEPT, SEEDING, SHRED_JOB, Shred, reset
 from billfold_server.serving.cast import cast_of
 from billfold_server.serving.customers import ensure_customers
+from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import COMMAND_LINE
 from tests.live import LiveServer
 from tests.tenants import manifest
@@ -193,6 +198,70 @@ class TestTheKeysOfWhoIsGone:
             assert time.monotonic() < until, "the keys are still there"
             time.sleep(0.02)
         assert live.run(live.services.keys.sealer(tenant)) is not None
+
+    def test_are_destroyed_also_where_jobs_were_to_do_it(self, live: LiveServer):
+        """What an erasure or an earlier reset has left to a job isn't lost with the jobs that a reset takes away."""
+        live.add_tenant(manifest("shredded_later"))
+        tenant = live.run(live.services.registry.get("shredded_later"))
+        gone = [ids.uuid7() for _ in range(3)]
+
+        async def wait_for_keys() -> None:
+            async with live.services.database.tx(tenant) as tx:
+                payloads = {SHRED_JOB: Shred(gone[:2]), privacy.SHRED_JOB: privacy.Shred(gone[2])}
+                for kind, payload in payloads.items():
+                    later = await tenant_now(tx) + timedelta(hours=1)
+                    job = NewJob(id=ids.uuid7(), kind=kind, due_at=later, payload=msgspec.json.encode(payload))
+                    await jobs.enqueue(tx, job)
+
+        async def forgotten() -> set[str]:
+            return {each.party_id for each in await list_forgotten(live.services.keys.store, tenant.id, limit=10)}
+
+        live.run(wait_for_keys())
+        live.run(reset(live.services, tenant, COMMAND_LINE, ResetSandbox(seeded=False)))
+        until = time.monotonic() + 60
+        while live.run(forgotten()) != {ids.encode(Prefix.PARTY, each) for each in gone}:
+            assert time.monotonic() < until, "the keys are still there"
+            time.sleep(0.02)
+
+
+class TestAResetThatDiesHalfWay:
+    def test_is_gone_on_with(self, live: LiveServer, monkeypatch: pytest.MonkeyPatch):
+        """Another one makes the customers that were asked for, and what partners have asked for is done meanwhile."""
+        live.add_tenant(manifest("half_way", **POUNDS))
+        tenant = live.run(live.services.registry.get("half_way"))
+        with live.client("half_way") as client:
+            partner = client.post("/v1/partners", json={"name": "Example Shop"}).json()["id"]
+        seeds = []
+
+        async def die(_: Any, __: Any, seed: int | None) -> None:
+            seeds.append(seed)
+            if len(seeds) == 1:
+                raise ConnectionResetError
+
+        async def ask_to_remove() -> None:
+            columns = "id, partner_id, name, state, step, seeded, version, created_at, updated_at"
+            values = "$1, $2, 'x', 'removing', 'queued', false, 1, now(), now()"
+            async with live.services.database.tx(tenant) as tx:
+                await tx.execute(
+                    f"INSERT INTO partner_sandboxes ({columns}) VALUES ({values})",  # noqa: S608 - constants
+                    ids.uuid7(),
+                    ids.decode(Prefix.PARTNER, partner),
+                )
+
+        async def asked() -> int:
+            async with live.services.database.tx(tenant) as tx:
+                return int(await tx.fetchval("SELECT count(*) FROM partner_sandboxes"))
+
+        monkeypatch.setitem(live.services.rooms, SEEDING, die)
+        live.run(ask_to_remove())
+        with pytest.raises(ConnectionResetError):
+            live.run(reset(live.services, tenant, COMMAND_LINE, ResetSandbox(seed=8)))
+        until = time.monotonic() + 60
+        while live.run(asked()):
+            assert time.monotonic() < until, "nobody does what was asked for"
+            time.sleep(0.02)
+        again = live.run(reset(live.services, tenant, COMMAND_LINE, ResetSandbox()))
+        assert (again.seeded, again.seed, seeds) == (True, 8, [8, 8])
 
 
 class TestASeed:
