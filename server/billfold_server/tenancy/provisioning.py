@@ -10,7 +10,7 @@ The administrator needs no superuser: CREATEROLE, and owning the database, are e
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 
@@ -133,14 +133,28 @@ class Administrator:
         return Bootstrapped(deployment, dsn_for(self._dsn, user=deployment.app_login, password=password))
 
     async def provision(
-        self, deployment: Deployment, names: TenantNames, isolation: Isolation, *, progress: Progress
+        self,
+        deployment: Deployment,
+        names: TenantNames,
+        isolation: Isolation,
+        *,
+        check: Callable[[], Awaitable[None]],
+        progress: Progress,
     ) -> Provisioned:
         """Give a tenant what it lacks of roles, schema and migrations.
+
+        Args:
+            deployment: Which one.
+            names: The tenant's.
+            isolation: How it is kept apart.
+            check: Refuses a tenant that was deleted meanwhile, once nobody else is at it.
+            progress: Is told of each step.
 
         Raises:
             errors.Busy: A lock wasn't to be had in time; the steps before are done.
         """
         async with self.connect() as connection, _locked(connection, names.schema):
+            await check()
             progress("roles")
             await self._add_roles(connection, deployment, names, isolation)
             progress("schema")
@@ -151,9 +165,17 @@ class Administrator:
             await building.add_partitions(connection, names, ahead=partitions.AT_FIRST)
             return Provisioned(version, await roles.other_way_is_open(connection, deployment, names, isolation))
 
-    async def open_way(self, deployment: Deployment, names: TenantNames, isolation: Isolation) -> None:
-        """Open the way to the tenant's roles that an isolation asks for."""
+    async def open_way(
+        self,
+        deployment: Deployment,
+        names: TenantNames,
+        isolation: Isolation,
+        *,
+        check: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Open the way to the tenant's roles that an isolation asks for. The arguments are those of ``provision``."""
         async with self.connect() as connection, _locked(connection, names.schema):
+            await check()
             await self._add_roles(connection, deployment, names, isolation)
 
     async def close_other_way(self, deployment: Deployment, names: TenantNames, isolation: Isolation) -> None:

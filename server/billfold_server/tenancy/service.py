@@ -109,7 +109,7 @@ class Tenants(Schemas):
 
         Raises:
             errors.TenantExists: A host belongs to another tenant, or the slug to one that isn't the owner's sandbox.
-            errors.TenantStateRefuses: The tenant is being deleted.
+            errors.TenantStateRefuses: The tenant is being deleted, or was meanwhile.
             errors.ManifestInvalid: It says what can't be, as one might that was put together of others.
             errors.FeatureDisabled: This process has no administrator's URL.
         """
@@ -126,7 +126,8 @@ class Tenants(Schemas):
             await self._prepare(admin, deployment, before, isolation)
         record, change = await self._write(manifest, caller, owner)
         names = record.names(deployment)
-        provisioned = await admin.provision(deployment, names, isolation, progress=report)
+        check = partial(self._check_not_deleted, record)
+        provisioned = await admin.provision(deployment, names, isolation, check=check, progress=report)
         record = await self._finish(record, provisioned.schema_version, caller)
         if provisioned.other_way_open:
             # The former isolation's way is closed once no worker takes it any longer.
@@ -421,7 +422,16 @@ class Tenants(Schemas):
         self, admin: Administrator, deployment: Deployment, before: Record, isolation: Isolation
     ) -> None:
         if before.state is not TenantState.DELETING and (before.known is None or before.isolation != isolation):
-            await admin.open_way(deployment, before.names(deployment), isolation)
+            check = partial(self._check_not_deleted, before)
+            await admin.open_way(deployment, before.names(deployment), isolation, check=check)
+
+    async def _check_not_deleted(self, record: Record) -> None:
+        """See that nobody has deleted a tenant meanwhile: what is made of it then, nobody would take away again."""
+        async with self._database.platform_tx() as tx:
+            state = await tx.fetchval(queries.STATE, record.id)
+        if state is None or state == TenantState.DELETING:
+            msg = "the tenant is being deleted, or was meanwhile"
+            raise errors.TenantStateRefuses(msg, state=TenantState.DELETING.value)
 
 
 async def _claim_hosts(tx: PlatformTx, tenant_id: UUID, hosts: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import signal
 from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from billfold_server.db.pools import dsn_for
 from billfold_server.tenancy import migrations
 from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.deleting import Deletions
-from billfold_server.tenancy.provisioning import Administrator, DatabaseUnsuitable, KeyringDiffers
+from billfold_server.tenancy.provisioning import Administrator, DatabaseUnsuitable, KeyringDiffers, Provisioned
 from billfold_server.tenancy.service import Registry, Tenants
 from billfold_server.tenancy.transaction import Database
 from tests.forks import forked
@@ -338,6 +339,29 @@ class TestDeleting:
         assert dict(left[0]) == {"roles": 0, "schema": None}
         again = await tenancy.add("acme", isolation=isolation, hosts=["pay.example"])
         assert again.id != acme.id
+
+    async def test_leaves_nothing_that_somebody_applies_at_the_same_time(
+        self, tenancy: Tenancy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever had begun to apply it is refused, and makes neither roles nor a schema that nobody would delete."""
+        acme = await tenancy.add("acme")
+        provision = tenancy.administrator.provision
+
+        async def too_late(*arguments: Any, **named: Any) -> Provisioned:
+            await tenancy.tenants.suspend("acme", reason="test")
+            await tenancy.tenants.delete("acme", confirm="acme")
+            return await provision(*arguments, **named)
+
+        monkeypatch.setattr(tenancy.administrator, "provision", too_late)
+        with pytest.raises(errors.TenantStateRefuses):
+            await tenancy.tenants.apply(manifest("acme", name="Acme Renamed"))
+        left = await query(
+            tenancy.admin_dsn,
+            "SELECT (SELECT count(*) FROM pg_roles WHERE rolname = ANY($1)) AS roles, to_regnamespace($2) AS schema",
+            [acme.owner_role, acme.runtime_role],
+            acme.schema,
+        )
+        assert dict(left[0]) == {"roles": 0, "schema": None}
 
     async def test_that_was_cut_short_is_continued(self, tenancy: Tenancy) -> None:
         """A tenant that is half deleted isn't served, applied or resumed, and deleting it again finishes the work."""
