@@ -351,7 +351,8 @@ class Manifest(_Part, frozen=True, kw_only=True):
     ) = None
     hosts: Annotated[list[_Host], Meta(max_length=20)] = []
     sandbox: Annotated[
-        bool, Meta(description="Whether the tenant is for trying out, with a clock that can be moved.")
+        bool,
+        Meta(description="Whether the tenant is for trying out, with a clock that can be moved; it stays as made."),
     ] = False
     rate_limit_per_s: Annotated[int, Meta(ge=1, le=100_000, description="Requests of one client per second.")] = 100
     rate_limit_burst: Annotated[int, Meta(ge=1, le=1_000_000)] = 200

@@ -110,7 +110,8 @@ class Tenants(Schemas):
         Raises:
             errors.TenantExists: A host belongs to another tenant, or the slug to one that isn't the owner's sandbox.
             errors.TenantStateRefuses: The tenant is being deleted, or was meanwhile.
-            errors.ManifestInvalid: It says what can't be, as one might that was put together of others.
+            errors.ManifestInvalid: It says what can't be, as one might that was put together of others; or it makes a
+                sandbox of what was none, or the other way round.
             errors.FeatureDisabled: This process has no administrator's URL.
         """
         admin, report = self._administrator(), progress or _silent
@@ -362,6 +363,7 @@ class Tenants(Schemas):
                 msg = "the tenant is being deleted, or in a state that only a newer version knows"
                 raise errors.TenantStateRefuses(msg, state=row["state"])
             elif _differences(row["manifest"], manifest):
+                _check_stays(row, manifest)
                 change = "changed"
                 await tx.execute(queries.UPDATE_MANIFEST, tenant_id, text, revision, now())
             await tx.execute(queries.DELETE_HOSTS, tenant_id)
@@ -450,6 +452,20 @@ async def _check_owner(tx: PlatformTx, row: Any, owner: Owner) -> None:
             raise errors.TenantStateRefuses(msg, state=str(state))
     elif read_record(row).owner != owner:
         raise _belongs_to_another()
+
+
+def _check_stays(row: Any, manifest: Manifest) -> None:
+    """See that what is for trying out stays so, and what is real, too.
+
+    A sandbox's clock may stand, or be years ahead, and nothing but another reset brings it back; and whoever may reset
+    a sandbox would delete a bank's books.
+    """
+    before = read_record(row).known
+    if before is None or row["state"] == TenantState.PROVISIONING or before.sandbox == manifest.sandbox:
+        return
+    kind = "a sandbox" if before.sandbox else "no sandbox"
+    reason = f"the tenant was made as {kind}, and stays so: what it is to be else needs another slug"
+    raise errors.ManifestInvalid(f"sandbox: {reason}", param="sandbox", file="manifest", key="sandbox", reason=reason)
 
 
 def _belongs_to_another() -> errors.TenantExists:

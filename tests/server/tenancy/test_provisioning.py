@@ -242,6 +242,15 @@ class TestApplying:
         with pytest.raises(errors.UnknownTenant):
             await tenancy.tenants.get("other")
 
+    @pytest.mark.parametrize("before", [True, False])
+    async def test_leaves_a_sandbox_one_and_a_bank_none(self, tenancy: Tenancy, before: bool) -> None:  # noqa: FBT001
+        """A clock that stands would stand for good, and a bank's books would be there for anybody to reset."""
+        acme = await tenancy.add("acme", sandbox=before)
+        with pytest.raises(errors.ManifestInvalid) as caught:
+            await tenancy.tenants.apply(manifest("acme", sandbox=not before))
+        assert caught.value.key == "sandbox"
+        assert (await tenancy.tenants.get("acme")).manifest == acme.manifest
+
     async def test_settles_the_isolation_that_a_manifest_leaves_open(self, tenancy: Tenancy) -> None:
         """The deployment's default, which is the safe one, becomes part of the tenant."""
         applied = await tenancy.tenants.apply(manifest("acme", isolation=None))
