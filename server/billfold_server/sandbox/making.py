@@ -35,7 +35,7 @@ from billfold_server.tenancy.service import CACHE_S, Owner, Record
 from billfold_server.tenancy.shipped import shipped_tenants
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["carry_out", "follow_partner"]
+__all__ = ["carry_out", "follow_partner", "follow_resumed"]
 
 _CALLER: Final = Caller(actor="job:partner_sandbox.work", client_id=UUID(int=0))
 _TEMPLATE: Final = "sandbox"
@@ -194,6 +194,21 @@ async def follow_partner(services: Services, tenant: TenantRef, partner_id: UUID
             after = sandboxes[-1].slug
             for sandbox in sandboxes:
                 await _follow(services, sandbox, closed=closed)
+
+
+async def follow_resumed(services: Services, sandbox: Record) -> None:
+    """Close a sandbox again that operators have resumed, where its partner is suspended: it opens with that one.
+
+    The partner's own suspension found it held, and has left it alone.
+    """
+    if sandbox.owner is None or sandbox.owner_slug is None:
+        return
+    try:
+        bank = await services.tenants.opened(sandbox.owner_slug)
+    except (errors.UnknownTenant, errors.TenantStateRefuses, errors.TenantUnreadable):
+        # The sandbox goes with a bank that is deleted, and isn't served beside one that isn't.
+        return
+    await follow_partner(services, bank, sandbox.owner.partner_id)
 
 
 async def _follow(services: Services, sandbox: Record, *, closed: bool) -> None:

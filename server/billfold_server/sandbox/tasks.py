@@ -5,12 +5,13 @@ has, or to ``billfold sandbox carry-out``.
 """
 
 import asyncio
+from functools import partial
 from typing import Final
 
 from billfold_server.db.jobs import JobKinds, JobRun, RetryPolicy
 from billfold_server.http.services import Services
 from billfold_server.sandbox.incoming import FETCH_JOB, Fetch, fetch_later
-from billfold_server.sandbox.making import carry_out, follow_partner
+from billfold_server.sandbox.making import carry_out, follow_partner, follow_resumed
 from billfold_server.sandbox.owned import FOLLOW_JOB, WORK_JOB, FollowPartner, WorkOn
 from billfold_server.sandbox.resetting import SHRED_JOB, Shred, shred
 from billfold_server.sandbox.seeding import CARDS_JOB
@@ -45,6 +46,7 @@ def register(kinds: JobKinds, services: Services) -> None:
     async def follow(run: JobRun) -> None:
         await follow_partner(services, run.tenant, run.job.read(FollowPartner).partner_id)
 
+    services.tenants.when_resumed(partial(follow_resumed, services))
     # A bank that tries things out may have stopped its clock, which is no reason to keep its partners waiting.
     lasting = RetryPolicy(attempts=1000, first_wait_s=1.0, longest_wait_s=60.0, timeout_s=120, real=True)
     if services.tenants.may_administer:

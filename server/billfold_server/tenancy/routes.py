@@ -76,7 +76,8 @@ async def list_tenants(call: Call, *, limit: _Limit = 25, cursor: str | None = N
 async def apply_tenant(call: Call, body: ApplyTenant) -> Tenant:
     """Create a tenant, or change it to what the manifest says.
 
-    Applying the same manifest again changes nothing. If it is cut short, applying again goes on from there.
+    Applying the same manifest again changes nothing. If it is cut short, applying again goes on from there. A tenant
+    that was made as a sandbox stays one, and one that wasn't never becomes one.
     """
     manifest = parse_manifest(body.manifest, file="manifest")
     if manifest.slug != body.slug:
@@ -118,7 +119,10 @@ async def suspend_tenant(call: Call, slug: Slug, body: ChangeTenantState) -> Ten
     "/platform/v1/tenants/{slug}/resume", scope=_WRITE, errors=(errors.UnknownTenant, errors.TenantStateRefuses)
 )
 async def resume_tenant(call: Call, slug: Slug, body: ChangeTenantState) -> Tenant:
-    """Serve a suspended tenant again."""
+    """Serve a suspended tenant again.
+
+    A partner's sandbox stays closed while its partner is suspended, and is served once that is let in.
+    """
     return (await _tenants(call).resume(slug, reason=body.reason, caller=call.caller)).view()
 
 

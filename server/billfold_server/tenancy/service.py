@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Protocol
@@ -87,6 +87,7 @@ class Tenants(Schemas):
         self.asked_to_delete = asyncio.Event()
         self._keys = keys
         self._isolation: Isolation = isolation
+        self._follow_resumed: Callable[[Record], Awaitable[None]] | None = None
 
     async def apply(
         self,
@@ -144,13 +145,21 @@ class Tenants(Schemas):
         return await self._change_state(slug, "suspend", reason, caller)
 
     async def resume(self, slug: str, *, reason: str, caller: Caller = SYSTEM) -> Record:
-        """Serve a suspended tenant again.
+        """Serve a suspended tenant again; a partner's sandbox once its partner is let in, where that isn't.
 
         Raises:
             errors.UnknownTenant: There is none with this slug.
             errors.TenantStateRefuses: It is being deleted, or all of its keys are or will be destroyed.
         """
-        return await self._change_state(slug, "resume", reason, caller)
+        record = await self._change_state(slug, "resume", reason, caller)
+        if record.owner is None or self._follow_resumed is None:
+            return record
+        await self._follow_resumed(record)
+        return await self.get(slug)
+
+    def when_resumed(self, follow: Callable[[Record], Awaitable[None]]) -> None:
+        """Have another room follow where operators have resumed a partner's sandbox."""
+        self._follow_resumed = follow
 
     async def delete(self, slug: str, *, confirm: str, reason: str | None = None, caller: Caller = SYSTEM) -> None:
         """Delete a tenant with all of its data and its partners' sandboxes, for good, and return once it is gone.

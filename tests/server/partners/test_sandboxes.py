@@ -251,6 +251,23 @@ class TestAPartner:
         assert owning.bank.post(f"/v1/partners/{owning.id}/resume").status_code == 200
         until(200, lambda: token_answer(credentials))
 
+    def test_is_shut_out_of_what_operators_resume_meanwhile(self, owning: Owning) -> None:
+        """A sandbox that operators held when its partner was suspended opens with the partner, and not before."""
+        one = owning.ready(owning.make()["id"])
+        live, slug = owning.live, one["base_url"].rpartition("/")[2]
+        tenants = live.services.tenants
+        live.run(tenants.suspend(slug, reason="test"))
+        assert owning.bank.post(f"/v1/partners/{owning.id}/suspend").status_code == 200
+        resumed = live.run(tenants.resume(slug, reason="test"))
+        assert (resumed.state, resumed.closed) == ("suspended", True)
+        assert owning.bank.post(f"/v1/partners/{owning.id}/resume").status_code == 200
+        deadline = time.monotonic() + DEADLINE_S
+        while live.run(tenants.get(slug)).state != "active":
+            assert time.monotonic() < deadline, "it stays closed"
+            time.sleep(0.05)
+        assert owning.api.delete(f"{owning.path}/{one['id']}").status_code == 204
+        until(404, lambda: owning.api.get(f"{owning.path}/{one['id']}"))
+
     def test_doesnt_get_round_what_operators_have_suspended(self, owning: Owning) -> None:
         """Such a sandbox is neither opened with its partner nor reset or removed, at the request or by a job."""
         one = owning.ready(owning.make()["id"])
