@@ -181,15 +181,23 @@ def is_over(realm: LoginRealm, *, last_seen_at: datetime, ends_at: datetime, now
     return now >= ends_at or now - last_seen_at >= LIMITS[realm].idle
 
 
+_INVISIBLE = re.compile(
+    r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
+    r"\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+"""What nobody sees in a text (Unicode, Default_Ignorable_Code_Point)."""
 _LOGIN_NAME = re.compile(r"[^\s\x00-\x1f\x7f]{3,254}")
 
 
 def login_name(text: str) -> str | None:
     """Return the one form of a login name, or None where it can't be one.
 
-    Names that look alike are alike: compatibility forms and case are folded (PRECIS, RFC 8265, UsernameCaseMapped).
+    Names that look alike are alike: compatibility forms and case are folded (PRECIS, RFC 8265, UsernameCaseMapped), and
+    what nobody sees is left out, as where a name was copied from a page (Unicode, NFKC_Casefold).
     """
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text.strip()).casefold())
+    seen = _INVISIBLE.sub("", text).strip()
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", seen).casefold())
+    folded = _INVISIBLE.sub("", folded)
     return folded if _LOGIN_NAME.fullmatch(folded) else None
 
 
