@@ -217,9 +217,27 @@ async def _decide_on_destruction(services: "Services", word: str, request: str, 
     operator = (await _as_person(_call(services, None, ""), typed, None)).caller
     now = services.clock.now()
     if word == "approve":
+        await _check_asker(services, destruction_id)
         return await destruction.approve(services.database, services.keys, operator, destruction_id, now=now)
     async with services.database.platform_tx() as tx:
         return await destruction.reject(tx, operator, destruction_id, now=now)
+
+
+async def _check_asker(services: "Services", destruction_id: UUID) -> None:
+    """See that who has asked for a destruction still is an operator: what is agreed to is their word, too.
+
+    Raises:
+        errors.NotFound: There is no such destruction.
+        errors.MakerLacksPermission: They aren't let in any more.
+    """
+    async with services.database.platform_tx() as tx:
+        asked = await destruction.get(tx, destruction_id)
+        maker = await people.standing_of(tx, asked.asked_by)
+    # What was agreed to before is carried out to its end.
+    if asked.state == "pending" and (maker is None or not maker.active):
+        raise errors.MakerLacksPermission(
+            "who has asked for it is no operator any more; reject it, and have another one ask"
+        )
 
 
 approve = _decision(

@@ -30,7 +30,7 @@ from billfold_server.tenancy.context import Caller, TenantRef
 from tests.live import LiveServer
 from tests.postgres import binaries, create_database, drop_database, query
 from tests.server.identity.flows import add_app, add_person, tokens_of
-from tests.server.people.persons import Person, a_person, an_operator, enrol
+from tests.server.people.persons import Person, a_person, an_operator, enrol, let_in
 from tests.server.upping import until
 from tests.tenants import manifest
 
@@ -400,7 +400,7 @@ class TestAtTheCommandLine:
         assert isinstance(bank.invoke(*words, answers=typed(second)).exception, errors.InsufficientScope)
 
     def test_two_operators_destroy_all_keys_of_a_tenant(self, bank: Bank, live: LiveServer) -> None:
-        """The tenant must be suspended first, and one operator alone gets nowhere."""
+        """The tenant must be suspended first; one operator alone gets nowhere, nor for one who is none any more."""
         slug, operators = "doomed_keys", [an_operator(live) for _ in range(2)]
         for each in operators:
             enrol(each)
@@ -414,8 +414,10 @@ class TestAtTheCommandLine:
         asked = bank.invoke(*destroy, answers=typed(operators[0]))
         assert asked.exit_code == 0, (asked.output, asked.exception)
         approve = ["approve", json.loads(asked.stdout.splitlines()[-1])["id"], "--platform", "--json", "--as"]
-        own = bank.invoke(*approve, operators[0].name, answers=typed(operators[0]))
-        assert isinstance(own.exception, errors.MakerMayNotDecide)
+        for enabled, refusal in ((False, errors.MakerLacksPermission), (True, errors.MakerMayNotDecide)):
+            let_in(operators[0], enabled=enabled)
+            by = operators[int(not enabled)]
+            assert isinstance(bank.invoke(*approve, by.name, answers=typed(by)).exception, refusal)
         count = "SELECT count(*) FROM key_epochs WHERE tenant_id = $1"
         assert live.run(live.services.keys.store.fetch(count, tenant.id))[0]["count"] == 1
         done = bank.invoke(*approve, operators[1].name, answers=typed(operators[1]))

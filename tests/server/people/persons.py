@@ -23,7 +23,7 @@ from tests.callers import CALLER
 from tests.live import LiveServer
 from tests.parties import create_party
 
-__all__ = ["PASSWORD", "Browser", "Person", "a_person", "a_psu", "an_operator", "enrol"]
+__all__ = ["PASSWORD", "Browser", "Person", "a_person", "a_psu", "an_operator", "enrol", "let_in"]
 
 PASSWORD = "seven quiet herons under glass"
 _HIDDEN = re.compile(r'<input type="hidden" name="([a-z_]+)" value="([^"]*)">')
@@ -193,3 +193,15 @@ def an_operator(live: LiveServer) -> Person:
 
     user_id, code = live.run(create())
     return Person(live, None, "/auth", user_id=user_id, name=name, enrolment=code)
+
+
+def let_in(operator: Person, *, enabled: bool) -> None:
+    """Let an operator in again, or disable them, at the server's machine."""
+
+    async def change() -> None:
+        services = operator.live.services
+        async with services.database.platform_tx() as tx:
+            home, user_id = service.Realm.of(services, None), ids.decode(Prefix.USER, operator.user_id)
+            await service.set_user_state(home, tx, CALLER, user_id, enabled=enabled)
+
+    operator.live.run(change())
