@@ -255,6 +255,8 @@ async def take_new_password(call: Call, body: bytes) -> Reply[bytes]:
         return _password_page(desk, session, user, wrong=weak)
     hashed = await desk.people.passwords.hash(form["password"])
     async with desk.tx() as tx:
+        if not await sessions.is_still_open(tx, session, user):
+            return go(call, "/sign-in")
         await queries.set_password(tx, user.id, hashed, desk.now)
         await queries.end_sessions(tx, user.id, "password changed", desk.now, but=session.id)
         await end_grants(desk, tx, user, "password changed")
@@ -317,6 +319,8 @@ async def take_app(call: Call, body: bytes) -> Reply[bytes]:
     if made is not None:
         await desk.have_secrets(seal=True)
         async with desk.tx() as tx:
+            if not await sessions.is_still_open(tx, session, user):
+                return go(call, "/sign-in")
             good_from = _good_from(desk, session)
             if await factors.add_totp(
                 desk, tx, user, made, code=form.get("code", ""), label=label, good_from=good_from
@@ -335,6 +339,8 @@ async def take_new_passkey(call: Call, body: bytes) -> Reply[bytes]:
     form = form_of(call, body)
     label = form.get("label", "").strip() or "Passkey"
     async with desk.tx() as tx:
+        if not await sessions.is_still_open(tx, session, user):
+            return go(call, "/sign-in")
         if await passkeys.register(
             desk,
             tx,
@@ -354,13 +360,15 @@ async def remove_factor(call: Call, body: bytes) -> Reply[bytes]:
     found = await _fresh(call, "account")
     if isinstance(found, Reply):
         return found
-    desk, _, user = found
+    desk, session, user = found
     form = form_of(call, body)
     try:
         factor_id = ids.decode(Prefix.FACTOR, form.get("factor", ""))
     except ids.InvalidIdError:
         return go(call, "/account")
     async with desk.tx() as tx:
+        if not await sessions.is_still_open(tx, session, user):
+            return go(call, "/sign-in")
         # Two removals at once must not each leave what the other takes.
         locked = await queries.lock_user(tx, user.id)
         theirs = await queries.list_factors(tx, user.id, lock=True)
@@ -394,9 +402,11 @@ async def make_recovery_codes(call: Call, body: bytes) -> Reply[bytes]:
     found = await _fresh(call, "codes")
     if isinstance(found, Reply):
         return found
-    desk, _, user = found
+    desk, session, user = found
     form_of(call, body)
     async with desk.tx() as tx:
+        if not await sessions.is_still_open(tx, session, user):
+            return go(call, "/sign-in")
         codes = await factors.new_recovery_codes(desk, tx, user)
     return codes_page(desk, user, codes)
 

@@ -418,6 +418,12 @@ async def find_session(tx: Tx, digest: bytes) -> tuple[SessionRow, UserRow] | No
     return None if session is None or user is None else (SessionRow(**dict(session)), user)
 
 
+async def hold_session(tx: Tx, session_id: UUID) -> bool:
+    """Tell whether a session is open, which nobody ends then until the transaction does."""
+    sql = "SELECT true FROM sessions WHERE id = $1 AND ended_at IS NULL FOR UPDATE"
+    return await tx.fetchval(sql, session_id) is not None
+
+
 async def list_sessions(tx: Tx, user_id: UUID, now: datetime) -> list[SessionRow]:
     """Return a user's sessions that haven't ended, the newest first."""
     sql = f"""

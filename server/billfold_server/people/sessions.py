@@ -108,6 +108,16 @@ async def current(desk: Desk, tx: Tx) -> tuple[Session, UserRow] | None:
     return _session(row, user), user
 
 
+async def is_still_open(tx: Tx, session: Session, user: UserRow) -> bool:
+    """Tell whether somebody is signed in still, which nobody changes then until the transaction ends.
+
+    Between reading who it is and writing, time passes: a password is hashed, or keys are fetched. Meanwhile they may
+    have been signed out, disabled or forgotten, or have enrolled anew because somebody else has their session.
+    """
+    locked = await queries.lock_user(tx, user.id)
+    return locked is not None and locked.is_let_in and await queries.hold_session(tx, session.id)
+
+
 async def begin(desk: Desk, tx: Tx, user: UserRow, methods: list[Method], *, factor_id: UUID | None) -> tuple[str, ...]:
     """Begin a session of somebody who has shown enough, and return the headers that set its cookies.
 

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.people import rules
+from billfold_server.people.desk import Desk
+from billfold_server.people.passwords import Passwords
 from billfold_server.people.rules import Held
 from tests.live import LiveServer
 from tests.server.people.persons import Browser, Person, a_person, a_psu, enrol
@@ -97,6 +99,35 @@ class TestAChange:
         thief = person.browser()
         assert thief.submit(person.give_password(thief), "/sign-in/code", code=person.code()).status_code == 422
         person.password = NEW
+        person.sign_in()
+
+    @pytest.mark.parametrize("page", ["password", "app"])
+    def test_comes_too_late_once_the_session_has_ended(
+        self, live: LiveServer, monkeypatch: pytest.MonkeyPatch, page: str
+    ) -> None:
+        """Whoever is signed out while a password is hashed or a key fetched has changed nothing, and gets no way in."""
+        person = a_psu(live)
+        browser = person.sign_in()
+        thief = Person(live, "alpha", "/auth", user_id=person.user_id, name=person.name, enrolment="")
+        form = browser.get(f"/account/{page}")
+        place = Passwords if page == "password" else Desk
+        name = "hash" if page == "password" else "have_secrets"
+        work = getattr(place, name)
+
+        async def slowly(*arguments: Any, **named: Any) -> Any:
+            ended = "UPDATE sessions SET ended_at = now(), end_reason = 'test' WHERE user_id = $1"
+            await _in_tenant(live, ended, ids.decode(Prefix.USER, person.user_id))
+            return await work(*arguments, **named)
+
+        monkeypatch.setattr(place, name, slowly)
+        code = ""
+        for secret in re.findall(r"<code>([A-Z2-7 ]{20,})</code>", form.text):
+            thief.secret = secret.replace(" ", "")
+            code = thief.code()
+        answer = browser.submit(form, f"/account/{page}", password=NEW, again=NEW, code=code)
+        monkeypatch.undo()
+        assert went(answer) == "/sign-in"
+        assert len(live.run(_factor_ids(person))) == 1
         person.sign_in()
 
     def test_removes_no_factor_that_is_needed(self, live: LiveServer) -> None:
