@@ -120,13 +120,18 @@ class Tenants(Schemas):
         # Nothing has checked what was put together in this process; no worker could read what isn't of its form.
         manifest = check_manifest(msgspec.structs.replace(manifest, isolation=isolation))
         deployment = await self._database.deployment()
-        before = await self._find(manifest.slug)
+        before, opened = await self._find(manifest.slug), False
         if before is not None:
             if owner is not None and before.owner != owner:
                 raise _belongs_to_another()
             # The way that the new isolation needs is open before the workers are told to take it.
-            await self._prepare(admin, deployment, before, isolation)
-        record, change = await self._write(manifest, caller, owner)
+            opened = await self._prepare(admin, deployment, before, isolation)
+        try:
+            record, change = await self._write(manifest, caller, owner)
+        except errors.ProblemError:
+            if opened and before is not None:
+                await self._close_other_way(admin, deployment, before)
+            raise
         names = record.names(deployment)
         check = partial(self._check_not_deleted, record)
         provisioned = await admin.provision(deployment, names, isolation, check=check, progress=report)
@@ -135,9 +140,7 @@ class Tenants(Schemas):
             # The former isolation's way is closed once no worker takes it any longer.
             await asyncio.sleep(_FORGOTTEN_S)
             # Somebody may meanwhile have changed it back, and closes the other one then.
-            now_is = await self._find(manifest.slug)
-            if now_is is not None and now_is.id == record.id and now_is.isolation == isolation:
-                await admin.close_other_way(deployment, names, isolation)
+            await self._close_other_way(admin, deployment, record, only=isolation)
         return Applied(record, change)
 
     async def suspend(self, slug: str, *, reason: str, caller: Caller = SYSTEM) -> Record:
@@ -431,10 +434,23 @@ class Tenants(Schemas):
 
     async def _prepare(
         self, admin: Administrator, deployment: Deployment, before: Record, isolation: Isolation
+    ) -> bool:
+        """Open the way that another isolation needs, and tell whether it is another one."""
+        if before.state is TenantState.DELETING or (before.known is not None and before.isolation == isolation):
+            return False
+        check = partial(self._check_not_deleted, before)
+        await admin.open_way(deployment, before.names(deployment), isolation, check=check)
+        return True
+
+    async def _close_other_way(
+        self, admin: Administrator, deployment: Deployment, record: Record, *, only: Isolation | None = None
     ) -> None:
-        if before.state is not TenantState.DELETING and (before.known is None or before.isolation != isolation):
-            check = partial(self._check_not_deleted, before)
-            await admin.open_way(deployment, before.names(deployment), isolation, check=check)
+        """Close the way to a tenant's roles that its isolation doesn't ask for, where that is the one named."""
+        now_is = await self._find(record.slug)
+        if now_is is None or now_is.id != record.id or now_is.state is TenantState.DELETING:
+            return
+        if now_is.known is not None and only in {None, now_is.isolation}:
+            await admin.close_other_way(deployment, record.names(deployment), now_is.isolation)
 
     async def _check_not_deleted(self, record: Record) -> None:
         """See that nobody has deleted a tenant meanwhile: what is made of it then, nobody would take away again."""

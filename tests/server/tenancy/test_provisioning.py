@@ -242,6 +242,22 @@ class TestApplying:
         with pytest.raises(errors.UnknownTenant):
             await tenancy.tenants.get("other")
 
+    @pytest.mark.parametrize(("before", "after"), [("role", "login"), ("login", "role")])
+    async def test_that_is_refused_opens_no_other_way_to_a_tenant(
+        self, tenancy: Tenancy, before: str, after: str
+    ) -> None:
+        """Its roles are reached as its isolation asks for, and not as well by what a refused manifest has asked for."""
+        await tenancy.add("other", hosts=["pay.example"])
+        acme = await tenancy.add("acme", isolation=before)
+        with pytest.raises(errors.TenantExists):
+            await tenancy.tenants.apply(manifest("acme", isolation=after, hosts=["pay.example"]))
+        app = (await tenancy.database.deployment()).app_login
+        ways = "SELECT rolcanlogin AS login, pg_has_role($2, oid, 'MEMBER') AS role FROM pg_roles WHERE rolname = $1"
+        (found,) = await query(tenancy.admin_dsn, ways, acme.runtime_role, app)
+        assert dict(found) == {"login": before == "login", "role": before == "role"}
+        async with tenancy.database.tx(acme) as tx:
+            assert await tx.fetchval("SELECT 1") == 1
+
     @pytest.mark.parametrize("before", [True, False])
     async def test_leaves_a_sandbox_one_and_a_bank_none(self, tenancy: Tenancy, before: bool) -> None:  # noqa: FBT001
         """A clock that stands would stand for good, and a bank's books would be there for anybody to reset."""
