@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from billfold import errors, ids
-from billfold.contract.platform import Slug
+from billfold.contract.platform import Slug, TenantState
 from billfold.contract.sandbox import ResetSandbox, SandboxReset
 from billfold.ids import Prefix
 from billfold_server.commands import OpenServices, json_option
@@ -97,8 +97,14 @@ async def _create(
     except msgspec.ValidationError:
         raise click.BadParameter("What people call it has 1 to 100 characters.", param_hint="--title") from None
     async with open_services() as services:
-        if await services.registry.find(name) is not None:
-            raise errors.TenantExists("there is a tenant of this name already", param="name")
+        found = await services.registry.find(name)
+        # One that was cut short while it was provisioned is nobody's yet, and is gone on with.
+        if found is not None and not (found.state == TenantState.PROVISIONING and found.manifest.sandbox):
+            raise errors.TenantExists(
+                f"there is a tenant of this name already; billfold sandbox reset {name} begins a sandbox anew, and "
+                f"billfold clients create --tenant {name} --scope all makes a further client of it",
+                param="name",
+            )
         await services.tenants.apply(manifest, caller=COMMAND_LINE)
         tenant = await services.registry.get(name)
         if seeded:

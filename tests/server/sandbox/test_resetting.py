@@ -323,7 +323,7 @@ async def forget_seed(live: LiveServer) -> None:
 
 class TestACommand:
     def test_makes_a_sandbox_of_its_own_and_begins_it_anew(self, live: LiveServer):
-        """What is printed opens it, a name is taken once, and a reset keeps the client."""
+        """What is printed opens it, a name is taken once, a reset keeps the client, and what was cut short is ended."""
         made = json.loads(given(live, "create", "partner_two", "--empty", "--json").output)
         live.services.registry.expire()
         form = {"grant_type": "client_credentials"}
@@ -337,6 +337,14 @@ class TestACommand:
         assert {"slug": "partner_two", "name": "partner_two", **facts} in listed
         taken = given(live, "create", "partner_two")
         assert isinstance(taken.exception, errors.TenantExists)
+        assert "billfold clients create --tenant partner_two" in str(taken.exception)
+        # What was cut short is gone on with, but never a bank that somebody is just making.
+        for slug, is_sandbox in (("cut_short", True), ("cut_bank", False)):
+            live.run(live.services.tenants._write(manifest(slug, sandbox=is_sandbox), COMMAND_LINE))
+        live.services.registry.expire()
+        assert given(live, "create", "cut_short", "--empty").exit_code == 0
+        assert isinstance(given(live, "create", "cut_bank", "--empty").exception, errors.TenantExists)
+        live.run(live.services.tenants.delete("cut_bank", confirm="cut_bank"))
         for words in (["ünï"], ["x"], ["fine_name", "--title", "x" * 500]):
             assert given(live, "create", "--empty", *words).exit_code == 2, words
 
