@@ -43,7 +43,7 @@ def refund(parameter: str, prefix: Prefix) -> NeedsApproval:
         if entry is None:
             # The handler refuses it, with a reason.
             return False
-        whole = _given_back(entry)
+        whole = _moved(entry)
         large = [least for currency, least in rules.refund_from_minor.items() if whole[currency] >= least]
         if not large:
             return False
@@ -63,8 +63,8 @@ def alone_below(call: Call) -> int | None:
     return below_minor
 
 
-def _given_back(entry: EntryRow) -> Mapping[str, int]:
-    """Return how much is given back in all; many small parts are as much as one large one."""
+def _moved(entry: EntryRow | CreateJournalEntry) -> Mapping[str, int]:
+    """Return how much an entry moves in all; many small parts are as much as one large one."""
     amounts: defaultdict[str, int] = defaultdict(int)
     for posting in entry.postings:
         amounts[posting.currency] += max(0, posting.amount_minor)
@@ -73,7 +73,7 @@ def _given_back(entry: EntryRow) -> Mapping[str, int]:
 
 async def _posts_much(call: Call, values: Mapping[str, Any]) -> bool:
     body: CreateJournalEntry = values["body"]
-    return any(is_large_entry(call, posting.amount_minor, posting.currency) for posting in body.postings)
+    return any(is_large_entry(call, moved_minor, currency) for currency, moved_minor in _moved(body).items())
 
 
 def is_large_entry(call: Call, amount_minor: int, currency: str) -> bool:

@@ -222,6 +222,14 @@ class TestARequest:
         postings = [{"account_id": account, "amount_minor": sign * 800, "currency": "EUR"} for sign in (1, -1)]
         waits(bank.post("/v1/journal-entries", {"postings": postings}, uuid4().hex))
 
+    def test_waits_however_many_lines_the_money_would_leave_in(self, bank: Bank) -> None:
+        """An entry by hand is as large as its lines together."""
+        account = bank.client.get("/v1/accounts").json()["data"][0]["id"]
+        lines = [{"account_id": account, "amount_minor": sign * 400, "currency": "EUR"} for sign in (1, 1, -1, -1)]
+        waits(bank.post("/v1/journal-entries", {"postings": lines}, uuid4().hex))
+        lines[1]["amount_minor"], lines[3]["amount_minor"] = 99, -99
+        assert bank.post("/v1/journal-entries", {"postings": lines}, uuid4().hex).status_code == 201
+
     @pytest.mark.parametrize("sign", [1, -1])
     def test_that_assigns_much_from_suspense_needs_it_as_an_entry_by_hand_does(self, bank: Bank, sign: int) -> None:
         """Nobody alone gives a wallet much of what a bank's statement left in suspense, nor takes it from one."""
