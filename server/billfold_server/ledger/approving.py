@@ -17,7 +17,15 @@ from billfold_server.http.routing import Call, NeedsApproval
 from billfold_server.ledger import queries
 from billfold_server.ledger.rows import EntryRow
 
-__all__ = ["JOURNAL_ENTRY", "OVERDRAFT_LIMIT", "alone_below", "is_large_entry", "is_large_withdrawal", "refund"]
+__all__ = [
+    "JOURNAL_ENTRY",
+    "OVERDRAFT_LIMIT",
+    "alone_below",
+    "is_large_entry",
+    "is_large_in_parts",
+    "is_large_withdrawal",
+    "refund",
+]
 
 _ALONE_BELOW = "alone_below_minor"
 """Under which name a request remembers below how much it needs nobody else."""
@@ -58,7 +66,7 @@ def refund(parameter: str, prefix: Prefix) -> NeedsApproval:
 
 
 def alone_below(call: Call) -> int | None:
-    """Return below how much a reversal, with all before it, needs nobody else; None where that was decided already."""
+    """Return below how much a part, with all before it, needs nobody else; None where that was decided already."""
     below_minor: int | None = call.memo.get(_ALONE_BELOW)
     return below_minor
 
@@ -94,6 +102,20 @@ def is_large_withdrawal(call: Call, amount_minor: int, currency: str) -> bool:
     rules = call.tenant.manifest.approvals
     least = rules.withdrawal_from_minor.get(currency)
     return "withdrawal" in rules.always or (least is not None and amount_minor >= least)
+
+
+def is_large_in_parts(call: Call, before_minor: int, amount_minor: int, currency: str) -> bool:
+    """Tell whether a part of what leaves a wallet is large together with the parts before it.
+
+    Where it isn't, ``alone_below`` says from when on it would be.
+    """
+    if is_large_withdrawal(call, before_minor + amount_minor, currency):
+        return True
+    least = call.tenant.manifest.approvals.withdrawal_from_minor.get(currency)
+    if least is not None:
+        # Other parts may leave before this one does, so the command itself is held to the same.
+        call.memo[_ALONE_BELOW] = least
+    return False
 
 
 async def _changes_overdraft_limit(call: Call, values: Mapping[str, Any]) -> bool:

@@ -299,10 +299,11 @@ class HoldOrder(msgspec.Struct, frozen=True):
 
 
 class Capture(msgspec.Struct, frozen=True):
-    """An order to settle a hold."""
+    """An order to settle a hold; ``alone_below_minor`` is as of ``Reversal``."""
 
     hold_id: UUID
     order: CaptureHold
+    alone_below_minor: int | None = None
 
 
 class Release(msgspec.Struct, frozen=True):
@@ -434,6 +435,7 @@ def capture_hold(draft: Draft, body: Capture) -> Reply:
 
     Raises:
         NotFound: There is no such hold, or no such destination.
+        Busy: So much was captured meanwhile that somebody else must agree.
         Conflict: The narrower class says what refuses it.
     """
     hold = _get_hold(draft, body.hold_id)
@@ -441,6 +443,9 @@ def capture_hold(draft: Draft, body: Capture) -> Reply:
     amount = hold.remaining_minor if body.order.amount_minor is None else body.order.amount_minor
     if amount > hold.remaining_minor:
         raise errors.CaptureExceedsHold(hold_id=ids.encode(Prefix.HOLD, hold.id), remaining_minor=hold.remaining_minor)
+    if body.alone_below_minor is not None and hold.captured_minor + amount >= body.alone_below_minor:
+        # Who sends it again is told that it needs approval.
+        raise errors.Busy("other parts of it were captured at the same moment", retry_after_s=1)
     destination = _destination(draft, hold, body.order)
     rest = hold.remaining_minor - amount
     ends = body.order.final or rest == 0

@@ -29,7 +29,13 @@ from billfold_server.http import idempotency, problems
 from billfold_server.http.routing import Call, IdempotencyRef
 from billfold_server.http.routing import Reply as HttpReply
 from billfold_server.ledger import queries, rules
-from billfold_server.ledger.approving import alone_below, is_large_entry, is_large_withdrawal, refund
+from billfold_server.ledger.approving import (
+    alone_below,
+    is_large_entry,
+    is_large_in_parts,
+    is_large_withdrawal,
+    refund,
+)
 from billfold_server.ledger.bookings import (
     Booking,
     Place,
@@ -122,6 +128,7 @@ __all__ = [
     "get_hold",
     "head_claims",
     "is_large_entry",
+    "is_large_in_parts",
     "is_large_withdrawal",
     "list_bookings",
     "list_reversed_kinds",

@@ -38,7 +38,7 @@ async def _captures_much(call: Call, values: Mapping[str, Any]) -> bool:
     except errors.NotFound:
         # The handler refuses it, with a reason.
         return False
-    return ledger.is_large_withdrawal(call, body.amount_minor or hold.amount_minor, hold.currency)
+    return ledger.is_large_in_parts(call, hold.captured_minor, body.amount_minor or hold.remaining_minor, hold.currency)
 
 
 async def _unfreezes(call: Call, _values: Mapping[str, Any]) -> bool:

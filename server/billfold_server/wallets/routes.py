@@ -533,5 +533,5 @@ async def capture_hold(call: Call, hold_id: HoldId, body: CaptureHold) -> Reply[
 
     What isn't captured is released, unless `final` is false.
     """
-    capture = ledger.Capture(ids.decode(Prefix.HOLD, hold_id), body)
+    capture = ledger.Capture(ids.decode(Prefix.HOLD, hold_id), body, alone_below_minor=ledger.alone_below(call))
     return await ledger.command(call, holds.CAPTURE_HOLD, capture)

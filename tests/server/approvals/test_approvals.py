@@ -230,6 +230,26 @@ class TestARequest:
         lines[1]["amount_minor"], lines[3]["amount_minor"] = 99, -99
         assert bank.post("/v1/journal-entries", {"postings": lines}, uuid4().hex).status_code == 201
 
+    def test_waits_in_however_many_parts_a_hold_is_captured(self, bank: Bank) -> None:
+        """Parts of a hold that go to an account are as much as they are together, also where they come at once."""
+        account = bank.client.get("/v1/accounts").json()["data"][0]["id"]
+        order = {"wallet_id": bank.wallets[0], "amount": euros(1_000)}
+        hold = bank.post("/v1/holds", order, uuid4().hex).json()["id"]
+        part = {"amount_minor": 300, "to_account_id": account, "final": False}
+        with ThreadPoolExecutor(4) as pool:
+            keys = [uuid4().hex for _ in range(4)]
+            answers = list(pool.map(lambda key: bank.post(f"/v1/holds/{hold}/capture", part, key), keys))
+        done = {key: answer for key, answer in zip(keys, answers, strict=True) if answer.status_code == 200}
+        assert len(done) == 2
+        others = {answer.json()["code"] for answer in answers if answer.status_code != 200}
+        assert others <= {"busy", "approval_required"}
+        for key, answer in done.items():
+            assert bank.post(f"/v1/holds/{hold}/capture", part, key).content == answer.content
+        approval = waits(bank.post(f"/v1/holds/{hold}/capture", {"to_account_id": account}, uuid4().hex))
+        to_a_wallet = {"amount_minor": 300, "to_wallet_id": bank.wallets[1], "final": False}
+        assert bank.post(f"/v1/holds/{hold}/capture", to_a_wallet, uuid4().hex).status_code == 200
+        assert bank.decide(approval).outcome["captured_minor"] == 1_000
+
     @pytest.mark.parametrize("sign", [1, -1])
     def test_that_assigns_much_from_suspense_needs_it_as_an_entry_by_hand_does(self, bank: Bank, sign: int) -> None:
         """Nobody alone gives a wallet much of what a bank's statement left in suspense, nor takes it from one."""
