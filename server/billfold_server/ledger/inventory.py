@@ -10,6 +10,22 @@ INVENTORY: Final = Inventory(
     room="ledger",
     personal=(
         PersonalColumn(
+            table="accounts",
+            column="name",
+            category="free_text",
+            owner="party",
+            plain_because="the chart of accounts is the bank's own, and shown with its books",
+            kept="ledger",
+        ),
+        PersonalColumn(
+            table="accounts",
+            column="metadata",
+            category="free_text",
+            owner="party",
+            plain_because="the chart of accounts is the bank's own, and shown with its books",
+            kept="ledger",
+        ),
+        PersonalColumn(
             table="journal_entries",
             column="description",
             category="free_text",
@@ -59,8 +75,8 @@ INVENTORY: Final = Inventory(
             table="accounts",
             because="an account of the chart or of a wallet, whose owner is known by an id",
             columns=(
-                "id code type normal_side currency wallet_id name status overdraft_limit_minor posted_minor "
-                "pending_minor held_minor metadata version created_at updated_at"
+                "id code type normal_side currency wallet_id status overdraft_limit_minor posted_minor pending_minor "
+                "held_minor version created_at updated_at"
             ),
         ),
         NotPersonal(

@@ -14,12 +14,16 @@ from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.db.personal import Erasing, Exported, Subject, SubjectProvider, counted, to_plain
 from billfold_server.http.routing import Call
-from billfold_server.ledger.stores import HOLD_COLUMNS, to_hold
+from billfold_server.ledger.stores import ACCOUNT_COLUMNS, HOLD_COLUMNS, to_account, to_hold
 from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = ["SUBJECTS"]
 
 _OWN: Final = "SELECT a.id FROM accounts AS a WHERE a.wallet_id = ANY($1::uuid[])"
+_ACCOUNTS: Final = f"""
+SELECT {ACCOUNT_COLUMNS} FROM accounts AS a
+WHERE a.wallet_id = ANY($1::uuid[]) AND ($2::uuid IS NULL OR a.id > $2) ORDER BY a.id LIMIT $3
+"""  # noqa: S608 - constants
 _ENTRIES: Final = f"""
 SELECT j.id, j.sequence, j.kind, j.description, j.metadata::text AS metadata, j.effective_at, j.recorded_at,
     json_agg(json_build_object('amount_minor', p.amount_minor, 'currency', p.currency) ORDER BY p.line)::text
@@ -36,6 +40,10 @@ SELECT {HOLD_COLUMNS} FROM holds AS h
 WHERE (h.wallet_id = ANY($1::uuid[]) OR h.to_wallet_id = ANY($1::uuid[])) AND ($2::uuid IS NULL OR h.id > $2)
 ORDER BY h.id LIMIT $3
 """  # noqa: S608 - constants
+_BLANK_ACCOUNTS: Final = """
+UPDATE accounts SET name = NULL, metadata = '{}'
+WHERE wallet_id = ANY($1::uuid[]) AND (name IS NOT NULL OR metadata <> '{}')
+"""
 _ERASE_ENTRIES: Final = f"""
 UPDATE journal_entries SET description = NULL, metadata = '{{}}', text_salt = NULL
 WHERE text_salt IS NOT NULL AND id IN (SELECT o.entry_id FROM postings AS o WHERE o.account_id IN ({_OWN}))
@@ -50,6 +58,12 @@ UPDATE holds SET description = NULL, metadata = '{}'
 WHERE (wallet_id = ANY($1::uuid[]) OR to_wallet_id = ANY($1::uuid[]))
     AND (description IS NOT NULL OR metadata <> '{}')
 """
+
+
+async def _accounts(call: Call, subject: Subject, after: UUID | None, limit: int) -> Sequence[Exported]:
+    async with call.tx() as tx:
+        rows = await tx.fetch(_ACCOUNTS, list(subject.wallet_ids), after, limit)
+    return [Exported(kind="account", key=row.id, data=to_plain(row.to_response())) for row in map(to_account, rows)]
 
 
 async def _entries(call: Call, subject: Subject, after: UUID | None, limit: int) -> Sequence[Exported]:
@@ -88,8 +102,11 @@ async def _erase_entries(tx: TenantTx, erasing: Erasing) -> Mapping[str, int]:
 async def _erase(tx: TenantTx, erasing: Erasing) -> Mapping[str, int]:
     wallets = list(erasing.subject.wallet_ids)
     await tx.execute(_ERASE_SALTS, wallets)
+    accounts = counted(await tx.execute(_BLANK_ACCOUNTS, wallets))
     holds = counted(await tx.execute(_BLANK_HOLDS, wallets))
-    return {**await _erase_entries(tx, erasing), "holds": holds}
+    return {**await _erase_entries(tx, erasing), "accounts": accounts, "holds": holds}
 
 
-SUBJECTS: Final = SubjectProvider(room="ledger", export=(_entries, _holds), erase=_erase, begin=_erase_entries)
+SUBJECTS: Final = SubjectProvider(
+    room="ledger", export=(_entries, _holds, _accounts), erase=_erase, begin=_erase_entries
+)

@@ -70,6 +70,8 @@ class Bank:
         self.post("/v1/transfers", {**order, "description": f"for {name}", "metadata": {"who": name}})
         hold = {"wallet_id": wallets[1], "amount": cent, "description": f"kept by {name}", "metadata": {"who": name}}
         self.post(f"/v1/holds/{self.post('/v1/holds', hold)['id']}/release", {}, status=200)
+        account = self.client.get(f"/v1/wallets/{wallets[0]}/balances").json()["data"][0]["account_id"]
+        self.client.patch(f"/v1/accounts/{account}", json={"name": f"of {name}", "metadata": {"who": name}})
         creditor = {"scheme": "wallet", "identification": wallets[1], "name": name}
         payment = {"wallet_id": wallets[0], "amount": cent, "creditor": creditor, "reference": f"for {name}"}
         self.post("/v1/payments", {**payment, "metadata": {"who": name}})
@@ -177,7 +179,7 @@ class TestAnExport:
         person.sign_in()
         known = bank.exported(customer.party_id, limit=3)
         kinds = {each["kind"] for each in known}
-        moved = {"top_up", "transfer", "payment", "journal_entry", "hold"}
+        moved = {"top_up", "transfer", "payment", "account", "journal_entry", "hold"}
         assert kinds >= {"party", "wallet", "wallet_alias", *moved, "user", "session"}
         (payment,) = (each["data"] for each in known if each["kind"] == "payment")
         assert (payment["creditor_name"], payment["metadata"]) == ("Grace Hopper", {"who": "Grace Hopper"})
@@ -268,7 +270,7 @@ class TestAnErasure:
         answer = bank.erase(customer.party_id, key)
         assert answer.status_code == 200, answer.text
         erased = answer.json()["erased"]
-        moved = {"transfers", "payment_texts", "journal_entries", "holds"}
+        moved = {"transfers", "payment_texts", "accounts", "journal_entries", "holds"}
         assert {"parties", "wallets", "wallet_aliases", *moved, "users", "sessions"} <= set(erased)
         (payment,) = bank.client.get("/v1/payments", params={"wallet_id": customer.wallets[0]}).json()["data"]
         assert (payment["creditor_name"], payment["creditor_account"], payment["reference"]) == (None, None, None)
@@ -279,6 +281,8 @@ class TestAnErasure:
             None,
             answer.json()["forgotten_at"],
         )
+        account = bank.client.get(f"/v1/accounts/{before[0][0]['account_id']}").json()
+        assert (account["name"], account["metadata"]) == (None, {})
         after = [bank.client.get(f"/v1/wallets/{each}/statement").json()["data"] for each in customer.wallets]
         blank = [[{**line, "description": None} for line in lines] for lines in before]
         assert after == blank
