@@ -6,6 +6,7 @@ import logging
 import secrets
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -15,9 +16,12 @@ import pytest
 import structlog
 from _pytest.terminal import TerminalReporter
 
+from billfold import ids
 from billfold.contract.roles import StaffRole
+from billfold.ids import Prefix
 from billfold_server.db.outbox import list_events
 from billfold_server.identity.rules import PLATFORM_SCOPES, TENANT_SCOPES
+from billfold_server.parties import service as parties
 from tests.contract.dead_jobs import DeadJobs
 from tests.contract.deviations import Deviating
 from tests.contract.documents import read_document, told_otherwise
@@ -160,7 +164,22 @@ def seeds(live: LiveServer) -> Iterator[Seeds]:
         seeds.contradicted, *payments = (pay(live, TENANT, seeds) for _ in range(3))
         contradict(live, TENANT, seeds.contradicted)
         seeds.replace("pay", payments)
+        seeds.ownerless = _ownerless(live, seeds)
         yield seeds
+
+
+def _ownerless(live: LiveServer, seeds: Seeds) -> str:
+    """Close a wallet, forget its owner, and return its id."""
+    party = seeds.post("/v1/parties", {"kind": "person", "name": "Ada Lovelace"})["id"]
+    wallet = str(seeds.post("/v1/wallets", {"party_id": party})["id"])
+    seeds.post(f"/v1/wallets/{wallet}/close", {"reason": "test"})
+
+    async def forget() -> None:
+        async with live.services.database.tx(await live.services.registry.get(TENANT)) as tx:
+            await parties.erase_party(tx, ids.decode(Prefix.PARTY, party), datetime.now(UTC))
+
+    live.run(forget())
+    return wallet
 
 
 @pytest.fixture(scope="session")

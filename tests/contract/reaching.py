@@ -332,6 +332,7 @@ CONFLICTS: dict[str, Recipe] = {
     "rotateClientKeys": _waits,
     "rotateClientSecret": _waits,
     "createWallet": _with("currencies", ["CHF"]),
+    "updateWallet": lambda reaching, operation: reaching.send(operation, path={"wallet_id": reaching.seeds.ownerless}),
     "freezeWallet": _twice,
     "unfreezeWallet": _not_frozen,
     "closeWallet": _twice,

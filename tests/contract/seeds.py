@@ -45,6 +45,8 @@ class Seeds:
         self._gone: set[str] = set()
         self.contradicted = ""
         """The payment that its rail rejects after it was settled, once there is one."""
+        self.ownerless = ""
+        """A closed wallet whose owner was forgotten, once there is one."""
         self.sent = ""
         """A payment that has left to outside, once there is one."""
         self.sandbox: dict[str, str] = {}

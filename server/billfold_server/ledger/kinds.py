@@ -100,6 +100,9 @@ def _create_account(draft: Draft, body: CreateAccount) -> Reply:
 def _update_account(draft: Draft, body: Update) -> Reply:
     row = draft.get_account(body.account_id)
     check_if_match(body.if_match, row.version)
+    if row.wallet_id is not None and row.status == "closed" and (body.change.name or body.change.metadata):
+        # Its owner may have been forgotten, and nobody is forgotten twice. What stands there can still be taken away.
+        raise errors.WalletClosed(wallet_id=ids.encode(Prefix.WALLET, row.wallet_id))
     given = {
         field: value
         for field in ("name", "overdraft_limit_minor", "metadata")

@@ -92,7 +92,7 @@ async def get_account(call: Call, account_id: AccountId) -> Account:
     scope="ledger:write",
     etag=True,
     if_match=True,
-    errors=(errors.NotFound, errors.InsufficientFunds),
+    errors=(errors.NotFound, errors.InsufficientFunds, errors.WalletClosed),
     approval=approving.OVERDRAFT_LIMIT,
     examples={"request": {"name": "Fees"}},
 )

@@ -170,13 +170,26 @@ def _wallet_keys(books: Books, wallet_id: UUID) -> dict[type, list[Hashable]]:
     return wanted
 
 
+def _update_keys(books: Books, body: Update) -> Keys:
+    """Name the rows that a change needs, and whether the wallet's owner is still known."""
+    wallet: WalletRow | None = books.rows.get(WalletRow, {}).get(body.wallet_id)
+    wanted = _wallet_keys(books, body.wallet_id)
+    return wanted if wallet is None else {**wanted, PartyRow: [wallet.party_id]}
+
+
 def _update_wallet(draft: Draft, body: Update) -> Reply:
     wallet = _get_wallet(draft, body.wallet_id)
     check_if_match(body.if_match, wallet.version)
+    if draft.find(PartyRow, wallet.party_id) is None:
+        # What is written now would stay: nobody is forgotten twice.
+        detail = "The wallet's owner was forgotten."
+        raise errors.PartyForgotten(detail)
     given = {
         field: value for field in ("label", "metadata") if (value := getattr(body.change, field)) is not msgspec.UNSET
     }
-    wallet = msgspec.structs.replace(wallet, **given, version=wallet.version + 1, updated_at=draft.now)
+    # Of a closed wallet the time says since when it is, from which on its owner is known for as long as the law wants.
+    updated_at = wallet.updated_at if wallet.status is WalletStatus.CLOSED else draft.now
+    wallet = msgspec.structs.replace(wallet, **given, version=wallet.version + 1, updated_at=updated_at)
     return _answer_wallet(draft, wallet, events.WALLET_UPDATED, _OK)
 
 
@@ -200,9 +213,7 @@ _PAST = {"freeze": events.WALLET_FROZEN, "unfreeze": events.WALLET_UNFROZEN, "cl
 CREATE_WALLET: Kind[CreateWallet] = Kind(
     "wallet.create", lambda _, body: {PartyRow: [ids.decode(Prefix.PARTY, body.party_id)]}, _create_wallet
 )
-UPDATE_WALLET: Kind[Update] = Kind(
-    "wallet.update", lambda books, body: _wallet_keys(books, body.wallet_id), _update_wallet
-)
+UPDATE_WALLET: Kind[Update] = Kind("wallet.update", _update_keys, _update_wallet)
 CHANGE_STATUS: Kind[StatusChange] = Kind(
     "wallet.status", lambda books, body: _wallet_keys(books, body.wallet_id), _change_status
 )

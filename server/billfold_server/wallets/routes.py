@@ -125,7 +125,7 @@ async def get_wallet(call: Call, wallet_id: WalletId) -> Wallet:
     scope="wallets:write",
     etag=True,
     if_match=True,
-    errors=(errors.NotFound,),
+    errors=(errors.NotFound, errors.PartyForgotten),
     examples={"request": {"label": "Holidays"}},
 )
 async def update_wallet(call: Call, wallet_id: WalletId, body: UpdateWallet) -> Reply[Wallet]:

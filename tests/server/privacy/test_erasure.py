@@ -375,6 +375,26 @@ class TestAnErasure:
         wallet = {"party_id": party["id"]}
         assert bank.client.post("/v1/wallets", json=wallet).json()["code"] == "not_found"
 
+    def test_isnt_undone_through_wallets(self, bank: Bank) -> None:
+        """What a program says again of the wallets of who was forgotten, and of their accounts, isn't kept."""
+        customer = bank.customer("Grace Hopper")
+        customer.leave()
+        wallet, account = (
+            bank.client.get(f"/v1/wallets/{customer.wallets[0]}").json(),
+            bank.client.get(f"/v1/wallets/{customer.wallets[0]}/balances").json()["data"][0]["account_id"],
+        )
+        said = {"metadata": {"who": "Grace Hopper"}}
+        kept = bank.client.patch(f"/v1/wallets/{wallet['id']}", json={"label": "hers", **said})
+        assert (kept.status_code, kept.json()["label"], kept.json()["version"]) == (200, "hers", wallet["version"] + 1)
+        # From then on the law wants them to be known for a time, so nothing moves it.
+        assert kept.json()["updated_at"] == wallet["updated_at"]
+        bank.approve(bank.erase(customer.party_id, uuid4().hex))
+        refused = bank.client.patch(f"/v1/wallets/{wallet['id']}", json=said)
+        assert (refused.status_code, refused.json()["code"]) == (409, "party_forgotten")
+        refused = bank.client.patch(f"/v1/accounts/{account}", json=said)
+        assert (refused.status_code, refused.json()["code"]) == (409, "wallet_closed")
+        assert bank.client.patch(f"/v1/accounts/{account}", json={"name": None, "metadata": {}}).status_code == 200
+
     def test_isnt_undone_through_users(self, bank: Bank) -> None:
         """Who was forgotten is neither enabled nor enrolled again, and gets no other user."""
         party = bank.post("/v1/parties", {"kind": "person", "name": "Ada Lovelace"})
