@@ -1,6 +1,6 @@
 """The ledger's own commands: accounts, journal entries, reversing entries and holds. All decisions here are pure."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -10,6 +10,7 @@ from billfold import errors, ids
 from billfold.contract import events
 from billfold.contract.events import EventType
 from billfold.contract.ledger import (
+    AccountType,
     CaptureHold,
     CreateAccount,
     CreateHold,
@@ -55,6 +56,7 @@ __all__ = [
     "capture_keys",
     "entry_keys",
     "open_hold",
+    "opened_as",
     "reverse",
     "undone_by_hand",
 ]
@@ -79,8 +81,25 @@ def _create_account_keys(_books: Books, body: CreateAccount) -> Keys:
     return {AccountRow: [CodeKey(body.code, body.currency)]}
 
 
+_OPENED_AS: Final[dict[str, AccountType]] = {}
+
+
+def opened_as(types: Mapping[str, AccountType]) -> None:
+    """Say which accounts of the chart a room opens by itself, so that nobody opens one as what the room can't use.
+
+    Args:
+        types: What they are, by code; one that ends in a colon stands for all that begin with it.
+    """
+    _OPENED_AS.update(types)
+
+
 def _create_account(draft: Draft, body: CreateAccount) -> Reply:
     draft.require_currency(body.currency)
+    needed = _OPENED_AS.get(body.code) or _OPENED_AS.get(f"{body.code.partition(':')[0]}:")
+    if needed not in {None, body.type}:
+        # No account is ever taken away, so this one would be in the way for good.
+        detail = f"The bank's own account with this code is of the type {needed}."
+        raise errors.AccountCodeTaken(detail, param="type")
     if draft.find_account(CodeKey(body.code, body.currency)) is not None:
         raise errors.AccountCodeTaken(param="code")
     row = draft.open_account(

@@ -61,6 +61,7 @@ from billfold_server.ledger.kinds import (
     capture_keys,
     entry_keys,
     open_hold,
+    opened_as,
     reverse,
     undone_by_hand,
 )
@@ -135,6 +136,7 @@ __all__ = [
     "list_turnovers",
     "list_wallet_accounts",
     "open_hold",
+    "opened_as",
     "place",
     "place_before",
     "position",

@@ -36,6 +36,7 @@ from billfold_server.ledger.service import (
     Row,
     WalletKey,
     entry_keys,
+    opened_as,
     reverse,
 )
 from billfold_server.payments import rules
@@ -86,6 +87,9 @@ SUSPENSE: Final = "payments_suspense"
 """Where money waits that came back and can't be given back, or that a rail has blocked."""
 UNCLAIMED: Final = "payments_unclaimed"
 """Where money is owed to the holders of closed wallets, once somebody has said that it came back."""
+_RAIL: Final = "rail:"
+"""With what the codes of the accounts begin that stand for what rails have taken."""
+opened_as(dict.fromkeys((CLEARING, SUSPENSE, UNCLAIMED, _RAIL), AccountType.LIABILITY))
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -322,7 +326,7 @@ def _own_account(draft: Draft, code: str, currency: str, name: str) -> AccountRo
     account = draft.find_account(CodeKey(code, currency))
     if account is not None:
         return account
-    limit = None if code.startswith("rail:") else 0
+    limit = None if code.startswith(_RAIL) else 0
     return draft.open_account(
         type=AccountType.LIABILITY, currency=currency, code=code, name=name, overdraft_limit_minor=limit
     )
@@ -353,7 +357,7 @@ def _heard_keys(books: Books, heard: Heard) -> Keys:
     wanted = entry_keys(books, row.journal_entry_id)
     codes: list[Hashable] = [
         CodeKey(code, row.currency)
-        for code in (CLEARING, SUSPENSE, UNCLAIMED, f"rail:{row.rail}")
+        for code in (CLEARING, SUSPENSE, UNCLAIMED, f"{_RAIL}{row.rail}")
         if row.rail is not None
     ]
     accounts = [*wanted.get(AccountRow, ()), *codes, WalletKey(row.wallet_id, row.currency)]
@@ -432,7 +436,7 @@ def _is_undone(draft: Draft, row: PaymentRow) -> bool:
 def _settle(draft: Draft, row: PaymentRow) -> PaymentRow:
     if not _is_untouched(draft, row):
         return msgspec.structs.replace(row, needs=PaymentBreak.REVERSED_BY_HAND)
-    gone = _own_account(draft, f"rail:{row.rail}", row.currency, "Owed to the rail")
+    gone = _own_account(draft, f"{_RAIL}{row.rail}", row.currency, "Owed to the rail")
     return _close(draft, row, gone, "payment.settled", "settled")
 
 

@@ -26,6 +26,7 @@ from billfold_server.ledger.service import (
     Line,
     Reply,
     WalletKey,
+    opened_as,
 )
 from billfold_server.reconciliation import rules
 from billfold_server.reconciliation.model import Statement, StatementEntry
@@ -65,6 +66,7 @@ _CHART: Final = {
     SUSPENSE: (AccountType.LIABILITY, "Suspense: statement entries without a wallet"),
     BREAKS: (AccountType.LIABILITY, "Breaks: differences between books and bank statements"),
 }
+opened_as({code: type_ for code, (type_, _) in _CHART.items()} | {rules.CASH_CODES: AccountType.ASSET})
 
 _NOT_BORNE: Final = (
     errors.InsufficientFunds,

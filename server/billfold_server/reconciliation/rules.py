@@ -22,6 +22,7 @@ from billfold_server.reconciliation.model import Statement, StatementEntry, iban
 from billfold_server.wallets.service import AliasKey, normalise_alias
 
 __all__ = [
+    "CASH_CODES",
     "AliasLevels",
     "AliasMatch",
     "Place",
@@ -263,7 +264,8 @@ def opened_at(day: date, now: datetime) -> datetime:
     return min(datetime.combine(day, _MIDNIGHT), now)
 
 
-_CASH: Final = "cash:"
+CASH_CODES: Final = "cash:"
+"""With what the codes of bank accounts' cash accounts begin."""
 _PLAIN: Final = re.compile(r"[A-Za-z0-9-]")
 _MAX_CODE_CHARS: Final = 80
 _DIGEST_BYTES: Final = 8
@@ -276,7 +278,7 @@ def cash_code(bank_account: str) -> str:
     An IBAN stays as it is: ``cash:NL26VAYB8060476890``. A slash, as between bank code and account number, becomes a
     dot; what else a code can't hold becomes its code point, so that two bank accounts never share a code.
     """
-    code = _CASH + "".join(_plain(character) for character in bank_account)
+    code = CASH_CODES + "".join(_plain(character) for character in bank_account)
     if len(code) <= _MAX_CODE_CHARS:
         return code
     digest = hashlib.blake2b(bank_account.encode(), digest_size=_DIGEST_BYTES).hexdigest()
@@ -285,7 +287,7 @@ def cash_code(bank_account: str) -> str:
 
 def is_cash_code(code: str | None) -> bool:
     """Tell whether an account's code is that of a bank account's cash account."""
-    return code is not None and code.startswith(_CASH)
+    return code is not None and code.startswith(CASH_CODES)
 
 
 def _plain(character: str) -> str:

@@ -39,6 +39,7 @@ from billfold_server.ledger.service import (
     Reply,
     WalletKey,
     entry_keys,
+    opened_as,
     reverse,
 )
 from billfold_server.wallets import rules
@@ -70,6 +71,7 @@ __all__ = [
 _OK, _CREATED, _NO_CONTENT = 200, 201, 204
 CASH = "cash"
 """The code of the account against which top-ups and withdrawals go where none is named."""
+opened_as({CASH: AccountType.ASSET})
 
 
 # Wallets.

@@ -7,9 +7,7 @@ from typing import Any
 import pytest
 
 from billfold import errors, ids
-from billfold.contract.ledger import (
-    UpdateAccount,
-)
+from billfold.contract.ledger import AccountType, CreateAccount, UpdateAccount
 from billfold.contract.wallets import AliasScheme, CreateAlias, CreateTopUp
 from billfold.ids import Prefix
 from billfold.money import MAX_AMOUNT_MINOR, Money
@@ -18,6 +16,7 @@ from billfold_server.ledger import kinds as ledger_kinds
 from billfold_server.ledger.protocol import Answer
 from billfold_server.ledger.queries import list_entries
 from billfold_server.ledger.rules import MAX_BALANCE_MINOR
+from billfold_server.payments.kinds import CLEARING
 from billfold_server.wallets import kinds
 from billfold_server.wallets.rows import AliasKey
 from billfold_server.wallets.rules import new_alias
@@ -143,6 +142,17 @@ class TestAnAccount:
             await post(bench, (tight, 50), (tight, -51), (other, 1))
         assert (refused.value.available_minor, refused.value.required_minor) == (0, 1)
         assert await check(bench.database, bench.tenant) == []
+
+    async def test_of_the_banks_own_is_opened_as_what_it_is(self, bench: Bench) -> None:
+        """Where top-ups, statements and payments look for theirs, none of another type is in the way for good."""
+        for code in ("cash", "cash:NL26VAYB8060476890", "suspense", "rail:abroad", CLEARING):
+            with pytest.raises(errors.AccountCodeTaken) as refused:
+                await account(bench, code)
+            assert refused.value.param == "type"
+        await account(bench, "cash_desk")
+        cash = CreateAccount(code="cash", type=AccountType.ASSET, currency="EUR")
+        accepted(await bench.submit(ledger_kinds.CREATE_ACCOUNT, cash))
+        accepted(await bench.top_up(0, 1))
 
     async def test_keeps_within_a_lower_limit(self, bench: Bench) -> None:
         """A limit can come down to where the available balance is, what is held included, and no further."""
