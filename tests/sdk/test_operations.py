@@ -2,8 +2,10 @@
 
 import inspect
 import re
+import typing
 from collections.abc import AsyncIterable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -242,6 +244,19 @@ class TestEveryMethod:
         annotations = [each.annotation for each in signature.parameters.values()] + [signature.return_annotation]
         assert inspect.Signature.empty not in annotations
         assert not any("float" in str(each) for each in annotations)
+
+    def test_takes_each_word_of_the_contracts_as_plain_text(self):
+        """Where words may be given for members of one of its enumerations, checkers of types know all of them."""
+        lacking = []
+        for method in methods(client()[0]):
+            for name, parameter in inspect.signature(method).parameters.items():
+                kinds = typing.get_args(parameter.annotation)
+                words = {word for kind in kinds if typing.get_origin(kind) is typing.Literal for word in kind.__args__}
+                enums = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Enum)]
+                known = {member.value for kind in enums for member in kind}
+                if words and known and words != known:
+                    lacking.append((method.__qualname__, name, sorted(words ^ known)))
+        assert lacking == []
 
     def test_that_orders_takes_a_key(self):
         """Every method that sends a POST takes the caller's own idempotency key and sends it as it is."""

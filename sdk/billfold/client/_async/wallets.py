@@ -17,7 +17,7 @@ __all__ = ["AsyncAliases", "AsyncWallets"]
 
 _Expand = Literal["party"]
 _Status = WalletStatus | Literal["active", "frozen", "closed"]
-_Scheme = AliasScheme | Literal["iban", "reference", "name"]
+_Scheme = AliasScheme | Literal["iban", "reference", "name", "sort_code_account_number"]
 
 
 class AsyncAliases(AsyncResource):
@@ -30,7 +30,7 @@ class AsyncAliases(AsyncResource):
 
         Args:
             wallet_id: Whose name it becomes.
-            scheme: ``iban``, ``reference`` or ``name`` (of a counterparty).
+            scheme: ``iban``, ``sort_code_account_number``, ``reference`` or ``name`` (of a counterparty).
             value: The name itself.
             idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
 

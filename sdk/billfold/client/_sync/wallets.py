@@ -19,7 +19,7 @@ __all__ = ["Aliases", "Wallets"]
 
 _Expand = Literal["party"]
 _Status = WalletStatus | Literal["active", "frozen", "closed"]
-_Scheme = AliasScheme | Literal["iban", "reference", "name"]
+_Scheme = AliasScheme | Literal["iban", "reference", "name", "sort_code_account_number"]
 
 
 class Aliases(Resource):
@@ -32,7 +32,7 @@ class Aliases(Resource):
 
         Args:
             wallet_id: Whose name it becomes.
-            scheme: ``iban``, ``reference`` or ``name`` (of a counterparty).
+            scheme: ``iban``, ``sort_code_account_number``, ``reference`` or ``name`` (of a counterparty).
             value: The name itself.
             idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
 
