@@ -133,6 +133,22 @@ class Approvals:
         (opened,) = await sealing.open_rows(keys, call.tenant, [row])
         return _known(opened, rules.status_at(row.state, row.expires_at, now))
 
+    async def knows(self, call: Call) -> bool:
+        """Tell whether something was asked for under a request's key that needs a second person.
+
+        Then the request is that, or it is refused, though it would need nobody by itself; but for one that was carried
+        out under the key when nobody looked, whose copy is answered as it was.
+        """
+        ref, tenant = call.idempotency, call.tenant_or_none
+        if ref is None or tenant is None:
+            return False
+        needing = tenant.manifest.approvals
+        if not (needing.refund_from_minor or needing.withdrawal_from_minor):
+            # Whatever needs somebody needs them whatever it says.
+            return False
+        async with call.tx() as tx:
+            return await is_asked(tx, ref.client_id, ref.key) and not await idempotency.is_answered(tx, ref)
+
     async def _asked_before(self, call: Call, tx: TenantTx, fresh: ApprovalRow, now: datetime) -> ApprovalRow | None:
         """Return what waits already where a person asks for the same again by a page, which has no keys."""
         if call.idempotency_key is not None or fresh.user_id is None:

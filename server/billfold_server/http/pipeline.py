@@ -214,10 +214,12 @@ class Pipeline:
     ) -> Reply[Any] | None:
         """See that a second person has agreed where one must, and return the answer if it is known by then."""
         rule = self.operation.approval
-        needed = rule is not None and await rule.when(call, values)
-        if rule is None or not needed:
+        if rule is None:
             return None
-        if needed is not True:
+        needed = await rule.when(call, values)
+        if not needed and (rule.by_maker or not await self._services.approvals.knows(call)):
+            return None
+        if isinstance(needed, str):
             rule = replace(rule, kind=needed)
         await self._settle(call)
         request = StoredRequest(

@@ -287,6 +287,15 @@ class TestARequest:
         assert len({waits(answer) for answer in answers}) == 1
         assert bank.refund(transfer, "copied", reason="other").json()["code"] == "idempotency_key_reused"
 
+    def test_shares_its_key_with_none_that_needs_nobody(self, bank: Bank) -> None:
+        """What is less, under the key of what waits, is another order: it is refused, and what waits can be done."""
+        before, key = bank.balance(), uuid4().hex
+        approval = waits(bank.post("/v1/withdrawals", {"wallet_id": bank.wallets[0], "amount": euros(800)}, key))
+        other = bank.post("/v1/withdrawals", {"wallet_id": bank.wallets[0], "amount": euros(1)}, key)
+        assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+        assert bank.decide(approval).outcome_status == 201
+        assert bank.balance() == before - 800
+
     def test_for_what_isnt_there_is_refused_by_its_handler(self, bank: Bank) -> None:
         """Nobody is asked to approve what can't be done."""
         assert bank.refund(ids.new(Prefix.TRANSFER), "none").status_code == 404
