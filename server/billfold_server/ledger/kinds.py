@@ -127,6 +127,9 @@ def _update_account(draft: Draft, body: Update) -> Reply:
         for field in ("name", "overdraft_limit_minor", "metadata")
         if (value := getattr(body.change, field)) is not msgspec.UNSET
     }
+    if all(getattr(row, field) == value for field, value in given.items()):
+        # What changes nothing leaves no trace.
+        return Reply(_OK, row.to_response())
     changed = msgspec.structs.replace(row, **given, version=row.version + 1, updated_at=draft.now)
     limit = changed.overdraft_limit_minor
     if limit is not None and changed.available_minor < -limit:

@@ -101,14 +101,16 @@ def _get_wallet(draft: Draft, wallet_id: UUID, param: str | None = None) -> Wall
     return wallet
 
 
+def _shown(draft: Draft, wallet: WalletRow) -> Wallet:
+    accounts = [draft.get_account(WalletKey(wallet.id, currency)) for currency in sorted(wallet.currencies)]
+    return wallet.to_response([account.to_balance() for account in accounts])
+
+
 def _answer_wallet(
     draft: Draft, wallet: WalletRow, what: EventType[Wallet], status: int, reason: str | None = None
 ) -> Reply:
     draft.put(wallet)
-    balances = [
-        draft.get_account(WalletKey(wallet.id, currency)).to_balance() for currency in sorted(wallet.currencies)
-    ]
-    response = wallet.to_response(balances)
+    response = _shown(draft, wallet)
     draft.event(what, wallet.wire_id, response)
     # Whose it is when it is opened stays told in words, too, beside the row and its terms in the chain.
     facts = {"party_id": response.party_id} if what is events.WALLET_CREATED else None
@@ -189,6 +191,9 @@ def _update_wallet(draft: Draft, body: Update) -> Reply:
     given = {
         field: value for field in ("label", "metadata") if (value := getattr(body.change, field)) is not msgspec.UNSET
     }
+    if all(getattr(wallet, field) == value for field, value in given.items()):
+        # What changes nothing leaves no trace.
+        return Reply(_OK, _shown(draft, wallet))
     # Of a closed wallet the time says since when it is, from which on its owner is known for as long as the law wants.
     updated_at = wallet.updated_at if wallet.status is WalletStatus.CLOSED else draft.now
     wallet = msgspec.structs.replace(wallet, **given, version=wallet.version + 1, updated_at=updated_at)

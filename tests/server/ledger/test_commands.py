@@ -8,9 +8,10 @@ import pytest
 
 from billfold import errors, ids
 from billfold.contract.ledger import AccountType, CreateAccount, UpdateAccount
-from billfold.contract.wallets import AliasScheme, CreateAlias, CreateTopUp
+from billfold.contract.wallets import AliasScheme, CreateAlias, CreateTopUp, UpdateWallet
 from billfold.ids import Prefix
 from billfold.money import MAX_AMOUNT_MINOR, Money
+from billfold_server.db.outbox import list_events
 from billfold_server.invariants.service import check
 from billfold_server.ledger import kinds as ledger_kinds
 from billfold_server.ledger.protocol import Answer
@@ -153,6 +154,21 @@ class TestAnAccount:
         cash = CreateAccount(code="cash", type=AccountType.ASSET, currency="EUR")
         accepted(await bench.submit(ledger_kinds.CREATE_ACCOUNT, cash))
         accepted(await bench.top_up(0, 1))
+
+    async def test_that_is_told_what_it_is_stays_as_it_is(self, bench: Bench) -> None:
+        """A change that changes nothing, of an account or of its wallet, has no version and no event of its own."""
+        own = ids.decode(Prefix.ACCOUNT, await wallet_account(bench, 0))
+        wallet = ids.decode(Prefix.WALLET, bench.wallets[0])
+        changes: list[Any] = [
+            (ledger_kinds.UPDATE_ACCOUNT, ledger_kinds.Update(own, UpdateAccount(metadata={"a": "b"}), None)),
+            (kinds.UPDATE_WALLET, kinds.Update(wallet, UpdateWallet(label="Savings", metadata={"a": "b"}), None)),
+        ]
+        for kind, body in changes:
+            first, again = [accepted(await bench.submit(kind, body)) for _ in range(2)]
+            assert (first["version"], first) == (2, again)
+        async with bench.database.tx(bench.tenant) as tx:
+            told = [event.type for event in await list_events(tx) if event.type.endswith(".updated")]
+        assert told == ["account.updated", "wallet.updated"]
 
     async def test_keeps_within_a_lower_limit(self, bench: Bench) -> None:
         """A limit can come down to where the available balance is, what is held included, and no further."""
