@@ -239,16 +239,18 @@ async def products_of_wallets(tx: TenantTx, wallet_ids: Sequence[UUID]) -> Mappi
     return {row["wallet_id"]: _product(row) for row in rows}
 
 
-async def assign_product(tx: TenantTx, product_id: UUID, wallet_ids: Sequence[UUID], now: datetime) -> None:
-    """Let wallets be of a product, with one statement."""
-    await tx.execute(
+async def assign_product(tx: TenantTx, product_id: UUID, wallet_ids: Sequence[UUID], now: datetime) -> set[UUID]:
+    """Let wallets be of a product, with one statement, and return which of them weren't before."""
+    rows = await tx.fetch(
         """
         INSERT INTO wallet_products (wallet_id, product_id, since)
         SELECT w.id, $2, $3 FROM unnest($1::uuid[]) AS w (id)
         ON CONFLICT (wallet_id) DO UPDATE SET product_id = excluded.product_id, since = excluded.since
         WHERE wallet_products.product_id <> excluded.product_id
+        RETURNING wallet_id
         """,
         sorted(wallet_ids),
         product_id,
         now,
     )
+    return {row["wallet_id"] for row in rows}

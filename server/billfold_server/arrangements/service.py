@@ -368,7 +368,7 @@ async def update_product(
 async def assign_product(
     tx: TenantTx, caller: Caller, product_id: UUID, wallet_ids: Sequence[UUID]
 ) -> ProductAssignment:
-    """Let wallets be of a product, with an event and an audit record.
+    """Let wallets be of a product, with an event and an audit record of those that weren't before.
 
     Raises:
         errors.NotFound: There is no such product, or no such wallet.
@@ -378,10 +378,12 @@ async def assign_product(
     if len(await wallets.find_wallets(tx, wanted)) < len(wanted):
         raise errors.NotFound("there is no such wallet", param="wallet_ids")
     now = await tenant_now(tx)
-    await queries.assign_product(tx, product_id, wanted, now)
-    named = [ids.encode(Prefix.WALLET, each) for each in wanted]
-    await _tell_of_product(tx, caller, events.PRODUCT_ASSIGNED, row, {"wallet_ids": named}, now=now)
-    return ProductAssignment(product_id=row.wire_id, wallet_ids=named)
+    assigned = await queries.assign_product(tx, product_id, wanted, now)
+    named = {each: ids.encode(Prefix.WALLET, each) for each in wanted}
+    if assigned:
+        facts = {"wallet_ids": [name for each, name in named.items() if each in assigned]}
+        await _tell_of_product(tx, caller, events.PRODUCT_ASSIGNED, row, facts, now=now)
+    return ProductAssignment(product_id=row.wire_id, wallet_ids=list(named.values()))
 
 
 async def products_of_wallets(tx: TenantTx, wallet_ids: Sequence[UUID]) -> Mapping[UUID, ProductRow]:

@@ -235,6 +235,20 @@ class TestAProduct:
         events, _ = await desk.told()
         assert [each[0] for each in events].count("product.assigned") == 2
 
+    async def test_is_told_of_wallets_that_were_not_of_it_before(self, desk: Desk):
+        """Who assigns it again is answered as before, and others hear of the wallets alone for which that is new."""
+        wallets = [desk.uuid(0), desk.uuid(1)]
+        async with desk.tx() as tx:
+            made = await service.create_product(
+                tx, CALLER, CreateProduct(name="Everyday", type=ProductType.OTHER, description="x")
+            )
+            product = ids.decode(Prefix.PRODUCT, made.id)
+            for some in (wallets[:1], wallets[:1], wallets):
+                answer = await service.assign_product(tx, CALLER, product, some)
+                assert answer.wallet_ids == [ids.encode(Prefix.WALLET, each) for each in some]
+            told = [each.data["wallet_ids"] for each in await list_events(tx) if each.type == "product.assigned"]
+        assert told == [[ids.encode(Prefix.WALLET, each)] for each in wallets]
+
     async def test_is_assigned_to_no_wallet_that_is_not_there(self, desk: Desk):
         """All wallets are of the product, or none."""
         async with desk.tx() as tx:
