@@ -140,7 +140,7 @@ def open_banking(session: nox.Session) -> None:
 def contract(session: nox.Session) -> None:
     """Test every operation of the OpenAPI document against a running server, with the oldest PostgreSQL beneath it.
 
-    So all rooms' statements run on that one, as they do on the newest in ``tests``.
+    So what every operation asks of a database runs on that one, as it does on the newest in ``tests``.
     """
     _pytest(session, *_in_parallel(), folder="tests/contract", env=OLDEST_POSTGRES)
 

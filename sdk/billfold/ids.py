@@ -4,7 +4,6 @@ A UUIDv7 (RFC 9562, section 5.7) starts with the time, so rows made together lie
 what an id names before anyone looks it up, and lets a wrong kind of id be refused without a query.
 """
 
-import copyreg
 import os
 import struct
 import threading
@@ -13,8 +12,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any
 from uuid import UUID
+
+from billfold._remaking import Remade
 
 __all__ = [
     "InvalidIdError",
@@ -90,7 +90,7 @@ class Prefix(StrEnum):
     WITHDRAWAL = "wdr"
 
 
-class InvalidIdError(ValueError):
+class InvalidIdError(Remade, ValueError):
     """A text isn't an id of the kind that was asked for.
 
     Attributes:
@@ -100,10 +100,6 @@ class InvalidIdError(ValueError):
     def __init__(self, expected: Prefix) -> None:
         super().__init__(f"expected an id that begins with {expected}_")
         self.expected = expected
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Let the error cross a process boundary, where it is made anew from what it says and not from arguments."""
-        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 _lock = threading.Lock()

@@ -4,12 +4,13 @@ The exponents are ISO 4217's own (list one of 2026-01-01). Funds codes and metal
 for testing and for "no currency", aren't money that a wallet can hold, so they are left out.
 """
 
-import copyreg
 import re
 from decimal import Decimal
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
+
+from billfold._remaking import Remade
 
 __all__ = [
     "CURRENCIES",
@@ -46,7 +47,7 @@ CURRENCIES: dict[str, int] = {code: exponent_ for exponent_, codes in _BY_EXPONE
 """Each ISO 4217 currency code with its exponent: the number of digits after the decimal point."""
 
 
-class AmountError(ValueError):
+class AmountError(Remade, ValueError):
     """An amount can't be expressed as whole minor units of its currency.
 
     Attributes:
@@ -56,10 +57,6 @@ class AmountError(ValueError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Let the error cross a process boundary, where it is made anew from what it says and not from arguments."""
-        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 CurrencyCode = Annotated[

@@ -1,13 +1,14 @@
 """Leaves, links, heads and proofs: the hashes of the chain (see ``billfold.chain``). Everything here is pure."""
 
-import copyreg
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, Final, Self
+from typing import ClassVar, Final, Self
 from uuid import UUID
 
 import msgspec
+
+from billfold._remaking import Remade
 
 __all__ = [
     "HASH_BYTES",
@@ -50,7 +51,7 @@ _sha256 = hashlib.sha256
 _encode_json = msgspec.json.Encoder(order="sorted").encode
 
 
-class BrokenLinkError(ValueError):
+class BrokenLinkError(Remade, ValueError):
     """A stored link doesn't follow from the one before.
 
     Attributes:
@@ -63,12 +64,8 @@ class BrokenLinkError(ValueError):
         self.number = number
         self.fact = fact
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Let the error cross a process boundary, where it is made anew from what it says and not from arguments."""
-        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
-
-class InvalidProofError(ValueError):
+class InvalidProofError(Remade, ValueError):
     """A proof doesn't lead from the record to the head.
 
     Attributes:
@@ -81,10 +78,6 @@ class InvalidProofError(ValueError):
         super().__init__(f"the proof's {fact} is wrong at link {number}{f': {why}' if why else ''}")
         self.fact = fact
         self.number = number
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Let the error cross a process boundary, where it is made anew from what it says and not from arguments."""
-        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 # Records

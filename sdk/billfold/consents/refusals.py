@@ -25,12 +25,12 @@ Each of the bank's refusals is of the family, too, that the rest of the SDK has 
 ``PermissionDenied``, ``Busy`` a ``RateLimited``.
 """
 
-import copyreg
 from typing import Any, Final
 
 import msgspec
 
 from billfold import errors
+from billfold._remaking import Remade
 from billfold.client._message import Response
 from billfold.contract.open_banking.common import OBError1
 
@@ -107,7 +107,7 @@ class BankAway(OpenBankingRefusal, errors.Unavailable):
     """The bank can't at the moment."""
 
 
-class AnswerNotSigned(errors.MalformedAnswer):
+class AnswerNotSigned(Remade, errors.MalformedAnswer):
     """The answer isn't signed by the bank, or another one was signed. What became of the request isn't known.
 
     Attributes:
@@ -117,10 +117,6 @@ class AnswerNotSigned(errors.MalformedAnswer):
     def __init__(self, reason: str) -> None:
         super().__init__(f"the answer isn't believed: {reason}")
         self.reason = reason
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Let the error cross a process boundary, where it is made anew from what it says and not from arguments."""
-        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class UnderWay(OpenBankingRefusal, errors.RequestInFlight):
@@ -134,7 +130,7 @@ class BankUnsure(BankAway, errors.OutcomeUnknown):
     """The bank doesn't know what has become of the order. Given again under the same key, it is done once."""
 
 
-class SecurityEventInvalid(errors.BillfoldError):
+class SecurityEventInvalid(Remade, errors.BillfoldError):
     """A security event token isn't the bank's, isn't meant for us, or can't be read.
 
     Attributes:
@@ -147,16 +143,12 @@ class SecurityEventInvalid(errors.BillfoldError):
         self.reason = reason
         self.err = err
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Let the error cross a process boundary, where it is made anew from what it says and not from arguments."""
-        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
-
     def body(self) -> bytes:
         """Return what to answer to a bank that has pushed the token, with 400 and as ``application/json``."""
         return msgspec.json.encode({"err": self.err, "description": self.reason})
 
 
-class PaymentUnfinished(errors.BillfoldError):
+class PaymentUnfinished(Remade, errors.BillfoldError):
     """A payment has come to no end in the time that was given; it may do so later.
 
     Attributes:
@@ -166,10 +158,6 @@ class PaymentUnfinished(errors.BillfoldError):
     def __init__(self, last: Any) -> None:
         super().__init__(f"the payment stands at {last.data.status}")
         self.last = last
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Let the error cross a process boundary, where it is made anew from what it says and not from arguments."""
-        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 _BY_STATUS: Final[dict[int, type[OpenBankingRefusal]]] = {
