@@ -111,17 +111,39 @@ class TenantClock(Response, frozen=True, kw_only=True):
     frozen: Annotated[bool, Meta(description="Whether it stands still between advances.")]
 
 
+_FARTHEST_S: Final = 200 * 366 * 86_400
+"""Further than from any present to where test clocks end, in seconds."""
+
+
 class AdvanceClock(Request, frozen=True, kw_only=True):
-    """An order to move a test clock forward to an instant, and to freeze it there or let it run on."""
+    """An order to move a test clock forward, to an instant or by a while, and to freeze it there or let it run on.
+
+    Exactly one of both is named.
+    """
 
     to: Annotated[
-        Instant,
+        Instant | None,
         Meta(description="Where to: not before the tenant's present time, and before 2200-01-01T00:00:00Z."),
-    ]
+    ] = None
+    by_s: Annotated[
+        Annotated[float, Meta(ge=0, le=_FARTHEST_S)] | None,
+        Meta(
+            description="How far, in seconds, from where the clock is when it is moved, or is going already. By "
+            "nothing it stands where it is, or runs on from there.",
+            examples=[1800],
+        ),
+    ] = None
     freeze: bool = True
 
     def __post_init__(self) -> None:
-        """Bring the instant to UTC."""
+        """Bring the instant to UTC, and refuse an order that says both how far and where to, or neither.
+
+        Raises:
+            ValueError: It does.
+        """
+        if (self.to is None) == (self.by_s is None):
+            msg = "must name exactly one of to and by_s"
+            raise ValueError(msg)
         self._to_utc("to")
 
 

@@ -52,6 +52,7 @@ async def get_clock(call: Call) -> TenantClock:
     scope="clock:write",
     idempotency="optional",
     errors=(errors.ClockNotControllable, errors.ClockMovesForward, errors.Unavailable),
+    examples={"request": {"to": "2026-11-20T12:00:00Z"}},
 )
 async def advance_clock(call: Call, body: AdvanceClock) -> Reply[TenantClock]:
     """Move the test clock forward.

@@ -73,9 +73,12 @@ async def order_advance(tx: TenantTx, caller: Caller, body: AdvanceClock) -> Ten
         errors.ClockNotControllable: The tenant has no test clock.
         errors.ClockMovesForward: The clock is past that instant.
     """
-    if body.to >= _CLOCK_ENDS:
-        raise validation_failed("to", f"must be before {_CLOCK_ENDS:%Y-%m-%dT%H:%M:%SZ}")
-    arrived = await clock.request_advance(tx, body.to, freeze=body.freeze)
+    where = body.to if body.by_s is None else timedelta(seconds=body.by_s)
+    assert where is not None, "the contract has one of both named"
+    arrived = await clock.request_advance(tx, where, freeze=body.freeze)
+    if arrived.now >= _CLOCK_ENDS:
+        name, must = ("to", "be") if body.by_s is None else ("by_s", "lead to an instant")
+        raise validation_failed(name, f"must {must} before {_CLOCK_ENDS:%Y-%m-%dT%H:%M:%SZ}")
     facts = {"to": arrived.now, "freeze": body.freeze}
     await audit.record(tx, audit.new_record(caller, _ADVANCED, "clock", facts=facts))
     return arrived

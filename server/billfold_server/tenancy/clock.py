@@ -160,14 +160,15 @@ async def lock_clock(tx: TenantTx) -> ClockState:
     return _state(await tx.fetchrow(_LOCK))
 
 
-async def request_advance(tx: TenantTx, to: datetime, *, freeze: bool) -> TenantClock:
+async def request_advance(tx: TenantTx, to: datetime | timedelta, *, freeze: bool) -> TenantClock:
     """Write down that a test clock is to be moved forward, and stop it where it stands.
 
     The order is durable: whoever drives the clock, in this process or after a crash in another one, brings it there.
 
     Args:
         tx: The tenant's transaction.
-        to: Where to. The present time is allowed, so that a clock can be frozen or let go.
+        to: Where to; or how far from where it is, or is going already, which is told with the clock in hand: a
+            caller who has read a running clock is late. Nothing is allowed, so that a clock can be frozen or let go.
         freeze: Whether it stands there, or runs on.
 
     Returns:
@@ -180,7 +181,9 @@ async def request_advance(tx: TenantTx, to: datetime, *, freeze: bool) -> Tenant
     if not is_controllable(tx.tenant):
         raise errors.ClockNotControllable("only a sandbox has a clock that can be moved")
     state = await lock_clock(tx)
-    if to < max(state.now, state.advancing_to or state.now):
+    reached = max(state.now, state.advancing_to or state.now)
+    to = reached + to if isinstance(to, timedelta) else to
+    if to < reached:
         raise errors.ClockMovesForward("the clock has passed that instant or is on its way past it", param="to")
     await tx.execute(_REQUEST, state.now, to, freeze)
     return TenantClock(now=to, controllable=True, frozen=freeze)

@@ -126,6 +126,34 @@ class TestTheClock:
         back = client.post("/v1/clock/advance", json={"to": now.isoformat()})
         assert (back.status_code, back.json()["code"]) == (409, "clock_moves_forward")
 
+    def test_stands_where_it_is(self, client: httpx.Client):
+        """So far from where it is when it is moved: who has read a running clock couldn't say to where, being late."""
+        order = {"by_s": 0}
+        first, second = (
+            client.post("/v1/clock/advance", json=order, headers={"Idempotency-Key": "stand"}).json() for _ in range(2)
+        )
+        assert first == second == client.get("/v1/clock").json()
+        later = client.post("/v1/clock/advance", json={"by_s": 90.000001, "freeze": False}).json()
+        assert instant(later["now"]) == instant(first["now"]) + timedelta(seconds=90, microseconds=1)
+        assert client.get("/v1/clock").json()["now"] > later["now"]
+
+    @pytest.mark.parametrize(
+        ("order", "param"),
+        [
+            ({}, "body"),
+            ({"by_s": 60, "to": "2150-01-01T00:00:00Z"}, "body"),
+            ({"by_s": -1}, "by_s"),
+            ({"by_s": 1e300}, "by_s"),
+            ({"by_s": 200 * 366 * 86_400}, "by_s"),
+        ],
+        ids=str,
+    )
+    def test_is_moved_in_one_way(self, client: httpx.Client, order: dict[str, Any], param: str):
+        """Forward, to an instant or by a while, and not past where it ends."""
+        refused = client.post("/v1/clock/advance", json=order)
+        assert (refused.status_code, refused.json()["code"]) == (400, "validation_failed")
+        assert refused.json()["param"] == param
+
     @pytest.mark.parametrize(
         "to",
         [

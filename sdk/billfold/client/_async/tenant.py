@@ -40,11 +40,10 @@ class AsyncClock(AsyncResource):
         """Move a sandbox's clock forward; what falls due on the way happens.
 
         Args:
-            by: How far, from what the clock shows now.
+            by: How far, from what the clock shows when it is moved; by nothing it stands there.
             to: Until when, instead of how far.
             freeze: Whether it stands still afterwards, which it does where absent.
-            idempotency_key: The caller's own key; otherwise one is made, and kept over retries. A call that is made
-                again under its key says ``to``: so far from where the clock has gone meanwhile is another order.
+            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
 
         Raises:
             TypeError: Not exactly one of ``by`` and ``to`` is given, or ``by`` is no ``timedelta``.
@@ -52,11 +51,10 @@ class AsyncClock(AsyncResource):
         """
         if (by is None) == (to is None):
             raise TypeError("a clock is advanced by a while or to an instant")
-        if by is not None:
-            if not isinstance(by, timedelta):
-                raise TypeError("a clock is advanced by a timedelta, such as timedelta(days=90)")
-            to = (await self.get()).now + by
-        body = encoding.fields(to=to, freeze=freeze)
+        if by is not None and not isinstance(by, timedelta):
+            raise TypeError("a clock is advanced by a timedelta, such as timedelta(days=90)")
+        by_s = None if by is None else by.total_seconds()
+        body = encoding.fields(to=to, by_s=by_s, freeze=freeze)
         return await self._order(operations.ADVANCE_CLOCK, body=body, idempotency_key=idempotency_key)
 
 

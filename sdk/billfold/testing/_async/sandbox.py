@@ -38,7 +38,9 @@ class AsyncTestClock:
             at: Where, which mustn't be past; at the next full second where absent.
         """
         if at is None:
-            at = (await self.now() + _SECOND).replace(microsecond=0)
+            # While it ran, the next second could be over before it was told.
+            stood = (await self._client.clock.advance(timedelta(0), freeze=True)).now
+            at = (stood + _SECOND).replace(microsecond=0)
         return (await self._client.clock.advance(to=at, freeze=True)).now
 
     async def advance(
@@ -71,12 +73,13 @@ class AsyncTestClock:
         if (by is not None) + (to is not None) + bool(parts) != 1:
             raise TypeError("a clock is advanced by a timedelta, or by days, hours and minutes, or to an instant")
         clock: TenantClock = await self._client.clock.get()
-        return (await self._client.clock.advance(to=to or clock.now + (by or parts), freeze=clock.frozen)).now
+        by = None if to else by or parts
+        return (await self._client.clock.advance(by, to=to, freeze=clock.frozen)).now
 
     async def run(self) -> datetime:
         """Let the clock run on from where it stands, and return what it shows."""
         clock = await self._client.clock.get()
-        return (await self._client.clock.advance(to=clock.now, freeze=False)).now if clock.frozen else clock.now
+        return (await self._client.clock.advance(timedelta(0), freeze=False)).now if clock.frozen else clock.now
 
 
 class AsyncInbox:

@@ -40,7 +40,9 @@ class TestClock:
             at: Where, which mustn't be past; at the next full second where absent.
         """
         if at is None:
-            at = (self.now() + _SECOND).replace(microsecond=0)
+            # While it ran, the next second could be over before it was told.
+            stood = (self._client.clock.advance(timedelta(0), freeze=True)).now
+            at = (stood + _SECOND).replace(microsecond=0)
         return (self._client.clock.advance(to=at, freeze=True)).now
 
     def advance(
@@ -73,12 +75,13 @@ class TestClock:
         if (by is not None) + (to is not None) + bool(parts) != 1:
             raise TypeError("a clock is advanced by a timedelta, or by days, hours and minutes, or to an instant")
         clock: TenantClock = self._client.clock.get()
-        return (self._client.clock.advance(to=to or clock.now + (by or parts), freeze=clock.frozen)).now
+        by = None if to else by or parts
+        return (self._client.clock.advance(by, to=to, freeze=clock.frozen)).now
 
     def run(self) -> datetime:
         """Let the clock run on from where it stands, and return what it shows."""
         clock = self._client.clock.get()
-        return (self._client.clock.advance(to=clock.now, freeze=False)).now if clock.frozen else clock.now
+        return (self._client.clock.advance(timedelta(0), freeze=False)).now if clock.frozen else clock.now
 
 
 class Inbox:
