@@ -117,7 +117,8 @@ INVENTORY: Final = Inventory(
                 "authorization_response_alg introspection_alg dpop_bound certificate_bound "
                 "authorization_details_types client_uri policy_uri tos_uri organisation_id software_id "
                 "software_version login_realm partner_id version secret_digest former_secret_digest "
-                "former_secret_until registration_digest created_at updated_at"
+                "former_secret_until earlier_secret_digests earlier_secrets_until registration_digest created_at "
+                "updated_at"
             ),
         ),
         NotPersonal(

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from billfold_server.identity.clients.rows import Kept
+from billfold_server.identity.clients.rows import MOST_EARLIER, Kept
 from billfold_server.identity.rules import OAuthRefusal
 from billfold_server.keys.service import Keyring
 
@@ -72,7 +72,6 @@ def matches(shown: bytes, kept: Kept, now: datetime) -> bool:
         kept: What is kept of the client; of one that doesn't exist, nothing.
         now: The real time, at which a former secret may have ended.
     """
-    current = hmac.compare_digest(shown, kept.secret_digest or _NOTHING)
-    former = hmac.compare_digest(shown, kept.former_secret_digest or _NOTHING)
-    overlaps = kept.former_secret_until is not None and now < kept.former_secret_until
-    return current or (former and overlaps)
+    taken = [kept.secret_digest or _NOTHING, *(each for each, until in kept.ending() if now < until)]
+    taken += [_NOTHING] * (MOST_EARLIER + 2 - len(taken))
+    return sum(hmac.compare_digest(shown, each) for each in taken) > 0

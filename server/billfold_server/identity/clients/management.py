@@ -146,7 +146,9 @@ async def rotate_keys(
 async def rotate_secret(
     tx: Tx, keyring: Keyring, caller: Caller, client_id: UUID, *, overlap_s: int, now: datetime
 ) -> contract.ClientSecret:
-    """Give a client another secret. The former one is taken as well for a while, and one before that no more.
+    """Give a client another secret. The former one is taken as well for a while.
+
+    So are those before it, for as long as was said of them, but no longer than is said now.
 
     Raises:
         errors.NotFound: There is no such client.
@@ -158,12 +160,7 @@ async def rotate_secret(
         method = found.client.authentication
         raise errors.ClientMetadataRefused(f"the client authenticates by {method}", param="client_id")
     secret, until = f"bfs_{secrets.token_urlsafe(32)}", now + timedelta(seconds=overlap_s)
-    kept = msgspec.structs.replace(
-        found.kept,
-        secret_digest=client_secret.digest(keyring, client_id, secret),
-        former_secret_digest=found.kept.secret_digest,
-        former_secret_until=until,
-    )
+    kept = found.kept.replaced(client_secret.digest(keyring, client_id, secret), now=now, until=until)
     await _write(
         tx, found.client, kept, caller, now=now, action="client.secret_rotated", facts={"overlap_s": overlap_s}
     )

@@ -161,8 +161,9 @@ async def rotate_client_keys(call: Call, client_id: ClientId, body: SetClientKey
 async def rotate_client_secret(call: Call, client_id: ClientId, body: RotateClientSecret) -> ClientSecret:
     """Give an API client another secret.
 
-    The former one is taken as well for as long as you say, so that nothing stands still. The new one is in this answer
-    and nowhere else; so there is no idempotency key, by which answers are kept.
+    The former one is taken as well for as long as you say, so that nothing stands still; so are those before it whose
+    time isn't over, but no longer than that. The new one is in this answer and nowhere else; so there is no idempotency
+    key, by which answers are kept: if the answer is lost, ask again.
     """
     services = call.services
     async with call.tx() as tx:

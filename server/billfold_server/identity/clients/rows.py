@@ -17,6 +17,7 @@ from billfold_server.identity.queries import Tx
 from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = [
+    "MOST_EARLIER",
     "Client",
     "ClientState",
     "Kept",
@@ -35,6 +36,9 @@ __all__ = [
     "narrow_clients",
     "update_client",
 ]
+
+MOST_EARLIER: Final = 3
+"""How many secrets are taken beside the present and the former one, at most."""
 
 LoginRealm = Literal["psu", "staff", "operator"]
 """Whose sign-in it is, as people's pages have them."""
@@ -141,16 +145,47 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
         secret_digest: Of its secret, where it has one.
         former_secret_digest: Of the secret before that, while both are taken.
         former_secret_until: Until when the former one is taken.
+        earlier_secret_digests: Of those before that, which are taken as well, the newest first.
+        earlier_secrets_until: Until when each of these is taken.
         registration_digest: Of its registration access token (RFC 7592), where it has one.
     """
 
     secret_digest: bytes | None = None
     former_secret_digest: bytes | None = None
     former_secret_until: datetime | None = None
+    earlier_secret_digests: Sequence[bytes] = ()
+    earlier_secrets_until: Sequence[datetime] = ()
     registration_digest: bytes | None = None
 
     def __repr__(self) -> str:
         return "Kept(…)"
+
+    def replaced(self, digest: bytes, *, now: datetime, until: datetime) -> "Kept":
+        """Return what is kept once the secret is another one.
+
+        A secret that was promised to be taken for some time yet is, for the client may know nothing newer: of a
+        rotation whose answer got lost nobody has the secret. But none is taken for longer than is asked for now.
+
+        Args:
+            digest: Of the secret from now on.
+            now: The real time.
+            until: Until when the one before is taken as well.
+        """
+        ending = [(each, min(end, until)) for each, end in self.ending() if end > now][:MOST_EARLIER]
+        return msgspec.structs.replace(
+            self,
+            secret_digest=digest,
+            former_secret_digest=self.secret_digest,
+            former_secret_until=until,
+            earlier_secret_digests=[each for each, _ in ending],
+            earlier_secrets_until=[end for _, end in ending],
+        )
+
+    def ending(self) -> list[tuple[bytes, datetime]]:
+        """Return the digests of secrets before the present one, the newest first, and until when each is taken."""
+        former = (self.former_secret_digest, self.former_secret_until)
+        earlier = zip(self.earlier_secret_digests, self.earlier_secrets_until, strict=True)
+        return [(digest, until) for digest, until in (former, *earlier) if digest is not None and until is not None]
 
 
 class Registered(msgspec.Struct, frozen=True):

@@ -119,6 +119,17 @@ class TestAClient:
         ]
         assert statuses == [401, 401, 200]
 
+    def test_keeps_the_secret_that_it_has_where_an_answer_was_lost(self, live: LiveServer, billfold: Billfold) -> None:
+        """Who asks again has never seen the secret between, so the one before is taken until what was said of it."""
+        made = billfold.clients.create(with_secret())
+        for _ in range(2):
+            newest = billfold.clients.rotate_secret(made.id)
+        assert made.client_secret is not None
+        for secret in (made.client_secret, newest.client_secret):
+            assert ask(live, made.id, secret).status_code == 200
+        billfold.clients.rotate_secret(made.id, overlap_s=0)
+        assert ask(live, made.id, made.client_secret).status_code == 401
+
     def test_changes_its_keys(self, live: LiveServer, billfold: Billfold) -> None:
         """The new key proves the client from then on, the former one no more."""
         client = clients_of.make(live, "alpha", scopes=["wallets:read"])
