@@ -8,6 +8,7 @@ import math
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -253,6 +254,46 @@ class TestAList:
         billfold, _ = client(page([1], "c1"), page([2], "c1"))
         with pytest.raises(errors.MalformedAnswer):
             list(billfold.events.list())
+
+
+class TestFollowingEvents:
+    async def test_goes_on_where_it_was(self, monkeypatch: pytest.MonkeyPatch):
+        """Page after page at once, then after a while each, and longer ones while the server is away; in both modes."""
+        gone = errors.ConnectionFailed("nobody listens", sent=False)
+        answers = (page([1, 2], "c1"), page([3], None), gone, gone, page([], None), page([4], None))
+        after = [0, 2, 3, 3, 3, 3]
+        waits: list[float] = []
+
+        async def wait(seconds: float) -> None:
+            waits.append(seconds)
+
+        monkeypatch.setattr("billfold.client._sync.tenant.sleep", waits.append)
+        monkeypatch.setattr("billfold.client._async.tenant.sleep", wait)
+        billfold, transport = client(*answers, max_retries=0)
+        assert [
+            each.sequence for each in islice(billfold.events.follow(after=0, interval=timedelta(seconds=0.5)), 4)
+        ] == [1, 2, 3, 4]
+        later, recorded = async_client(*answers, max_retries=0)
+        found = later.events.follow(after=0, interval=timedelta(seconds=0.5))
+        assert [(await anext(found)).sequence for _ in range(4)] == [1, 2, 3, 4]
+        assert waits == [0.5, 0.5, 1.0, 0.5] * 2
+        for requests in (transport.requests, recorded.requests):
+            assert [url.partition("?")[2] for _, url, _, _ in requests] == [f"after={at}&limit=100" for at in after]
+
+    def test_comes_back_when_it_is_asked_to(self, monkeypatch: pytest.MonkeyPatch):
+        """Whoever is too eager waits for as long as the server says."""
+        waits: list[float] = []
+        monkeypatch.setattr("billfold.client._sync.tenant.sleep", waits.append)
+        billfold, _ = client(problem(429, "rate_limited", retry_after="7"), page([1], None), max_retries=0)
+        assert next(billfold.events.follow(after=0)).sequence == 1
+        assert waits == [7]
+
+    def test_ends_where_nothing_more_will_come(self):
+        """What waiting doesn't mend is raised at once."""
+        billfold, transport = client(problem(400, "event_type_unknown"))
+        with pytest.raises(errors.EventTypeUnknown):
+            next(billfold.events.follow(after=0, type="transfer.psted"))
+        assert len(transport.requests) == 1
 
 
 class TestTheClock:

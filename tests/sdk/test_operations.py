@@ -74,6 +74,7 @@ OWN_WORDS = {
     "freeze": True,
     "from_": AT,
     "if_match": 3,
+    "interval": timedelta(seconds=2),
     "limit": 25,
     "manifest": {},
     "metadata": {},

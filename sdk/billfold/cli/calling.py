@@ -68,8 +68,9 @@ RESOURCES: Final[Mapping[str, str]] = {
 }
 """Every resource of the client, told without importing it."""
 
-NOT_AT_A_TERMINAL: Final = frozenset({"detokenize_card", "detokenize_cards"})
-"""What prints whole card numbers. ``vault-tokens detokenize`` hands them out encrypted, to a key of the caller's."""
+NOT_AT_A_TERMINAL: Final = frozenset({"detokenize_card", "detokenize_cards", "follow"})
+"""What prints whole card numbers: ``vault-tokens detokenize`` hands them out encrypted, to a key of the caller's. And
+what never ends: ``events tail`` doesn't either, and says what becomes of the server meanwhile."""
 
 _BULK: Final = ("transfers", "bulk")
 """What is answered with a verdict on each of many orders, and was refused where none of them was carried out."""

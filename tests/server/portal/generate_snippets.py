@@ -35,7 +35,11 @@ from tests.sdk.test_operations import FAILING, call, template
 
 TARGET: Final = Path(__file__).parents[3] / "server" / "billfold_server" / "portal" / "snippets.json"
 
-_WAYS: Final = {"createTransfers": "transfers.bulk", "detokenizeVaultTokens": "vault_tokens.detokenize"}
+_WAYS: Final = {
+    "createTransfers": "transfers.bulk",
+    "detokenizeVaultTokens": "vault_tokens.detokenize",
+    "listEvents": "events.list",
+}
 """Which of several methods is shown."""
 
 _FURTHER: Final[dict[str, dict[str, Any]]] = {

@@ -2,14 +2,22 @@
 
 """What a tenant shows of itself: who it is, its clock, its events and its audit."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
+from typing import Final
 
+from billfold import errors
 from billfold.client import _encoding as encoding
 from billfold.client import _operations as operations
+from billfold.client._retry import is_worth_repeating
+from billfold.client._sync.backend import sleep
 from billfold.client._sync.resource import Pages, Resource
 from billfold.contract.platform import AuditHead, AuditRecord, Event, TenantClock, TenantInfo
 
 __all__ = ["AuditRecords", "Clock", "Events", "Tenant"]
+
+_MOST: Final = 100
+_LONGEST_WAIT_S: Final = 30.0
 
 
 class Tenant(Resource):
@@ -88,6 +96,46 @@ class Events(Resource):
         """
         query = encoding.query(type=type, object_id=object_id, after=after, limit=limit, cursor=cursor)
         return self._list(operations.LIST_EVENTS, query=query)
+
+    def follow(
+        self,
+        *,
+        after: int,
+        type: str | None = None,
+        object_id: str | None = None,
+        interval: timedelta = timedelta(seconds=1),
+    ) -> Iterator[Event]:
+        """Yield events as they happen, in the order of their sequence and without end.
+
+        Keep the sequence of an event once it is dealt with, and begin behind it the next time: so none is missed, and
+        one may come again. While the server doesn't answer, it is asked again, less and less often.
+
+        Args:
+            after: Behind which sequence to begin: that of the last event which was dealt with; 0 is the very beginning.
+            type: Only those of these types, such as ``transfer.posted`` or ``transfer.*,hold.created``.
+            object_id: Only those about this object, such as a wallet or a transfer.
+            interval: How long to wait before asking again where nothing is new.
+
+        Raises:
+            errors.EventTypeUnknown: There are no events of such a type.
+            errors.ProblemError: The server refuses for good.
+        """
+        interval_s, away_s = interval.total_seconds(), 0.0
+        while True:
+            try:
+                page = self.list(type=type, object_id=object_id, after=after, limit=_MOST).page()
+            except errors.BillfoldError as error:
+                if not is_worth_repeating(error, repeatable=True):
+                    raise
+                away_s = min(_LONGEST_WAIT_S, max(interval_s, away_s * 2))
+                sleep(max(away_s, getattr(error, "retry_after_s", None) or 0))
+                continue
+            away_s = 0.0
+            for event in page.data:
+                after = event.sequence
+                yield event
+            if page.next_cursor is None:
+                sleep(interval_s)
 
 
 class AuditRecords(Resource):
