@@ -177,7 +177,8 @@ IdempotencyKey = Annotated[
         max_length=255,
         # A quote at its beginning would be the header's, which isn't part of the key.
         pattern=r"^[!#-~][!-~]*$(?!\n)",
-        description="Makes it safe to send the item again: its first answer is kept for 30 days.",
+        description="Makes it safe to send the item again: its first answer is kept for 30 days, unless the bank says "
+        "otherwise.",
         examples=["8e03978e-40d5-43dd-bc93-6894a57f9324"],
     ),
 ]

@@ -56,7 +56,8 @@ Wallets, and the ledger behind them.
 **Refusals** are problems (RFC 9457) with a stable `code`.
 **Versions** are dates; within one, things are only added. A program keeps the version that was the newest when its
 client was registered, or asks for another by the header `Billfold-Version`; each answer says which it is of.
-**Repeating** a POST with the same `Idempotency-Key` within 30 days returns the first answer.
+**Repeating** a POST with the same `Idempotency-Key` within 30 days, unless the bank says otherwise, returns the first
+answer.
 Unknown query parameters and unknown members of a body are refused."""
 
 
@@ -351,7 +352,8 @@ class _Writer:
                     "name": "Idempotency-Key",
                     "in": "header",
                     "required": operation.idempotency == "required",
-                    "description": "Makes it safe to send the request again: the first answer is kept for 30 days.",
+                    "description": "Makes it safe to send the request again: the first answer is kept for 30 days, "
+                    "unless the bank says otherwise.",
                     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": KEY_PATTERN},
                     "example": "8e03978e-40d5-43dd-bc93-6894a57f9324",
                 }
