@@ -87,6 +87,9 @@ def create(  # noqa: PLR0917 - click hands over one argument for each option
 
     A customer names the --party; --staff has roles; with --platform it is an operator.
     """
+    if platform and (staff or roles or party_id is not None):
+        msg = "An operator of the platform has no roles and is no party's: leave out --staff, --role and --party."
+        raise click.UsageError(msg)
     operator = as_sent(CreateOperator(login_name=login_name, display_name=display_name))
     body = as_sent(
         CreateUser(

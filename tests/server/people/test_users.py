@@ -150,6 +150,13 @@ class TestTheCommandLine:
         assert isinstance(result.exception, errors.ValidationFailed | errors.MalformedBody)
         assert result.exception.param == param
 
+    @pytest.mark.parametrize("more", [("--staff",), ("--role", "owner"), ("--party", "pty_1")], ids=" ".join)
+    def test_gives_an_operator_nothing_of_a_tenant_s(self, more: Sequence[str]) -> None:
+        """Who believes to have made an owner of some bank would else have made an operator of all of them."""
+        arguments = ["create", "ada", "--name", "Ada", "--platform", *more]
+        result = CliRunner().invoke(commands.users, arguments, obj=None)
+        assert (result.exit_code, "operator of the platform" in result.output) == (2, True)
+
     def test_has_a_command_for_each_order(self) -> None:
         """What the API can be told, the command line can be told as well."""
         assert set(commands.users.commands) == {
