@@ -27,7 +27,7 @@ from tests.processes import children
 
 AS_INSTALLED = str(Path(__file__).parent / "as_installed")
 """Hides from a process what only tests bring."""
-START_S = 60
+START_S = 100
 END_S = 30
 WORKING = "billfold_server.serving.worker"
 DECRYPTING = "billfold_server.serving.decrypting"
