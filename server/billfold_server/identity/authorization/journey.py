@@ -140,8 +140,10 @@ async def load(call: "Call", asked: "Asked", session: "Session") -> Found | None
     account = _account_of(request)
     async with transaction(call.services, realm) as tx:
         own = await _choosable(tx, consent, party_id, account)
-        payee = await _payee_of(tx, consent, request)
-    usable = [each for each in own if _is_usable(consent, each)]
+        paid = await _paid(tx, consent, request)
+        payee = None if paid is None or consent.kind != "domestic_vrp" else await _owner_of(tx, paid)
+    # Nothing is paid from an account to itself, so to choose that one would be to allow nothing.
+    usable = [each for each in own if _is_usable(consent, each) and ids.decode(Prefix.WALLET, each.id) != paid]
     return Found(
         consent=consent,
         request=request,
@@ -204,12 +206,14 @@ async def _named(tx: "TenantTx", account: dict[str, Any]) -> UUID | None:
     return await wallets.find_wallet_known_as(tx, key)
 
 
-async def _payee_of(tx: "TenantTx", consent: "Consent", request: dict[str, Any]) -> UUID | None:
-    """Return to which party the account belongs that recurring payments go to; None where it isn't kept here."""
-    account = request["Data"]["Initiation"].get("CreditorAccount") if consent.kind == "domestic_vrp" else None
-    wallet_id = None if not account else await _named(tx, account)
-    if wallet_id is None:
-        return None
+async def _paid(tx: "TenantTx", consent: "Consent", request: dict[str, Any]) -> UUID | None:
+    """Return the wallet to which a consent's payments go; None where that isn't kept here, or nothing is paid."""
+    account = request["Data"]["Initiation"].get("CreditorAccount") if consent.kind in _PAYING else None
+    return None if not account else await _named(tx, account)
+
+
+async def _owner_of(tx: "TenantTx", wallet_id: UUID) -> UUID | None:
+    """Return to which party a wallet belongs that recurring payments go to; None where there is no such wallet."""
     try:
         return (await wallets.get_wallet(tx, wallet_id)).party_id
     except errors.NotFound:

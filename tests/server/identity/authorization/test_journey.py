@@ -18,6 +18,7 @@ from billfold_server.identity.authorization import journey
 from billfold_server.people.pages.words import date_text, text_of
 from tests.live import LiveServer
 from tests.server.identity.authorization.consents_of import (
+    PAYEE,
     Tpp,
     add_tpp,
     allow,
@@ -414,9 +415,9 @@ class TestAPayment:
             ("SortCodeAccountNumber", "20201555555556", None),
         ):
             asked = payment()
-            asked["request"]["Data"]["Initiation"]["DebtorAccount"] = {
-                "SchemeName": f"UK.OBIE.{scheme}",
-                "Identification": number,
+            asked["request"]["Data"]["Initiation"] |= {
+                "CreditorAccount": {**PAYEE, "Identification": "GB29NWBK60161331926819"},
+                "DebtorAccount": {"SchemeName": f"UK.OBIE.{scheme}", "Identification": number},
             }
             page = tpp.page(visit.browser, tpp.ask_for(asked), "payments")
             assert ('value="approve"' in page.text) is (meant is not None)
@@ -453,6 +454,19 @@ class TestAPayment:
         assert "/auth/approve" not in str(tpp.answer(visit.browser, page, wallet).headers.get("location"))
         assert answer_of(tpp.app, decide(visit.browser, page, "refuse"))["error"] == "access_denied"
         assert tpp.find(consent).status == "RJCT"
+
+    def test_doesnt_leave_from_the_account_that_it_goes_to(self, tpp: Tpp, payer: tuple[persons.Person, str]) -> None:
+        """A customer who pays themselves can't choose the payee's account, from which each order would be refused."""
+        person, wallet = payer
+        theirs, visit = open_wallet(tpp.live, SLUG, party_of(person), "Savings"), Visit(person)
+        payee = {"SchemeName": "UK.OBIE.Wallet", "Identification": theirs, "Name": "Ada Lovelace"}
+        once = payment()
+        once["request"]["Data"]["Initiation"]["CreditorAccount"] = payee
+        for asked in (once, recurring(payee)):
+            page = tpp.page(visit.browser, tpp.ask_for(asked), "payments")
+            assert (f'value="{wallet}"' in page.text, f'value="{theirs}"' in page.text) == (True, False)
+            again = tpp.answer(visit.browser, page, theirs)
+            assert (again.status_code, text_of("en", "open_banking.choose_one") in again.text) == (422, True)
 
     def test_that_recurs_is_approved_again(self, tpp: Tpp, payer: tuple[persons.Person, str]) -> None:
         """Its customer may come back while it stands: by the same limits, with a fresh approval, for new tokens."""
