@@ -103,12 +103,13 @@ async def _read(call: "Call", parameters: "Mapping[str, str]") -> _Leaving:
         _Refused: It isn't right.
     """
     hint, named = parameters.get("id_token_hint"), parameters.get("client_id")
-    told = None if hint is None else await _client_of_hint(call, hint)
-    if told is not None and named is not None and told != named:
+    told = None if hint is None else await _read_hint(call, hint)
+    if told is not None and named is not None and told.client_id != named:
         raise _Refused
     to = parameters.get("post_logout_redirect_uri")
     # Who only names a client, without anything that only the client knows, is told nothing of whether there is one.
-    wanted = told or (None if to is None else named)
+    proven = told is not None and told.verified
+    wanted = (named if told is None else told.client_id) if proven or to is not None else None
     client = None if wanted is None else await _client(call, wanted)
     if wanted is not None and client is None:
         raise _Refused
@@ -122,21 +123,32 @@ async def _read(call: "Call", parameters: "Mapping[str, str]") -> _Leaving:
     return _Leaving(client=client, to=to if state is None else redirects.with_parameters(to, {"state": state}))
 
 
-async def _client_of_hint(call: "Call", hint: str) -> str:
-    """Return for whom an ID token of ours was made; it may have expired (section 4)."""
+class _Hint(msgspec.Struct, frozen=True):
+    """For whom an ID token was made, as it says, and whether that was seen by its signature."""
+
+    client_id: str
+    verified: bool
+
+
+async def _read_hint(call: "Call", hint: str) -> _Hint:
+    """Return for whom an ID token of ours was made; it may have expired (section 4).
+
+    People stay signed in for longer than a key verifies after it was replaced or withdrawn. What can't be verified any
+    more for that is worth as much as a client that is merely named, which suffices to lead to an address of its own.
+    """
     realm = call.services.identity.realm(call.tenant_or_none)
     try:
         token = jose.read(hint if len(hint) <= _LONGEST else "")
         public = await call.services.identity.signing.public_key(realm, token.kid or "")
-        if public is None:
-            raise _Refused
-        claims: dict[str, Any] = jose.verify(token, public.key, alg=public.algorithm, types=_ID_TOKEN)
+        claims: dict[str, Any] = token.claims
+        if public is not None:
+            claims = jose.verify(token, public.key, alg=public.algorithm, types=_ID_TOKEN)
     except SignatureInvalid:
         raise _Refused from None
     audience = claims.get("aud")
     if claims.get("iss") != realm.issuer or not isinstance(audience, str):
         raise _Refused
-    return audience
+    return _Hint(audience, verified=public is not None)
 
 
 async def _client(call: "Call", client_id: str) -> Client | None:

@@ -9,7 +9,9 @@ import pytest
 
 from billfold import ids
 from billfold.ids import Prefix
+from billfold_server.identity import jose
 from tests.live import LiveServer
+from tests.server.identity import clients_of
 from tests.server.identity.flows import App, Person, add_app, ask, stranger
 from tests.server.people.persons import Browser
 
@@ -70,6 +72,22 @@ class TestAnAppThatEndsASession:
         answer = browser.submit(page, "/oauth/end-session/decision", decision="leave")
         assert answer.headers["location"].endswith("/auth/signed-out")
         assert leave(stranger(leaver.live, "sandbox")).headers["location"].endswith("/auth/signed-out")
+
+    @pytest.mark.parametrize("by", ["id_token_hint", "both"])
+    def test_is_heard_when_the_key_of_its_id_token_is_gone(self, leaver: App, person: Person, by: str) -> None:
+        """People stay signed in for longer than a key that was replaced; what can't be verified names the app alone."""
+        claims = {"iss": leaver.base, "aud": leaver.client_id, "sub": "usr_x", "exp": int(time.time()) - 86_400}
+        gone = jose.sign(claims, clients_of.key_for("ES256"), alg="ES256", kid=ids.new(Prefix.SIGNING_KEY), typ="JWT")
+        said, browser = (
+            {"id_token_hint": gone} | ({} if by != "both" else {"client_id": leaver.client_id}),
+            person.browser(),
+        )
+        page = leave(browser, **said, post_logout_redirect_uri=AFTER)
+        answer = browser.submit(page, "/oauth/end-session/decision", decision="leave")
+        assert (answer.status_code, answer.headers.get("location")) == (303, AFTER)
+        assert not is_in(leaver, browser)
+        told = leave(stranger(leaver.live, "sandbox"), **said, post_logout_redirect_uri="https://evil.example/")
+        assert (told.status_code, "location" in told.headers) == (400, False)
 
     def test_ends_nothing_where_the_person_stays(self, leaver: App, person: Person) -> None:
         """Everything but the one button leaves the session as it is."""
