@@ -40,6 +40,7 @@ def document(realm: Realm, **changes: Any) -> dict[str, Any]:
             "details_types": ["wallet_access"],
             "languages": ["en", "de"],
             "registration": True,
+            "open_banking": True,
             **changes,
         }
     )
@@ -163,6 +164,19 @@ class TestADocumentOverHttp:
             assert refused.status_code == 401
             assert f'resource_metadata="{where}"' in refused.headers["www-authenticate"]
             assert httpx.get(where).status_code == 200
+
+    def test_promises_third_parties_nothing_where_they_arent_let_in(
+        self, live: LiveServer, said: dict[str, Any]
+    ) -> None:
+        """A tenant without open banking names neither its scopes nor its details, nor does the platform."""
+        live.add_tenant(manifest("undiscovered", open_banking={"enabled": False}))
+        ours, types = {"accounts", "fundsconfirmations", "payments"}, "authorization_details_types_supported"
+        assert (ours <= {*said["scopes_supported"]}, "open_banking_consent" in said[types]) == (True, True)
+        for base, is_left in ((live.base("undiscovered"), True), (f"{live.url}/platform", False)):
+            told = httpx.get(f"{base}/.well-known/openid-configuration").json()
+            assert ours.isdisjoint(told["scopes_supported"])
+            assert ("wallet_access" in told.get(types, ()), types in told) == (is_left, is_left)
+            assert "open_banking_consent" not in told.get(types, ())
 
     def test_names_endpoints_that_are_there(self, said: dict[str, Any]) -> None:
         """Each address answers something else than that there is nothing."""

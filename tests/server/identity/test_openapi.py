@@ -85,6 +85,7 @@ class TestTheDocument:
             details_types=[],
             languages=[],
             registration=True,
+            open_banking=True,
         )
         said = metadata(realm_of("https://bank.example", None), deployment)
         for name in said.__struct_fields__:

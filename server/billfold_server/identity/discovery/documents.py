@@ -70,6 +70,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
         details_types: The types of RFC 9396.
         languages: Of the hosted pages.
         registration: Whether clients may register themselves here.
+        open_banking: Whether third parties may connect.
     """
 
     served: Collection[str]
@@ -79,6 +80,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     details_types: Sequence[str]
     languages: Sequence[str]
     registration: bool
+    open_banking: bool
 
 
 def resource_metadata(realm: Realm, deployment: Deployment, resource: str = "/v1") -> dict[str, Any]:
@@ -116,7 +118,7 @@ def metadata(realm: Realm, deployment: Deployment) -> ServerMetadata:
         "issuer": realm.issuer,
         "jwks_uri": f"{realm.issuer}/.well-known/jwks.json",
         "service_documentation": f"{realm.issuer}/docs",
-        "scopes_supported": _scopes(realm, people="authorization_endpoint" in served),
+        "scopes_supported": _scopes(realm, deployment, people="authorization_endpoint" in served),
         **{name: realm.issuer + path for name, path in served.items()},
         **_client_authentication(realm.profile, served, deployment),
         **_binding(realm, served, deployment),
@@ -131,9 +133,10 @@ def metadata(realm: Realm, deployment: Deployment) -> ServerMetadata:
 _NO_PEOPLE: Final[dict[str, Any]] = {"response_types_supported": []}
 
 
-def _scopes(realm: Realm, *, people: bool) -> list[str]:
-    known = rules.PLATFORM_SCOPES if realm.platform else {**rules.TENANT_SCOPES, **rules.OPEN_BANKING_SCOPES}
-    return sorted([*known, *(rules.OPENID_SCOPES if people else ())])
+def _scopes(realm: Realm, deployment: Deployment, *, people: bool) -> list[str]:
+    known = rules.PLATFORM_SCOPES if realm.platform else rules.TENANT_SCOPES
+    of_third_parties = rules.OPEN_BANKING_SCOPES if deployment.open_banking else ()
+    return sorted([*known, *of_third_parties, *(rules.OPENID_SCOPES if people else ())])
 
 
 def _client_authentication(profile: Profile, served: Mapping[str, str], deployment: Deployment) -> dict[str, Any]:
@@ -168,7 +171,6 @@ def _authorization(profile: Profile, deployment: Deployment) -> dict[str, Any]:
         "code_challenge_methods_supported": ["S256"],
         "require_pushed_authorization_requests": profile.pushed,
         "authorization_response_iss_parameter_supported": True,
-        "authorization_details_types_supported": sorted(deployment.details_types),
         "acr_values_supported": list(ACR_VALUES),
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": list(profile.algorithms),
@@ -182,6 +184,8 @@ def _authorization(profile: Profile, deployment: Deployment) -> dict[str, Any]:
         "require_request_uri_registration": False,
         "ui_locales_supported": list(deployment.languages),
     }
+    if deployment.details_types:
+        said["authorization_details_types_supported"] = sorted(deployment.details_types)
     if profile.request_object != "refused":
         said["request_object_signing_alg_values_supported"] = list(profile.algorithms)
         said["require_signed_request_object"] = profile.request_object == "required"

@@ -6,6 +6,7 @@ from billfold import errors
 from billfold.contract.oauth import ServerMetadata
 from billfold_server.http.routing import Call, Reply, Routes
 from billfold_server.identity.authorization import details
+from billfold_server.identity.authorization.intents import OPEN_BANKING_CONSENT
 from billfold_server.identity.discovery import documents
 from billfold_server.identity.discovery.documents import Deployment
 from billfold_server.identity.grants.issuing import FRAME
@@ -29,14 +30,18 @@ _MAX_AGE_S = 300
 def _deployment(call: Call) -> Deployment:
     services, tenant = call.services, call.tenant_or_none
     settings = services.settings
+    # Operators have no wallets and give no consents.
+    types = [] if tenant is None else [*details.kinds()]
+    open_banking = tenant is not None and tenant.manifest.open_banking.enabled
     return Deployment(
         served=services.rooms[SERVED],
         mtls_base_url=settings.mtls_base_url,
         certificates=settings.takes_certificates,
         grant_types=FRAME.grant_types,
-        details_types=list(details.kinds()),
+        details_types=[each for each in types if open_banking or each != OPEN_BANKING_CONSENT.name],
         languages=["en", "de"],
         registration=tenant is not None and tenant.manifest.registration.mode != "closed",
+        open_banking=open_banking,
     )
 
 
