@@ -27,6 +27,7 @@ __all__ = [
     "PeriodicLimit",
     "Slot",
     "breach_of_limits",
+    "breach_of_maximum",
     "breach_of_terms",
     "day_of",
     "period_of",
@@ -255,15 +256,20 @@ def breach_of_terms(terms: ControlParameters, order: Order, day: date) -> Breach
         ("VRPType", order.vrp_type not in terms.vrp_types),
         ("PSUAuthenticationMethods", order.authentication_method not in terms.authentication_methods),
         ("PSUInteractionTypes", order.interaction_type not in terms.interaction_types),
-        ("MaximumIndividualAmount.Currency", order.currency != terms.maximum_individual.currency),
     )
     for name, fails in checks:
         if fails:
             return Breach(path=f"ControlParameters.{name}")
-    maximum = terms.maximum_individual.amount_minor
-    if order.amount_minor > maximum:
-        path = "ControlParameters.MaximumIndividualAmount"
-        return Breach(path=path, limit_minor=maximum, remaining_minor=maximum)
+    return breach_of_maximum(terms, order.amount_minor, order.currency)
+
+
+def breach_of_maximum(terms: ControlParameters, amount_minor: int, currency: str) -> Breach | None:
+    """Return what stops any payment of an amount, whenever and for whatever it is made, or None."""
+    path, maximum = "ControlParameters.MaximumIndividualAmount", terms.maximum_individual
+    if currency != maximum.currency:
+        return Breach(path=f"{path}.Currency")
+    if amount_minor > maximum.amount_minor:
+        return Breach(path=path, limit_minor=maximum.amount_minor, remaining_minor=maximum.amount_minor)
     return None
 
 

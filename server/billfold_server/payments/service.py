@@ -55,6 +55,7 @@ from billfold_server.payments.kinds import (
 from billfold_server.payments.own import ORDER_PAYMENT, read_creditor, texts_of
 from billfold_server.payments.recurring import HEAR, INITIATE_RECURRING, RESOLVE, agreed
 from billfold_server.payments.rows import PaymentRow, Placed, StepRow, Texts
+from billfold_server.payments.spending import check_maximum
 from billfold_server.payments.stores import STORES
 from billfold_server.payments.undoing import check_undoing, undoing_keys
 from billfold_server.tenancy.clock import tenant_now
@@ -90,6 +91,7 @@ __all__ = [
     "StepRow",
     "Texts",
     "agreed",
+    "check_maximum",
     "check_same",
     "collect",
     "count_open",

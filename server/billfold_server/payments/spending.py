@@ -15,11 +15,12 @@ from uuid import UUID
 import msgspec
 
 from billfold import errors
+from billfold.money import Money
 from billfold_server.ledger.service import Draft
 from billfold_server.payments import control_parameters as rules
 from billfold_server.payments.control_parameters import ControlParameters, Order, Period, Slot
 
-__all__ = ["SpentKey", "SpentRow", "check_terms", "give_back", "spend", "spent_keys"]
+__all__ = ["SpentKey", "SpentRow", "check_maximum", "check_terms", "give_back", "spend", "spent_keys"]
 
 _OF_A_CONSENT: Final = "Data."
 
@@ -76,6 +77,15 @@ def check_terms(terms: ControlParameters, order: Order, at: datetime) -> None:
         ControlParametersBreached: The path says which control parameter stops it.
     """
     _raise_if(rules.breach_of_terms(terms, order, rules.day_of(at)), order.currency)
+
+
+def check_maximum(terms: ControlParameters, amount: Money) -> None:
+    """Refuse to tell of an amount that no payment under a consent can be: its payer has agreed to nothing of the kind.
+
+    Raises:
+        ControlParametersBreached: The path says which control parameter stops it.
+    """
+    _raise_if(rules.breach_of_maximum(terms, amount.amount_minor, amount.currency), amount.currency)
 
 
 def spend(draft: Draft, consent_id: UUID, terms: ControlParameters, order: Order) -> list[SpentRow]:

@@ -143,7 +143,7 @@ def _needs_none() -> errors.ConsentNeedsNoMigration:
 # Whether there is money.
 
 
-@routes.post(f"{_CONSENT}/funds-confirmation")
+@routes.post(f"{_CONSENT}/funds-confirmation", errors=(errors.ControlParametersBreached,))
 async def confirm_vrp_funds(
     call: Call, consent_id: str, body: OBVRPFundsConfirmationRequest
 ) -> OBVRPFundsConfirmationResponse:
@@ -155,6 +155,8 @@ async def confirm_vrp_funds(
     async with call.tx() as tx:
         with _naming_the_consent():
             consent = await _use(call, tx, consent_id, operation="funds_confirmation")
+        # Whoever may take nine pounds at a time needn't know whether there are nine thousand.
+        payments.check_maximum(payments.agreed(consent), amount)
         now = await tenant_now(tx)
         (wallet,) = await wallets.with_balances(tx, [await wallets.get_wallet(tx, consent.wallet_ids[0])])
     has_it = wallets.has_funds(wallet, amount)

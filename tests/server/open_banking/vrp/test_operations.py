@@ -192,7 +192,7 @@ class TestConfirmingFunds:
 
     def test_tells_whether_there_is_money(self, pisp: Pisp) -> None:
         """An amount is there or isn't; nothing is reserved, and nothing counts."""
-        consent_id = pisp.consented()
+        consent_id = pisp.consented(MaximumIndividualAmount={"Amount": "99999999.00", "Currency": "EUR"})
         path = f"/domestic-vrp-consents/{ids.encode(Prefix.CONSENT, consent_id)}"
         for amount, verdict in (("1.00", "Available"), ("99999999.00", "NotAvailable")):
             said = {
@@ -212,11 +212,25 @@ class TestConfirmingFunds:
         )
         assert pisp.counted(consent_id) == []
 
+    def test_tells_nothing_of_more_than_one_payment_may_be(self, pisp: Pisp) -> None:
+        """Who may take 90.00 at most finds out of no higher amount whether it is there, nor of another currency."""
+        wire_id = ids.encode(Prefix.CONSENT, consent_id := pisp.consented())
+        path, field = f"/domestic-vrp-consents/{wire_id}/funds-confirmation", "Data.ControlParameters"
+        for amount, currency, stopped_by in (
+            ("90.00", "EUR", None),
+            ("90.01", "EUR", "MaximumIndividualAmount"),
+            ("1.00", "USD", "MaximumIndividualAmount.Currency"),
+        ):
+            said = {"Data": {"ConsentId": wire_id, "InstructedAmount": {"Amount": amount, "Currency": currency}}}
+            answer = pisp.ask("POST", path, said, consent_id=consent_id)
+            assert answer.status_code == (201 if stopped_by is None else 400), answer.text
+            assert stopped_by is None or code_of(answer) == (400, "U014", f"{field}.{stopped_by}")
+
     def test_counts_what_the_bank_lends(self, workers: list[LiveServer]) -> None:
         """An overdraft that was agreed pays as well, so it is confirmed."""
         pisp = Pisp.at(workers)
         agree_overdraft(workers[0], pisp.wallets[0], 1)
-        consent_id = pisp.consented()
+        consent_id = pisp.consented(MaximumIndividualAmount={"Amount": "20000.00", "Currency": "EUR"})
         wire_id = ids.encode(Prefix.CONSENT, consent_id)
         for amount, verdict in (("10000.01", "Available"), ("10000.02", "NotAvailable")):
             said = {"Data": {"ConsentId": wire_id, "InstructedAmount": {"Amount": amount, "Currency": "EUR"}}}
