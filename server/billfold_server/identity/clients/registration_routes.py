@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from billfold.contract.oauth import OAuthError
+from billfold_server.http.reading import media_type
 from billfold_server.http.routing import Call, Reply, Routes
 from billfold_server.identity.answers import refused
 from billfold_server.identity.clients import registration
@@ -43,8 +44,10 @@ async def register_client(call: Call, body: dict[str, Any]) -> Reply[bytes]:
     call.services.limits.check_address(call.peer)
     call.services.limits.count_failure(call.peer)
     realm = call.services.identity.realm(call.tenant)
+    # A request that asks for nothing in particular is none that is signed.
+    signed = media_type(call.headers.get("content-type")) in _SIGNED
     try:
-        return _answer(await registration.register(call, realm, body or call.body), 201)
+        return _answer(await registration.register(call, realm, call.body if signed else body), 201)
     except OAuthRefusal as refusal:
         return refused(refusal, realm)
 

@@ -66,6 +66,11 @@ class TestOpenRegistration:
         )
         assert token.json()["scope"] == "wallets:read"
 
+    def test_gives_one_to_who_asks_for_nothing_in_particular(self, live: LiveServer) -> None:
+        """No member must be said (RFC 7591, section 2): an empty object gets all that there is by default."""
+        made = post(live, "openreg")
+        assert (made.status_code, made.json().get("scope")) == (201, "tenant:read wallets:read"), made.text
+
     def test_is_named_in_the_metadata_where_it_is_open(self, live: LiveServer) -> None:
         """A tenant that is closed doesn't name the endpoint, and refuses at it."""
         for slug, there in (("openreg", True), ("dirreg", True), ("alpha", False)):
