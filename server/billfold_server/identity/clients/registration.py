@@ -87,7 +87,7 @@ async def register(call: "Call", realm: Realm, said: dict[str, Any] | bytes) -> 
             await _admitted(tx, client)
     except MetadataRefused as refusal:
         raise OAuthRefusal(refusal.error, str(refusal)) from None
-    return _information(call, client) | {"registration_access_token": token} | _secret(secret)
+    return _information(call, client) | _vouched(said) | {"registration_access_token": token} | _secret(secret)
 
 
 async def read_registration(call: "Call", client_id: str) -> dict[str, Any]:
@@ -131,7 +131,7 @@ async def update_registration(call: "Call", realm: Realm, client_id: str, said: 
         await rows.update_client(tx, Registered(changed, kept))
         await _admitted(tx, changed)
         await audit.record(tx, audit.new_record(_itself(call, client), "client.changed", client_id))
-    return _information(call, changed) | {"registration_access_token": token}
+    return _information(call, changed) | _vouched(said) | {"registration_access_token": token}
 
 
 async def deregister(call: "Call", client_id: str) -> None:
@@ -290,6 +290,12 @@ def _information(call: "Call", client: Client) -> dict[str, Any]:
         "registration_client_uri": f"{call.base_url}/oauth/register/{client.client_id}",
         **registered,
     }
+
+
+def _vouched(said: dict[str, Any]) -> dict[str, Any]:
+    """Return the statement by which a client was registered, as it came (RFC 7591, section 3.2.1)."""
+    statement = said.get("software_statement")
+    return {} if statement is None else {"software_statement": statement}
 
 
 def _secret(secret: str | None) -> dict[str, Any]:

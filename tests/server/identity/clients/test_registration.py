@@ -139,6 +139,7 @@ class TestAStatement:
         assert answer.status_code == 201, answer.text
         assert (made["client_name"], made["redirect_uris"], made["software_id"]) == ("Licensed TPP", [CALLBACK], "sw-1")
         assert [key["kid"] for key in made["jwks"]["keys"]] == ["mine"]
+        assert made["software_statement"] == vouched
         assert (made["token_endpoint_auth_method"], "client_secret" in made) == ("private_key_jwt", False)
 
     def test_is_needed_where_the_manifest_says_so(self, live: LiveServer) -> None:
@@ -256,10 +257,10 @@ class TestARegistration:
         body = {"client_id": made["client_id"], "jwks": JWKS, "scope": "tenant:read"}
         refused = httpx.put(made["registration_client_uri"], headers=bearer, json=body)
         assert refused.json()["error"] == "invalid_software_statement"
-        taken = httpx.put(
-            made["registration_client_uri"], headers=bearer, json={**body, "software_statement": statement(jwks=JWKS)}
-        )
+        body["software_statement"] = statement(jwks=JWKS)
+        taken = httpx.put(made["registration_client_uri"], headers=bearer, json=body)
         assert taken.json()["scope"] == "tenant:read"
+        assert taken.json()["software_statement"] == body["software_statement"]
         bearer = {"Authorization": f"Bearer {taken.json()['registration_access_token']}"}
         other = {**body, "software_id": "sw-1", "software_statement": statement(jwks=JWKS, software_id="sw-2")}
         refused = httpx.put(made["registration_client_uri"], headers=bearer, json=other)
