@@ -525,9 +525,10 @@ def resolve(draft: Draft, said: Resolution) -> PaymentRow:
     undone = _is_undone(draft, before)
     if not rules.may_resolve(before.status, before.money, before.needs, said.outcome, undone=undone):
         raise errors.PaymentNotResolvable
-    row = msgspec.structs.replace(
-        before, status=rules.resolved_status(before.status, said.outcome), needs=None, updated_at=draft.now
-    )
+    status = rules.resolved_status(before.status, said.outcome)
+    # Why it was blocked is no reason for its having left after all, and third parties would read it as that.
+    reason = None if said.outcome is PaymentOutcome.SETTLED else before.reason
+    row = msgspec.structs.replace(before, status=status, reason=reason, needs=None, updated_at=draft.now)
     if undone:
         row = msgspec.structs.replace(row, money=rules.BY_HAND)
     elif said.outcome is PaymentOutcome.SETTLED:

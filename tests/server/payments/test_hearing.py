@@ -440,6 +440,15 @@ class TestAPaymentThatNeedsSomebody:
         assert (record.object_id, record.reason) == (row.wire_id, "The bank's statement shows it")
         assert isinstance(await desk.resolve(payment_id, outcome), errors.PaymentNotResolvable)
 
+    @pytest.mark.parametrize(("outcome", "reason"), [("settled", None), ("returned", "FRAD")])
+    async def test_isnt_said_to_be_blocked_once_it_has_left(self, desk: Desk, outcome: str, reason: str | None) -> None:
+        """Why a rail has blocked it is why it has come back, and no reason for its having settled after all."""
+        payment_id = await desk.pay()
+        await desk.hear(payment_id, said("block", reason="FRAD"))
+        assert (await desk.payment(payment_id)).reason == "FRAD"
+        assert await desk.resolve(payment_id, outcome) is None
+        assert (await desk.payment(payment_id)).reason == reason
+
     async def test_is_given_back_once_its_wallet_takes_money_again(self, desk: Desk) -> None:
         """What was rejected can't have left, and no frozen wallet is paid."""
         payment_id = await desk.pay()
