@@ -223,8 +223,9 @@ def name_of_credit(key: str) -> str:
 
 
 def _cut(text: str | None, longest: int) -> str | None:
-    """Return a text without what no table holds, and no longer than that."""
-    return None if text is None else _printable(text)[:longest]
+    """Return a text without what no table holds, and no longer than that; None where nothing is left of it to read."""
+    kept = "" if text is None else _printable(text)[:longest]
+    return kept if kept.strip() else None
 
 
 def _printable(text: str) -> str:

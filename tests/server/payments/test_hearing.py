@@ -316,6 +316,15 @@ class TestARailThatSaysTooMuch:
         assert await desk.balances() == GONE
         await desk.check()
 
+    async def test_gives_no_reason_by_nothing(self, desk: Desk) -> None:
+        """An empty text is no code, which third parties are told by four characters, nor does it rename anything."""
+        payment_id = await desk.pay()
+        await desk.hear(payment_id, said("accept"))
+        empty = Notice(id="empty", word="settle", reason=" ")
+        await desk.hear(payment_id, Report(reference="", notices=(empty,)))
+        row = await desk.payment(payment_id)
+        assert (row.status, row.reason, row.rail_reference) == (PaymentStatus.SETTLED, None, "REF1")
+
 
 REPORTS = st.lists(
     st.tuples(st.sampled_from(WORDS), st.integers(0, 5), st.booleans()),
