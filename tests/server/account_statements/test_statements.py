@@ -17,12 +17,15 @@ from billfold.contract.ledger import CreateJournalEntry, NewPosting
 from billfold.contract.wallets import CreateTopUp, CreateTransfer
 from billfold.ids import Prefix
 from billfold.money import Money
-from billfold_server.account_statements import pdf, rules, service
+from billfold_server.account_statements import pdf, rules, service, tasks
 from billfold_server.audit import service as audit
+from billfold_server.db.jobs import Job, JobKinds, JobRun
 from billfold_server.db.outbox import list_events
 from billfold_server.keys.service import Keys
+from billfold_server.ledger import service as ledger
 from billfold_server.ledger.kinds import POST_JOURNAL_ENTRY
 from billfold_server.tenancy.context import SYSTEM
+from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.wallets import kinds
 from tests.server.ledger.books import Bench, open_engine
 from tests.server.ledger.giving import accepted
@@ -171,6 +174,24 @@ class TestStatements:
         async with bank.tx() as tx:
             events = [each.data for each in await list_events(tx) if each.type == ACCOUNT_STATEMENTS_MADE.name]
         assert events == [{"month": "2026-06", "statements": 2}]
+
+    async def test_are_made_however_long_it_takes_to_add_them_up(self, bank: Bank, monkeypatch: pytest.MonkeyPatch):
+        """A month of millions of entries takes longer than a request's query may, and holds up no other job."""
+        await bank.receive(1_000, JUNE)
+        add_up, bounds = ledger.list_turnovers, set()
+
+        async def watched(tx: TenantTx, *args: Any, **options: Any) -> Any:
+            bounds.add(await tx.fetchval("SHOW statement_timeout"))
+            return await add_up(tx, *args, **options)
+
+        monkeypatch.setattr(ledger, "list_turnovers", watched)
+        kinds_of_job = JobKinds()
+        tasks.register(kinds_of_job)
+        kind = kinds_of_job[tasks.MAKE]
+        job = Job(id=ids.uuid7(), kind=tasks.MAKE, due_at=JULY, payload=b"{}", attempt=1, token=ids.uuid7())
+        await kind.handler(JobRun(bank.database, bank.tenant, job))
+        assert (bounds, kind.retry.timeout_s, kind.apart) == ({"10min"}, 3600, True)
+        assert [each.closing_minor for each in await bank.made()] == [1_000]
 
 
 class TestAFile:
