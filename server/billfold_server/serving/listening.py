@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import socket
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ __all__ = ["holder_of", "is_any", "listen", "reachable_host"]
 
 _BACKLOG = 2048
 _POLL_S = 0.05
+_UNTAKEN_MS = 60_000
+"""After how long a connection ends whose client takes nothing of what was sent to it; nginx waits as long."""
 _ANY = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - Compared with, not bound.
 
 
@@ -67,6 +70,10 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         # Connections that linger from a server before are no obstacle; one that listens is.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Else who asks and never reads keeps a worker's memory for ever, and each stop waits for them in vain. Accepted
+        # connections have it from here. Linux alone knows it (tcp(7)).
+        if sys.platform == "linux":
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNTAKEN_MS)
         listener.bind(address)
         listener.listen(_BACKLOG)
         listener.settimeout(0)

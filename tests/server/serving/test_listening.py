@@ -1,5 +1,6 @@
 """The socket that all workers share."""
 
+import errno
 import os
 import socket
 import sys
@@ -7,6 +8,7 @@ import threading
 
 import pytest
 
+from billfold_server.serving import listening
 from billfold_server.serving.failures import Exit, Failure
 from billfold_server.serving.listening import holder_of, is_any, listen, reachable_host
 
@@ -48,6 +50,19 @@ class TestListening:
         with listen("127.0.0.1", port, may_become_free=about_to_go) as second:
             assert second.getsockname()[1] == port
         leaving.join()
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux, which alone ends such connections")
+    def test_keeps_no_connection_whose_client_reads_nothing(self, monkeypatch: pytest.MonkeyPatch):
+        """Where nothing of what was sent is taken for too long, the connection is over."""
+        monkeypatch.setattr(listening, "_UNTAKEN_MS", 300)
+        with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+            accepted, _ = listener.accept()
+            with accepted:
+                accepted.settimeout(10)
+                with pytest.raises(TimeoutError) as caught:
+                    while True:
+                        accepted.sendall(b"a" * 65_536)
+        assert caught.value.errno == errno.ETIMEDOUT
 
     @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
     def test_refuses_an_address_that_is_not_ours(self, host: str):
