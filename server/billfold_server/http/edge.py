@@ -5,6 +5,7 @@ all answers have. Addresses below ``/t/{slug}`` and at a tenant's own host name 
 is taken off the address before the router sees it.
 """
 
+import asyncio
 import ipaddress
 import math
 import re
@@ -128,6 +129,13 @@ class Edge:
             # The last resort: whatever went wrong, the caller gets a problem and the operators a traceback.
             _log.exception("request failed")
             await self._refuse(errors.InternalError(), context, answering)
+        except asyncio.CancelledError:
+            # A stop has lost patience with it. What it has begun may be carried out all the same, and whoever was told
+            # anything else would ask for it anew.
+            if exchange is not None:
+                context.problem = errors.OutcomeUnknown("the server ended before the answer", retry_after_s=1)
+                await self._refuse(context.problem, context, answering)
+            raise
         finally:
             self._account(scope, context, answering, time.perf_counter() - started)
 

@@ -16,6 +16,7 @@ import uvloop
 
 from billfold_server.http.protocol import HEAD_LIMIT_BYTES, HEADERS_LIMIT, BoundedProtocol
 from billfold_server.http.receiving import exchange_of
+from billfold_server.tenancy.context import TenantRef
 from tests.live import LiveServer
 from tests.server.http.keeping import ANSWER, POST, REFUSAL, START, UPGRADE, Keeping, send, serving
 from tests.server.http.resetting import abort
@@ -311,6 +312,30 @@ class TestAConnection:
             writer.write(START + b"\r\n")
             assert await reader.readexactly(len(ANSWER)) == ANSWER
         assert taken == [False, False, False, True]
+
+    def test_that_a_stop_ends_is_told_that_the_outcome_is_unknown(
+        self, live: LiveServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What was begun may be carried out all the same, so the client is to ask again under the same key."""
+        begun = asyncio.Event()
+
+        async def wait(_: TenantRef) -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+        async def end() -> None:
+            await begun.wait()
+            (request,) = (each for each in asyncio.all_tasks() if "run_asgi" in repr(each.get_coro()))
+            # As uvicorn does once its time for a stop is over.
+            request.cancel()
+
+        with live.client("alpha") as client:
+            monkeypatch.setattr(live.services, "slow_down", wait)
+            ending = live.begin(end())
+            answer = client.post("/v1/parties", json={"kind": "person"}, headers={"Idempotency-Key": "ended"})
+            ending.result(10)
+        told = answer.status_code, answer.json()["code"], answer.headers["retry-after"]
+        assert told == (503, "outcome_unknown", "1")
 
     async def test_is_spoken_to_by_messages_where_something_stands_between(self) -> None:
         """An application around ours sees, and may change, all that is received and sent."""
