@@ -98,6 +98,7 @@ class TestARepetition:
             problem(409, "request_in_flight"),
             Response(502, {}, b"<html>"),
             Response(504, {}, b""),
+            Response(524, {}, b"<html>"),
         ],
         ids=repr,
     )
@@ -122,6 +123,7 @@ class TestARepetition:
             Response(502, {}, b""),
             Response(503, {}, b"upstream connect error or disconnect/reset before headers"),
             Response(504, {}, b""),
+            Response(500, {}, b"Internal Server Error"),
         ],
         ids=repr,
     )
@@ -193,7 +195,9 @@ class TestARepetition:
         ],
         ids=repr,
     )
-    @pytest.mark.parametrize("first", [LOST, problem(503, "outcome_unknown"), Response(504, {}, b"")], ids=repr)
+    @pytest.mark.parametrize(
+        "first", [LOST, problem(503, "outcome_unknown"), Response(504, {}, b""), Response(520, {}, b"")], ids=repr
+    )
     def test_of_an_order_never_ends_as_if_it_had_not_been_carried_out(self, first: Outcome, last: Outcome):
         """Where an answer was lost, no later attempt that didn't get as far tells that nothing was done."""
         play = Play([first, *[last] * 4], method="POST", headers={"idempotency-key": "k"})

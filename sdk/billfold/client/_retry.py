@@ -23,6 +23,9 @@ _AWAY: Final = 503
 _OVERLOADED: Final = frozenset({429, _AWAY})
 """The server said that it didn't begin."""
 
+_TROUBLES: Final = 500
+"""From here on a status tells of troubles of whoever answers."""
+
 _LOST: Final = frozenset({502, 504})
 """A proxy said that it doesn't know."""
 
@@ -131,9 +134,10 @@ def is_worth_repeating(error: errors.BillfoldError, *, repeatable: bool) -> bool
 def _is_of_a_proxy(error: errors.ProblemError) -> bool:
     """Tell whether it is a proxy's answer that doesn't know what the server has done.
 
-    Some of them, such as Envoy, say 503 also where the server's connection broke while it was at work.
+    Some of them, such as Envoy, say 503 also where the server's connection broke while it was at work, and others have
+    numbers of their own for that, such as 520 and 524.
     """
-    return error.status in _LOST or (error.status == _AWAY and error.is_foreign)
+    return error.status in _LOST or (error.is_foreign and error.status is not None and error.status >= _TROUBLES)
 
 
 def leaves_doubt(error: errors.BillfoldError) -> bool:
@@ -152,7 +156,7 @@ def settles(error: errors.BillfoldError) -> bool:
     """
     if not isinstance(error, errors.ProblemError) or error.status is None or error.is_foreign:
         return False
-    return error.status not in _BEFORE_LOOKING and error.status < 500  # noqa: PLR2004  # The server's own troubles.
+    return error.status not in _BEFORE_LOOKING and error.status < _TROUBLES
 
 
 def retry_after_s(response: Response, now: datetime) -> float | None:
