@@ -17,7 +17,7 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -79,14 +79,26 @@ class Server(EndingServer):
         config: How uvicorn serves.
         plain: The side of TLS on the first port, where it speaks TLS.
         asking: The one on the second port, where there is one.
+        leave: Lets go of requests that only wait for something to happen, once the server is to end.
     """
 
     def __init__(
-        self, config: uvicorn.Config, plain: ssl.SSLContext | None = None, asking: AskingContext | None = None
+        self,
+        config: uvicorn.Config,
+        plain: ssl.SSLContext | None = None,
+        asking: AskingContext | None = None,
+        *,
+        leave: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(config)
+        self._leave = leave
         self.serving = asyncio.Event()
         self._contexts = (plain, asking)
+
+    def drain(self) -> None:
+        """End as every server does, and don't wait for those who may as well wait at the next one."""
+        super().drain()
+        self._leave()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and let it be known."""
@@ -182,11 +194,13 @@ class Worker:
         settings = self._settings
         insist_on_keyring(settings)
         app = build_app(settings)
-        config = server_config(app, settings, app.state.services.rooms[SHARES])
+        rooms = app.state.services.rooms
+        config = server_config(app, settings, rooms[SHARES])
+        leave = rooms["event waiting"].end
         if settings.tls_certificate is None:
-            return Server(config)
-        kept = app.state.services.rooms["rotation"].keep(kept_side(settings))
-        return Server(config, following_context(kept), asking_context(kept))
+            return Server(config, leave=leave)
+        kept = rooms["rotation"].keep(kept_side(settings))
+        return Server(config, following_context(kept), asking_context(kept), leave=leave)
 
     async def _serve(self, server: Server) -> None:
         watching = asyncio.create_task(self._watch(server))

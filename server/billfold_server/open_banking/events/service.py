@@ -212,7 +212,7 @@ async def poll(
             bell = waiting.bell(call.tenant)
             found = await _unread(call, limit + 1)
             left_s = until - loop.time()
-            if found or not waits or left_s <= 0:
+            if found or not waits or left_s <= 0 or waiting.ended:
                 break
             try:
                 async with asyncio.timeout(min(left_s, _LOOK_AGAIN_S)):

@@ -17,15 +17,20 @@ _OF_CLIENT: Final = 2
 
 
 class Waiting:
-    """Those who wait in one process. They are bounded, so that waiting costs others nothing."""
+    """Those who wait in one process. They are bounded, so that waiting costs others nothing.
+
+    Attributes:
+        ended: Whether nobody waits here any more, because the process is about to end.
+    """
 
     def __init__(self) -> None:
+        self.ended = False
         self._rung: dict[UUID, asyncio.Event] = {}
         self._waiting: Counter[UUID] = Counter()
 
     def enter(self, client_id: UUID) -> bool:
         """Let somebody wait, unless too many do; whoever is let in leaves in the end."""
-        if self._waiting[client_id] >= _OF_CLIENT or self._waiting.total() >= _MOST:
+        if self.ended or self._waiting[client_id] >= _OF_CLIENT or self._waiting.total() >= _MOST:
             return False
         self._waiting[client_id] += 1
         return True
@@ -44,4 +49,10 @@ class Waiting:
         """Wake everybody who waits for a tenant's notifications."""
         bell = self._rung.pop(tenant.id, None)
         if bell is not None:
+            bell.set()
+
+    def end(self) -> None:
+        """Let nobody wait here from now on: a stop would wait for them, and they may as well ask the next process."""
+        self.ended = True
+        for bell in self._rung.values():
             bell.set()

@@ -1,5 +1,6 @@
 """Event subscriptions and polling over HTTP, as a third party uses them."""
 
+import asyncio
 import time
 import uuid
 from collections.abc import Iterator
@@ -8,9 +9,12 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+import uvicorn
 
 from billfold_server.consents import service as consents
 from billfold_server.consents.service import NewConsent
+from billfold_server.open_banking.events.waiting import Waiting
+from billfold_server.serving.worker import Server
 from billfold_server.tenancy.clock import tenant_now
 from tests.live import LiveServer
 from tests.server.consents.consenting import caller_of
@@ -266,6 +270,26 @@ class TestPolling:
         begun = time.monotonic()
         tell(server, tpp)
         assert len(tpp.poll(returnImmediately=False)["sets"]) == 1
+        assert time.monotonic() - begun < 10
+
+    def test_is_answered_at_once_where_the_server_is_to_end(
+        self, server: LiveServer, tpp: ThirdParty, monkeypatch: pytest.MonkeyPatch
+    ):
+        """No stop waits for who waits, or who comes then; they find nothing, and ask again elsewhere."""
+        tpp.subscribe()
+        waiting = Waiting()
+        monkeypatch.setitem(server.services.rooms, "event waiting", waiting)
+        ending = Server(uvicorn.Config(server.app), leave=waiting.end)
+        begun = time.monotonic()
+
+        async def end() -> None:
+            while not waiting._waiting:
+                await asyncio.sleep(0.01)
+            ending.drain()
+
+        done = server.begin(end())
+        assert (tpp.poll(returnImmediately=False)["sets"], done.result(10)) == ({}, None)
+        assert (tpp.poll(returnImmediately=False)["sets"], ending.should_exit) == ({}, True)
         assert time.monotonic() - begun < 10
 
     def test_needs_a_token_of_its_own_kind(self, server: LiveServer):
