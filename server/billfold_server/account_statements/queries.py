@@ -60,18 +60,13 @@ async def last_month(tx: TenantTx) -> MonthRow | None:
     return None if row is None else MonthRow(*row)
 
 
-async def begin_month(tx: TenantTx, month: MonthRow) -> None:
-    """Write a month, unless somebody else has begun it."""
-    await tx.execute(
-        """
+async def begin_month(tx: TenantTx, month: MonthRow) -> bool:
+    """Write a month, unless somebody else has begun it, and tell whether nobody has."""
+    sql = """
         INSERT INTO account_statement_months (starts_at, ends_at, behind, until) VALUES ($1, $2, $3, $4)
         ON CONFLICT (starts_at) DO NOTHING
-        """,
-        month.starts_at,
-        month.ends_at,
-        month.behind,
-        month.until,
-    )
+    """
+    return await tx.execute(sql, month.starts_at, month.ends_at, month.behind, month.until) == "INSERT 0 1"
 
 
 async def finish_month(tx: TenantTx, starts_at: datetime, now: datetime) -> bool:

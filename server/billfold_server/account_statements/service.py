@@ -78,8 +78,10 @@ async def _next_month(transaction: Transaction) -> MonthRow | None:
         behind = _NOTHING if last is None else last.until
         until = max(behind, await ledger.place_before(tx, ends_at))
         month = MonthRow(starts_at, ends_at, behind, until, None)
-        await queries.begin_month(tx, month)
-        return month
+        if await queries.begin_month(tx, month):
+            return month
+        # The first month has none before it to be locked, and who has begun it may have seen fewer entries.
+        return await queries.last_month(tx)
 
 
 async def _make_month(transaction: Transaction, caller: Caller, month: MonthRow, accounts: int) -> int:

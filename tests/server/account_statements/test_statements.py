@@ -17,7 +17,8 @@ from billfold.contract.ledger import CreateJournalEntry, NewPosting
 from billfold.contract.wallets import CreateTopUp, CreateTransfer
 from billfold.ids import Prefix
 from billfold.money import Money
-from billfold_server.account_statements import pdf, rules, service, tasks
+from billfold_server.account_statements import pdf, queries, rules, service, tasks
+from billfold_server.account_statements.rows import MonthRow
 from billfold_server.audit import service as audit
 from billfold_server.db.jobs import Job, JobKinds, JobRun
 from billfold_server.db.outbox import list_events
@@ -27,6 +28,7 @@ from billfold_server.ledger.kinds import POST_JOURNAL_ENTRY
 from billfold_server.tenancy.context import SYSTEM
 from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.wallets import kinds
+from tests.apart import apart
 from tests.server.ledger.books import Bench, open_engine
 from tests.server.ledger.giving import accepted
 from tests.tenants import Tenancy
@@ -141,6 +143,27 @@ class TestStatements:
             await tx.execute("UPDATE tenant_clock SET frozen_at = $1 WHERE id = 1", rules.month_after(begins))
         _, late = await bank.made()
         assert (late.starts_at, late.opening_minor, late.closing_minor) == (begins, 1_000, 1_020)
+
+    async def test_of_the_first_month_hold_no_entry_twice(self, bank: Bank, monkeypatch: pytest.MonkeyPatch):
+        """Of two who begin it at once with an entry between them, both make the statements of the one who was first."""
+        find_place = ledger.place_before
+        await bank.receive(1_000, JUNE)
+        async with bank.tx() as tx:
+            first = MonthRow(JUNE, JULY, UUID(int=0), await find_place(tx, JULY), None)
+        await bank.receive(20, JUNE)
+
+        async def begin() -> None:
+            async with bank.tx() as tx:
+                await queries.begin_month(tx, first)
+
+        async def overtaken(tx: TenantTx, instant: datetime) -> UUID:
+            place = await find_place(tx, instant)
+            await apart(begin())
+            return place
+
+        monkeypatch.setattr(ledger, "place_before", overtaken)
+        june, july = await bank.made()
+        assert (june.closing_minor, june.entries, july.opening_minor, july.entries) == (1_000, 1, 1_000, 1)
 
     async def test_are_told_of_month_by_month(self, bank: Bank):
         """One event and one audit record tell of all of a month's statements."""
