@@ -26,7 +26,7 @@ def register(kinds: JobKinds) -> None:
 
     Nothing else of the tenant's waits for as long as much that was booked takes to be added up.
     """
-    kinds.register(MAKE, make, _PATIENT, apart=True)
+    kinds.register(MAKE, make, _PATIENT, apart=True, at_once=2)
 
 
 async def make(run: JobRun) -> None:

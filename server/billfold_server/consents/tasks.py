@@ -21,7 +21,7 @@ def register(kinds: JobKinds) -> None:
     Nobody else ends what they are to end, so they are tried for about a day before they are dead letters.
     """
     kinds.register(DUE_JOB, _due, RetryPolicy(attempts=30))
-    kinds.register(CLIENT_JOB, _end_client, RetryPolicy(attempts=30, timeout_s=900))
+    kinds.register(CLIENT_JOB, _end_client, RetryPolicy(attempts=30, timeout_s=900), apart=True)
 
 
 async def _due(run: JobRun) -> None:

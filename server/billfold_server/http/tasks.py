@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from billfold_server.db.jobs import JobKinds, JobRun
+from billfold_server.db.jobs import JobKinds, JobRun, RetryPolicy
 from billfold_server.db.schedules import Schedule
 from billfold_server.http import idempotency
 
@@ -18,8 +18,11 @@ SCHEDULES: Final = (Schedule(name=EXPIRE, kind=EXPIRE, rule="every 6h"),)
 
 
 def register(kinds: JobKinds) -> None:
-    """Say who does the jobs of this room."""
-    kinds.register(EXPIRE, expire_keys)
+    """Say who does the jobs of this room.
+
+    Where orders come by the hundred in a second there are millions of keys, and no other job waits for them.
+    """
+    kinds.register(EXPIRE, expire_keys, RetryPolicy(timeout_s=900), apart=True, at_once=2)
 
 
 async def expire_keys(run: JobRun) -> None:

@@ -26,4 +26,4 @@ def register(kinds: JobKinds) -> None:
     async def check_books(run: JobRun) -> None:
         await check(run.database, run.tenant)
 
-    kinds.register(CHECK_JOB, check_books, _PATIENT, apart=True)
+    kinds.register(CHECK_JOB, check_books, _PATIENT, apart=True, at_once=2)

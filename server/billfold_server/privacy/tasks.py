@@ -71,9 +71,10 @@ def register(kinds: JobKinds, sweeps: Sequence[Sweep], keys: Keys, *, batch: int
         if failed:
             raise ExceptionGroup("some of what is old enough could not be deleted", failed)
 
-    kinds.register(SWEEP, sweep, RetryPolicy(timeout_s=900))
+    # Much may be old enough at once, and nothing else of the tenant's waits for as long as that takes.
+    kinds.register(SWEEP, sweep, RetryPolicy(timeout_s=900), apart=True, at_once=2)
     kinds.register(SHRED_JOB, shred, RetryPolicy(attempts=100))
-    kinds.register(REINDEX, reindex, RetryPolicy(timeout_s=900))
+    kinds.register(REINDEX, reindex, RetryPolicy(timeout_s=900), apart=True, at_once=2)
 
 
 async def _sweep(run: JobRun, sweep: Sweep, before: datetime, batch: int) -> None:

@@ -21,7 +21,10 @@ SCHEDULES: Final = (
     Schedule(name=REINDEX, kind=REINDEX, rule="every 1d"),
 )
 _PATIENT: Final = RetryPolicy(timeout_s=900)
-"""A million values take their time; an attempt that is cut short is taken up where it ended."""
+"""A million values take their time; an attempt that is cut short is taken up where it ended.
+
+Nothing else of the tenant's waits for as long as that takes.
+"""
 
 
 def register(kinds: JobKinds, services: Services) -> None:
@@ -38,5 +41,5 @@ def register(kinds: JobKinds, services: Services) -> None:
         await service.reindex(run, services)
 
     kinds.register(FORGOTTEN_JOB, forget, RetryPolicy(attempts=100))
-    kinds.register(RETAIN, service.retain, _PATIENT)
-    kinds.register(REINDEX, reindex, _PATIENT)
+    kinds.register(RETAIN, service.retain, _PATIENT, apart=True, at_once=2)
+    kinds.register(REINDEX, reindex, _PATIENT, apart=True, at_once=2)

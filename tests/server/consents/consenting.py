@@ -138,7 +138,9 @@ class Bank:
         """Do the room's jobs that are due."""
         kinds = JobKinds()
         tasks.register(kinds)
-        await JobRunner(self.tenancy.database, kinds).run(self.tenancy.tenant)
+        runner = JobRunner(self.tenancy.database, kinds)
+        await runner.run(self.tenancy.tenant)
+        await runner.settle()
 
     async def history(self, consent: Consent) -> list[tuple[str, str | None]]:
         """Return what has happened to a consent, and where each step led."""

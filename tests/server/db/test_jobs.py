@@ -19,10 +19,12 @@ from billfold_server.tenancy import clock
 from billfold_server.tenancy.clock import ClockState, arrive, read_clock, request_advance, tenant_now
 from billfold_server.tenancy.transaction import TenantTx
 from tests.apart import apart
+from tests.live import LiveServer
 from tests.tenants import Tenancy
 
 APART = 8
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+LONG_S = 120
 QUICK = RetryPolicy(attempts=3, first_wait_s=0, timeout_s=5)
 
 
@@ -546,6 +548,31 @@ class TestAJobThatRunsApart:
 
         await runner(tenancy, count).run(tenancy.tenant)
         assert attempts == [1]
+
+    async def test_waits_for_its_turn_where_others_of_its_kind_take_long(self, tenancy: Tenancy):
+        """What comes to all tenants at one instant takes few connections at a time, and all of it is done."""
+        running, most = 0, 0
+
+        async def count(_: JobRun) -> None:
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            await asyncio.sleep(0.01)
+            running -= 1
+
+        kinds = JobKinds()
+        kinds.register("note", count, apart=True, at_once=2)
+        runner = JobRunner(tenancy.database, kinds)
+        await enqueue(tenancy, *(job() for _ in range(7)))
+        await runner.run(tenancy.tenant)
+        await runner.settle()
+        assert (most, await remaining(tenancy)) == (2, 0)
+
+    def test_is_every_one_that_may_take_long(self, live: LiveServer):
+        """Whatever has minutes for an attempt holds up neither the tenant's other jobs nor the visits of others."""
+        runner: JobRunner = live.services.rooms["jobs"]
+        kinds = [runner._kinds[name] for name in runner._kinds]
+        assert [kind.name for kind in kinds if kind.retry.timeout_s > LONG_S and not kind.apart] == []
 
 
 class TestAJobWithAKey:

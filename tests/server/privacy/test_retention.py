@@ -1,5 +1,6 @@
 """What is deleted by itself once it has been kept for long enough."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -9,8 +10,9 @@ import pytest
 
 from billfold import ids
 from billfold_server.db import outbox
-from billfold_server.db.jobs import Job, JobKinds, JobRun
+from billfold_server.db.jobs import Job, JobKinds, JobRun, NewJob, enqueue
 from billfold_server.db.retention import Sweep
+from billfold_server.db.runner import JobRunner
 from billfold_server.keys.service import FORGOTTEN_JOB
 from billfold_server.nats_settings import NatsSettings
 from billfold_server.privacy import tasks
@@ -69,6 +71,31 @@ async def rows(tenancy: Tenancy, table: str) -> set[UUID]:
 
 class TestWhatIsOld:
     """What is old."""
+
+    async def test_keeps_nothing_else_waiting_however_much_it_is(self, tenancy: Tenancy):
+        """While a run deletes what is old, the tenant's other jobs are done, and it is visited for its events."""
+        held, done = asyncio.Event(), asyncio.Event()
+
+        async def delete(*_: object) -> int:
+            await held.wait()
+            return 0
+
+        async def note(_: JobRun) -> None:
+            done.set()
+
+        kinds = JobKinds()
+        much = Sweep(name="much", kept="minutes", clock="real", work=delete)
+        tasks.register(kinds, [much], open_tenant_keys(""))
+        kinds.register("note", note)
+        runner = JobRunner(tenancy.database, kinds)
+        for kind in (tasks.SWEEP, "note"):
+            async with tenancy.database.tx(tenancy.tenant) as tx:
+                await enqueue(tx, NewJob(id=ids.uuid7(), kind=kind, due_at=datetime.now(UTC)))
+            async with asyncio.timeout(10):
+                await runner.run(tenancy.tenant)
+        assert done.is_set()
+        held.set()
+        await runner.settle()
 
     @pytest.mark.parametrize("table", AGED)
     async def test_is_deleted_and_what_is_younger_stays(self, tenancy: Tenancy, table: str):
