@@ -43,6 +43,7 @@ from billfold_server.serving.vault.examining import examine_vault
 from billfold_server.settings import Secret, Settings, SettingsInvalid
 from billfold_server.tenancy import migrations, secret
 from billfold_server.tenancy.provisioning import KeyringDiffers, find_fingerprint
+from billfold_server.tenancy.records import WITH_SCHEMA
 from billfold_server.tenancy.rules import PLATFORM_SCHEMA, Deployment, quoted
 from billfold_server.tenancy.transaction import find_deployment
 
@@ -293,12 +294,15 @@ async def _schemas(settings: Settings, url: Secret, facts: Facts, deployment: De
     async with open_app(looked_at) as services:
         everyone = await services.tenants.everyone()
         late = await services.tenants.without_next_month()
-    behind = [each.slug for each in everyone if migrations.is_behind("tenant", each.schema_version)]
+    made = [each for each in everyone if each.state in WITH_SCHEMA]
+    behind = [each.slug for each in made if migrations.is_behind("tenant", each.schema_version)]
     unreadable = {each.slug: each.unreadable for each in everyone if each.unreadable is not None}
+    begun = {each.slug: each.updated_at for each in everyone if each.state is TenantState.PROVISIONING}
     deleting = {each.slug: each.updated_at for each in everyone if each.state is TenantState.DELETING}
     return [
         rules.judge_schemas(platform=lacking, tenants=behind),
         rules.judge_tenants(unreadable),
+        rules.judge_beginnings(begun, datetime.now(UTC)),
         rules.judge_deletions(deleting, datetime.now(UTC)),
         rules.judge_partitions(late),
     ]

@@ -8,6 +8,7 @@ import msgspec
 
 __all__ = [
     "Check",
+    "judge_beginnings",
     "judge_certificate",
     "judge_deletions",
     "judge_disk",
@@ -28,7 +29,7 @@ __all__ = [
 
 Verdict = Literal["ok", "warn", "fail"]
 
-_LONG_DELETION = timedelta(minutes=10)
+_LONG = timedelta(minutes=10)
 
 OLDEST_PYTHON = (3, 11)
 FIRST_UNTRIED_PYTHON = (3, 15)
@@ -238,6 +239,25 @@ def judge_tenants(unreadable: Mapping[str, str]) -> Check:
     return Check("tenants", "fail", sentence)
 
 
+def judge_beginnings(begun: Mapping[str, datetime], now: datetime) -> Check:
+    """Judge whether tenants that somebody has begun to make come to be served.
+
+    Args:
+        begun: Since when, by the slugs of those that aren't made to their end.
+        now: The time.
+    """
+    stuck = [slug for slug, since in begun.items() if now - since > _LONG]
+    if not stuck:
+        return Check("beginnings", "ok", "No tenant is half made.")
+    named = [*stuck[:_NAMED], *([f"{len(stuck) - _NAMED} more"] if len(stuck) > _NAMED else [])]
+    sentence = (
+        f"Tenants were begun more than ten minutes ago and aren't made to their end ({', '.join(named)}): run billfold "
+        "tenants apply for them again (for partners' sandboxes, billfold sandbox carry-out), or billfold tenants "
+        "delete."
+    )
+    return Check("beginnings", "warn", sentence)
+
+
 def judge_deletions(deleting: Mapping[str, datetime], now: datetime) -> Check:
     """Judge whether tenants that are to be deleted go.
 
@@ -245,7 +265,7 @@ def judge_deletions(deleting: Mapping[str, datetime], now: datetime) -> Check:
         deleting: Since when, by the slugs of those that are still there.
         now: The time.
     """
-    stuck = [slug for slug, since in deleting.items() if now - since > _LONG_DELETION]
+    stuck = [slug for slug, since in deleting.items() if now - since > _LONG]
     if not stuck:
         return Check("deletions", "ok", "No tenant waits for its deletion.")
     named = [*stuck[:_NAMED], *([f"{len(stuck) - _NAMED} more"] if len(stuck) > _NAMED else [])]

@@ -10,7 +10,6 @@ import secrets
 import shlex
 from pathlib import Path
 
-from billfold import errors
 from billfold_server.http.services import Services
 from billfold_server.identity.rules import TENANT_SCOPES
 from billfold_server.identity.service import create_client, knows_secret
@@ -54,10 +53,12 @@ async def ensure_sandbox(
         seed: From what its customers follow, where there are none yet.
         ca_file: The authority that clients must be told to trust, where the server has made one for itself.
     """
-    try:
-        tenant = await services.registry.get(SLUG)
-    except errors.UnknownTenant:
-        tenant = None
+    tenant = await services.registry.find(SLUG)
+    if tenant is not None and tenant.state == "deleting":
+        # Nobody but a server goes on with that by itself, and this one isn't there yet.
+        step("Deleting the former sandbox")
+        await services.tenants.carry_out_deletion(SLUG)
+        tenant = await services.registry.find(SLUG)
     if tenant is None or tenant.state == "provisioning":
         step("Creating the sandbox")
         manifest = load_manifest(find_folder(SLUG))

@@ -17,10 +17,24 @@ from billfold_server.tenancy.roles import Isolation
 from billfold_server.tenancy.rules import Deployment, TenantNames, tenant_names
 from billfold_server.tenancy.stored import read_stored
 
-__all__ = ["Applied", "Change", "Migrated", "Owner", "Partitioned", "Record", "read_record", "unreadable"]
+__all__ = [
+    "WITH_SCHEMA",
+    "Applied",
+    "Change",
+    "Migrated",
+    "Owner",
+    "Partitioned",
+    "Record",
+    "read_record",
+    "unreadable",
+    "without_schema",
+]
 
 
 _WHY_LENGTH = 300
+
+WITH_SCHEMA = frozenset({TenantState.ACTIVE, TenantState.SUSPENDED})
+"""In which states a tenant has all of its roles, schema and tables."""
 
 
 class Owner(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,6 +151,16 @@ def unreadable() -> errors.TenantUnreadable:
     """Make the error that says that this version can't read what is stored of a tenant."""
     msg = "what is stored of the tenant isn't of a form that this version knows; its operators are told why"
     return errors.TenantUnreadable(msg, retry_after_s=60)
+
+
+def without_schema(state: TenantState) -> errors.TenantStateRefuses:
+    """Make the error that says why there is nothing to work with, and what goes on with the tenant."""
+    helps = {
+        TenantState.PROVISIONING: "apply its manifest, which goes on from where that was cut short",
+        TenantState.DELETING: "billfold tenants delete goes on with its deletion",
+    }
+    msg = f"a tenant that is {state} has no schema to work with; {helps[state]}"
+    return errors.TenantStateRefuses(msg, state=state.value)
 
 
 def read_record(row: Any) -> Record:

@@ -13,7 +13,7 @@ from billfold.contract.platform import TenantState
 from billfold_server.db.engine import ENGINE
 from billfold_server.tenancy import queries
 from billfold_server.tenancy.context import TenantRef
-from billfold_server.tenancy.records import read_record, unreadable
+from billfold_server.tenancy.records import WITH_SCHEMA, read_record, unreadable, without_schema
 from billfold_server.tenancy.transaction import Database
 
 __all__ = ["CACHE_S", "Registry"]
@@ -83,15 +83,20 @@ class Registry:
         return self._by_host.get(host)
 
     async def get(self, slug: str) -> TenantRef:
-        """Return the tenant with this slug.
+        """Return the tenant with this slug, whose tables are there, whether or not it is served.
 
         Raises:
             errors.UnknownTenant: There is none.
+            errors.TenantUnreadable: This version can't read what it is.
+            errors.TenantStateRefuses: It isn't provisioned to its end, or is being deleted.
         """
         found = await self.find(slug)
         if found is None:
+            self.refuse_unreadable(slug)
             msg = "there is no tenant with this slug"
             raise errors.UnknownTenant(msg)
+        if found.state not in WITH_SCHEMA:
+            raise without_schema(TenantState(found.state))
         return found
 
     async def everyone(self) -> list[TenantRef]:
@@ -107,7 +112,7 @@ class Registry:
     @property
     def behind(self) -> int:
         """How many tenants' schemas lack a migration of this version, as of the last look."""
-        return sum(tenant.is_behind for tenant in self._tenants.values())
+        return sum(tenant.is_behind and tenant.state in WITH_SCHEMA for tenant in self._tenants.values())
 
     def refuse_unreadable(self, slug: str) -> None:
         """See that it isn't because this version can't read it that a tenant isn't served here.

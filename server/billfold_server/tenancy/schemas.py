@@ -9,14 +9,13 @@ from uuid import UUID
 import asyncpg
 
 from billfold import errors, ids
-from billfold.contract.platform import TenantState
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.tenancy import migrations, partitions, queries
 from billfold_server.tenancy.context import SYSTEM, Caller, TenantRef
 from billfold_server.tenancy.partitions import AHEAD
 from billfold_server.tenancy.provisioning import Administrator
-from billfold_server.tenancy.records import Migrated, Partitioned, Record, read_record
+from billfold_server.tenancy.records import WITH_SCHEMA, Migrated, Partitioned, Record, read_record, without_schema
 from billfold_server.tenancy.registry import Registry
 from billfold_server.tenancy.rules import Deployment
 from billfold_server.tenancy.transaction import Database, PlatformTx, TenantTx, Tx
@@ -103,9 +102,10 @@ class Schemas:
 
         Raises:
             errors.UnknownTenant: There is no tenant with one of these slugs.
+            errors.TenantStateRefuses: One of these isn't provisioned, or is being deleted.
         """
         admin = self._administrator()
-        records = [await self.get(slug) for slug in slugs] if slugs is not None else await self.everyone()
+        records = [await self._with_schema(slug) for slug in slugs] if slugs is not None else await self.everyone()
         deployment, turn = await self._database.deployment(), asyncio.Semaphore(concurrency)
 
         schemas = [record.names(deployment).schema for record in records]
@@ -207,8 +207,7 @@ class Schemas:
     async def _with_schema(self, slug: str) -> Record:
         record = await self.get(slug)
         if not _has_schema(record):
-            msg = f"a tenant that is {record.state} has no schema to work with"
-            raise errors.TenantStateRefuses(msg, state=record.state.value)
+            raise without_schema(record.state)
         return record
 
     async def _migrate_one(
@@ -259,7 +258,7 @@ async def note(
 
 
 def _has_schema(record: Record) -> bool:
-    return record.state in {TenantState.ACTIVE, TenantState.SUSPENDED}
+    return record.state in WITH_SCHEMA
 
 
 def now() -> datetime:

@@ -142,6 +142,14 @@ class TestTheDoctor:
         assert (found.verdict, "t0 (no slug)" in found.sentence, "2 more" in found.sentence) == ("fail", True, True)
 
     @pytest.mark.parametrize(("minutes", "verdict"), [(9, "ok"), (11, "warn")])
+    def test_judges_beginnings(self, minutes: int, verdict: str):
+        """One that hasn't been made to its end for long is named, with what goes on with it."""
+        assert rules.judge_beginnings({}, NOW).verdict == "ok"
+        found = rules.judge_beginnings({"acme": NOW - timedelta(minutes=minutes)}, NOW)
+        told = ("acme" in found.sentence, "tenants apply" in found.sentence)
+        assert (found.verdict, *told) == (verdict, verdict == "warn", verdict == "warn")
+
+    @pytest.mark.parametrize(("minutes", "verdict"), [(9, "ok"), (11, "warn")])
     def test_judges_deletions(self, minutes: int, verdict: str):
         """One that hasn't come to its end for long is named."""
         assert rules.judge_deletions({}, NOW).verdict == "ok"

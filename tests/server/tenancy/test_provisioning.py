@@ -464,7 +464,8 @@ class TestWhatWasAskedToBeDeleted:
         """One whose tables are in use keeps the bank, and none of the other sandboxes; all are told to go."""
         await tenancy.add_with_sandboxes("acme", 3)
         await tenancy.doom("acme")
-        held = await tenancy.registry.get("acme-0")
+        held = await tenancy.registry.find("acme-0")
+        assert held is not None
         holder = await asyncpg.connect(tenancy.admin_dsn)
         await holder.execute(f"BEGIN; LOCK TABLE {held.schema}.migration")
         with pytest.raises(errors.Busy):

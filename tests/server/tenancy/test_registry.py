@@ -29,6 +29,27 @@ class TestTheRegistry:
         with pytest.raises(errors.UnknownTenant):
             await tenancy.registry.get("nobody")
 
+    async def test_says_what_goes_on_with_a_tenant_that_has_no_tables_yet(
+        self, tenancy: Tenancy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Commands on one whose making was cut short are refused for that, and it doesn't wait for a migration."""
+
+        async def killed(*_: object, **__: object) -> None:
+            raise errors.DatabaseUnavailable("gone", retry_after_s=5)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(tenancy.tenants._administrator(), "provision", killed)
+            with pytest.raises(errors.DatabaseUnavailable):
+                await tenancy.tenants.apply(manifest("acme"))
+        assert await tenancy.registry.find("acme") is not None
+        for refused in (tenancy.registry.get("acme"), tenancy.tenants.migrate(["acme"])):
+            with pytest.raises(errors.TenantStateRefuses, match="apply its manifest") as told:
+                await refused
+            assert told.value.facts == {"state": "provisioning"}
+        assert tenancy.registry.behind == 0
+        await tenancy.tenants.apply(manifest("acme"))
+        assert (await tenancy.registry.get("acme")).state == "active"
+
     async def test_lists_everyone_in_order(self, tenancy: Tenancy) -> None:
         """Background work goes through all tenants."""
         for slug in ("zeta", "alpha"):

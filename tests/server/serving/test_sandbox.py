@@ -1,0 +1,34 @@
+"""The sandbox that a start makes."""
+
+from typing import Any
+
+import pytest
+
+from billfold import errors
+from billfold_server.serving.sandbox import SLUG, ensure_sandbox
+from tests.live import LiveServer
+from tests.tenants import manifest
+
+
+class TestASandbox:
+    def test_is_made_anew_where_its_deletion_was_cut_short(self, live: LiveServer, monkeypatch: pytest.MonkeyPatch):
+        """A server without tables for it starts all the same, since nobody else goes on with the deletion."""
+        tenants = live.services.tenants
+        live.add_tenant(manifest(SLUG, sandbox=True, security_profile="sandbox"))
+        before = live.run(live.services.registry.get(SLUG)).id
+        live.run(tenants.suspend(SLUG, reason="test"))
+
+        async def away(_: Any) -> None:
+            raise errors.KeysUnavailable("the key store is away")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(tenants._keys, "forget", away)
+            with pytest.raises(errors.KeysUnavailable):
+                live.run(tenants.delete(SLUG, confirm=SLUG))
+        with pytest.raises(errors.TenantStateRefuses, match="goes on with its deletion"):
+            live.run(live.services.registry.get(SLUG))
+        made = live.run(ensure_sandbox(live.services, step=lambda _: None))
+        assert made.base_url.endswith(f"/t/{SLUG}")
+        assert live.run(live.services.registry.get(SLUG)).id != before
+        live.run(tenants.suspend(SLUG, reason="test"))
+        live.run(tenants.delete(SLUG, confirm=SLUG))
