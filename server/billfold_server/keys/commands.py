@@ -29,6 +29,7 @@ from billfold_server.keys.shredding import forgotten_by_tenants
 from billfold_server.keys.standing import standing
 from billfold_server.listings import PlainTable
 from billfold_server.tenancy.context import COMMAND_LINE, TenantRef
+from billfold_server.tenancy.records import WITH_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,9 +108,9 @@ class _Opened:
                 await audit.record(platform_tx, record)
 
     async def tenant_of(self, tenant_id: UUID) -> TenantRef | None:
-        """Return the tenant with an id, or None where it is the platform or is deleted."""
+        """Return the tenant with an id, or None where it is the platform, or is or is being deleted."""
         everyone = await self.services.registry.everyone()
-        return next((each for each in everyone if each.id == tenant_id), None)
+        return next((each for each in everyone if each.id == tenant_id and each.state in WITH_SCHEMA), None)
 
 
 @asynccontextmanager
@@ -402,12 +403,13 @@ def restore(open_services: OpenServices, file: Path, *, replace: bool, as_json: 
     """Bring the key store back from FILE.
 
     Whoever was forgotten since is forgotten again in the same step, as the store that is replaced and the tenants' own
-    records say; so is a tenant of which all keys were destroyed.
+    records say; so is a tenant of which all keys were destroyed. Nothing is brought back while there is a tenant that
+    this version can't read.
     """
 
     async def work(opened: _Opened) -> backups.Restored:
         services = opened.services
-        forgotten = forgotten_by_tenants(services.database, await services.registry.everyone())
+        forgotten = forgotten_by_tenants(services.database, await _who_tell(services))
 
         async def destroyed(tenants: Collection[UUID]) -> Collection[UUID]:
             async with services.database.platform_tx() as tx:
@@ -425,6 +427,23 @@ def restore(open_services: OpenServices, file: Path, *, replace: bool, as_json: 
             f"The key store is as of {done.taken_at:%Y-%m-%d %H:%M:%S} UTC, with {done.rows:,} rows; "
             f"{done.forgotten_again:,} subjects were forgotten again."
         )
+
+
+async def _who_tell(services: "Services") -> list[TenantRef]:
+    """Return the tenants whose records say who was forgotten.
+
+    One that isn't made to its end has none, and one that is being deleted needs no keys any more.
+
+    Raises:
+        errors.TenantUnreadable: The records of one can't be read, and who was forgotten there would be read again.
+    """
+    records = [each for each in await services.tenants.everyone() if each.state in WITH_SCHEMA]
+    strange = next((each.slug for each in records if each.known is None), None)
+    if strange is not None:
+        msg = f"who was forgotten at {strange} since the backup can't be told, so nothing was brought back"
+        raise errors.TenantUnreadable(msg, retry_after_s=60)
+    deployment = await services.database.deployment()
+    return [each.ref(deployment) for each in records]
 
 
 @keys.command("verify-shredded")

@@ -138,6 +138,7 @@ RETURNING id
 _DESTROYED: Final = """
 SELECT tenant_id FROM key_destructions WHERE tenant_id = ANY($1::uuid[]) AND state = 'done'
 UNION SELECT id FROM deleted_tenants WHERE id = ANY($1::uuid[])
+UNION SELECT id FROM tenants WHERE id = ANY($1::uuid[]) AND state = 'deleting'
 """
 
 _DELETED: Final = """
@@ -377,7 +378,7 @@ async def get(tx: PlatformTx, request_id: UUID) -> Destruction:
 
 
 async def find_destroyed(tx: PlatformTx, tenants: Collection[UUID]) -> set[UUID]:
-    """Return of which of some tenants all keys were destroyed, by two operators or because they were deleted."""
+    """Return of which of some tenants all keys were destroyed, by two operators or because they are deleted."""
     return {each["tenant_id"] for each in await tx.fetch(_DESTROYED, list(tenants))}
 
 
