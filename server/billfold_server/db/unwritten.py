@@ -6,7 +6,9 @@ from typing import Final
 import asyncpg
 import structlog
 
-__all__ = ["CANNOT_WRITE", "REASONS", "Unwritten"]
+from billfold import errors
+
+__all__ = ["CANNOT_WRITE", "REASONS", "Unwritten", "cannot_write"]
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +27,12 @@ _KINDS: Final = {
     asyncpg.ReadOnlySQLTransactionError: "read_only",
 }
 _TOLD_AGAIN_S: Final = 60.0
+
+
+def cannot_write() -> errors.DatabaseUnavailable:
+    """Make the error that says to whoever asked that one of these was raised."""
+    msg = "the database can't write now: its disk or memory is full, or it is a standby"
+    return errors.DatabaseUnavailable(msg, retry_after_s=5)
 
 
 class Unwritten:

@@ -134,6 +134,15 @@ def _(_: asyncpg.TooManyConnectionsError) -> Failure:
     return too_many_connections()
 
 
+@_foreseen.register(asyncpg.InsufficientResourcesError)
+@_foreseen.register(asyncpg.ReadOnlySQLTransactionError)
+@_foreseen.register(asyncpg.PostgresIOError)
+def _(error: asyncpg.PostgresError) -> Failure:
+    said = str(error).partition("\n")[0]
+    sentence = f"PostgreSQL can't write ({said}): see billfold doctor, and whether it is the server that takes changes."
+    return Failure("database_unwritable", sentence, Exit.UNAVAILABLE)
+
+
 @_foreseen.register
 def _(error: OSError) -> Failure | None:
     if error.filename is None and error.errno in _OF_OUTPUT:

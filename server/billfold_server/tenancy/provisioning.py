@@ -20,6 +20,7 @@ import msgspec
 from billfold import errors
 from billfold_server.db.connections import KnowingConnection
 from billfold_server.db.pools import CONNECTION_LOST, dsn_for, unavailable
+from billfold_server.db.unwritten import CANNOT_WRITE, cannot_write
 from billfold_server.tenancy import building, partitions, roles, secret
 from billfold_server.tenancy.building import Progress
 from billfold_server.tenancy.partitions import Partition
@@ -296,6 +297,8 @@ class Administrator:
             # A deadlock, too, is broken in favour of somebody else's change of the same tables.
             msg = "a lock on the schema wasn't to be had in time"
             raise errors.Busy(msg, retry_after_s=5) from error
+        except CANNOT_WRITE as error:
+            raise cannot_write() from error
         except CONNECTION_LOST as error:
             if connection.is_closed():
                 raise unavailable() from error

@@ -24,7 +24,7 @@ from asyncpg.pool import PoolConnectionProxy
 from billfold import errors
 from billfold_server.db.engine import ENGINE, NoTransactionError
 from billfold_server.db.pools import CONNECTION_LOST, Lease, Login, Pools, PoolSettings, Session, unavailable
-from billfold_server.db.unwritten import CANNOT_WRITE, Unwritten
+from billfold_server.db.unwritten import CANNOT_WRITE, Unwritten, cannot_write
 from billfold_server.db.wakeups import Wakeups, Work
 from billfold_server.tenancy import secret
 from billfold_server.tenancy.context import TenantRef
@@ -526,8 +526,7 @@ def _meaning(error: BaseException, *, lost: bool) -> errors.BillfoldError | None
         msg = "the database was too busy with other work on the same rows"
         return errors.Busy(msg, retry_after_s=1)
     if isinstance(error, CANNOT_WRITE):
-        msg = "the database can't write now: its disk or memory is full, or it is a standby"
-        return errors.DatabaseUnavailable(msg, retry_after_s=5)
+        return cannot_write()
     return None
 
 

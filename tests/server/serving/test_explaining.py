@@ -8,6 +8,7 @@ import pytest
 from billfold import errors
 from billfold_server.db import embedded
 from billfold_server.db.embedded import EmbeddedPostgresError
+from billfold_server.db.unwritten import CANNOT_WRITE
 from billfold_server.keys.service import BackupUnusable, KeyringUnusable
 from billfold_server.serving.explaining import explain
 from billfold_server.serving.failures import Exit, Failure
@@ -34,6 +35,8 @@ class TestAnException:
             (errors.DatabaseUnavailable("gone"), Exit.UNAVAILABLE),
             (errors.UnknownTenant("none"), Exit.REFUSED),
             (asyncpg.TooManyConnectionsError("full"), Exit.UNAVAILABLE),
+            *((each("no"), Exit.UNAVAILABLE) for each in CANNOT_WRITE),
+            (asyncpg.DiskFullError("full"), Exit.UNAVAILABLE),
         ],
     )
     def test_that_was_foreseen_has_an_exit_code(self, error: Exception, exit_code: Exit):

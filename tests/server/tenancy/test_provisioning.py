@@ -176,6 +176,12 @@ class TestBootstrapping:
         with pytest.raises(errors.DatabaseUnavailable):
             await Administrator("postgresql://a:b@127.0.0.1:9/none", deployment_secret=SECRET).bootstrap()
 
+    async def test_says_that_the_database_takes_no_changes(self, empty: str) -> None:
+        """Waiting, or naming another server, mends it; it is no mistake of ours."""
+        only_read = f"{empty}{'&' if '?' in empty else '?'}default_transaction_read_only=on"
+        with pytest.raises(errors.DatabaseUnavailable, match="can't write"):
+            await Administrator(only_read, deployment_secret=SECRET).bootstrap()
+
 
 class TestAModestAdministrator:
     async def test_can_do_everything(self, modest: str) -> None:
