@@ -144,6 +144,13 @@ def _(error: asyncpg.PostgresError) -> Failure:
 
 
 @_foreseen.register
+def _(error: asyncpg.DataError) -> Failure | None:
+    if not isinstance(error.__cause__, UnicodeEncodeError):
+        return None
+    return Failure("text_unusable", "What was typed isn't text in UTF-8: write it in that, or in ASCII.", Exit.USAGE)
+
+
+@_foreseen.register
 def _(error: OSError) -> Failure | None:
     if error.filename is None and error.errno in _OF_OUTPUT:
         return Failure("io_failed", f"What was to be written can't be ({error.strerror}).", Exit.IO)

@@ -44,6 +44,16 @@ class TestAnException:
         assert explain(error).exit_code is exit_code
         assert explain(ExceptionGroup("tasks", [ExceptionGroup("more", [error])])).exit_code is exit_code
 
+    async def test_of_words_that_are_no_text_is_a_mistake_in_the_command_line(self, postgres_dsn: str):
+        """A script that isn't written in UTF-8 hands on what nothing can keep."""
+        connection = await asyncpg.connect(postgres_dsn)
+        with pytest.raises(asyncpg.DataError) as refused:
+            await connection.fetchval("SELECT $1::text", "Geb\udcfchr")
+        with pytest.raises(asyncpg.DataError) as ours:
+            await connection.fetchval("SELECT $1::text", 1)
+        await connection.close()
+        assert (explain(refused.value).exit_code, explain(ours.value).exit_code) == (Exit.USAGE, Exit.INTERNAL)
+
     @pytest.mark.parametrize("kind", [each for each in EMBEDDED if each is not EmbeddedPostgresError])
     def test_of_the_embedded_database_has_one_too(self, kind: type[EmbeddedPostgresError]):
         """Each of its kinds is known, and keeps its code and facts."""
