@@ -528,7 +528,10 @@ def main(arguments: Sequence[str] | None = None, *, further: click.Group | None 
     except click.ClickException as error:
         _refuse_usage(_placed(error), as_json="--json" in arguments)
         sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:
+        if isinstance(error.__context__, EOFError):
+            _refuse_usage(click.UsageError(_NOBODY), as_json="--json" in arguments)
+            sys.exit(click.UsageError.exit_code)
         sys.exit(128 + (asked_by[0] if asked_by else signal.SIGINT))
     except BrokenPipeError:
         # Whoever read our output has gone, as `| head` does. Python would complain once more when it flushes at exit.
@@ -540,6 +543,11 @@ def main(arguments: Sequence[str] | None = None, *, further: click.Group | None 
         failure = explain(error)
         _tell(failure, as_json="--json" in arguments)
         sys.exit(failure.exit_code)
+
+
+_NOBODY: Final = (
+    "It asks for something, and nobody is there to answer: run it at a terminal, or say it by an option, see --help."
+)
 
 
 def _run(arguments: list[str], further: click.Group | None) -> int:

@@ -1,5 +1,6 @@
 """The ``billfold`` command: what every command has in common, and those that need no server."""
 
+import io
 import json
 import platform
 import re
@@ -101,6 +102,25 @@ class TestEveryCommand:
         """With --json, a mistake in the command line is a document on standard error, as every refusal."""
         error = refusal(billfold("up", "--json", "--port=65536"))
         assert (error["code"], error["exit_code"]) == ("usage", Exit.USAGE)
+
+    def test_says_that_nobody_answers_what_it_asks(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ):
+        """Without a terminal a question is a mistake in the command line, and no Ctrl-C."""
+        asking = click.Command("asking", callback=lambda: click.prompt("Sure?", err=True))
+        monkeypatch.setattr("sys.stdin", io.StringIO())
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["asking"], further=click.Group(commands=[asking]))
+        assert (ended.value.code, "nobody is there" in capsys.readouterr().err) == (Exit.USAGE, True)
+
+    def test_is_what_is_named_where_something_is_to_be_run(self):
+        """Who is told to run a command finds it."""
+        sources = Path(cli.__file__).parent.rglob("*.py")
+        # A sentence may go on in another literal.
+        texts = [re.sub(r'"\s*f?"', "", file.read_text(encoding="utf-8")) for file in sources]
+        named = {match for text in texts for match in re.findall(r"\brun (billfold(?: [a-z]+(?:-[a-z]+)*)+)", text)}
+        strange = {each for each in named if not any(each.startswith(f"{path} ") or each == path for path in ALL)}
+        assert (strange, "billfold tenants migrate" in named) == (set(), True)
 
     def test_says_where_a_folder_is_named(self):
         """Behind a command without such an option, and before one that asks a tenant, a refusal tells what is meant."""

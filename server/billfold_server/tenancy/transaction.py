@@ -296,7 +296,10 @@ class Database:
             finally:
                 await self.pools.release(lease)
         if self._deployment is None:
-            msg = "the database isn't set up for Billfold yet: run billfold database bootstrap"
+            msg = (
+                "the database isn't set up for Billfold yet: run billfold tenants list with the administrator's URL as "
+                "BILLFOLD_DATABASE_URL, which does that"
+            )
             raise errors.DatabaseUnavailable(msg, retry_after_s=5)
         return self._deployment
 
