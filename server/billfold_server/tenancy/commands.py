@@ -83,14 +83,26 @@ async def apply(opened: Tenants, as_json: bool, folders: Sequence[str]) -> None:
     """Create tenants, or change them to what their tenant.toml says.
 
     FOLDER is a tenant's folder, or the name of one that comes with Billfold. All of them are read before anything is
-    changed. What was cut short is continued by applying again.
+    changed. What was cut short is continued by applying again; those that were done before are shown all the same.
     """
     manifests = [load_manifest(find_folder(folder)) for folder in folders]
     done: list[Applied] = []
-    with _progress("Applying", len(manifests), shown=not as_json) as advance:
-        for manifest in manifests:
-            done.append(await opened.apply(manifest, caller=COMMAND_LINE))
-            advance(manifest.slug)
+    try:
+        with _progress("Applying", len(manifests), shown=not as_json) as advance:
+            for manifest in manifests:
+                done.append(await opened.apply(manifest, caller=COMMAND_LINE))
+                advance(manifest.slug)
+    except BaseException:
+        if len(manifests) > 1:
+            # What was done before stays done, and the refusal itself needn't say of which one it is.
+            _print_applied(done, as_json=as_json)
+            if not as_json:
+                click.echo(f"Not applied to its end: {manifests[len(done)].slug}; what follows wasn't begun.", err=True)
+        raise
+    _print_applied(done, as_json=as_json)
+
+
+def _print_applied(done: Sequence[Applied], *, as_json: bool) -> None:
     if as_json:
         _print_json([{"change": applied.change, **_plain(applied.tenant.view())} for applied in done])
     else:

@@ -118,6 +118,20 @@ class TestTheCommands:
         assert isinstance(result.exception, errors.ManifestInvalid)
         assert [each["slug"] for each in document(run("list", "--json"))] == ["testbank"]
 
+    def test_show_what_was_applied_before_one_was_refused(self, run: Run, tmp_path: Path) -> None:
+        """Nobody has to find out which of several manifests were applied, nor which one was refused."""
+        folders = [tmp_path / slug for slug in ("acme", "other")]
+        for folder in folders:
+            folder.mkdir()
+            text = TOML.replace('"acme"', f'"{folder.name}"').replace("[brand]", 'hosts = ["pay.example"]\n[brand]')
+            (folder / "tenant.toml").write_text(text)
+        words = ("apply", *map(str, folders))
+        refused = run(*words, "--json")
+        assert isinstance(refused.exception, errors.TenantExists)
+        assert [(each["slug"], each["change"]) for each in json.loads(refused.stdout)] == [("acme", "created")]
+        told = run(*words)
+        assert ("acme" in told.stdout, "Not applied to its end: other" in told.stderr) == (True, True)
+
     def test_ask_before_they_delete(self, run: Run, acme: str) -> None:
         """Without ``--confirm`` the slug has to be typed, and a wrong one deletes nothing."""
         document(run("apply", acme, "--json"))
