@@ -72,6 +72,7 @@ async def open_services() -> AsyncIterator["Services"]:
     An embedded PostgreSQL is joined where it runs, and else started until the command is done.
     """
     from billfold_server import app  # noqa: PLC0415 - Costs half a second, which ``--help`` needn't pay.
+    from billfold_server.http.logs import keep_logs_apart  # noqa: PLC0415
     from billfold_server.serving.beginning import look_for_deployment  # noqa: PLC0415
     from billfold_server.serving.database import find_database  # noqa: PLC0415
     from billfold_server.serving.instance import find_running  # noqa: PLC0415
@@ -79,6 +80,7 @@ async def open_services() -> AsyncIterator["Services"]:
     from billfold_server.serving.vault.using import development_vault  # noqa: PLC0415
 
     settings = msgspec.structs.replace(settings_here(), workers=1)
+    keep_logs_apart(settings)
     look_for_deployment(settings)
     running = find_running(make_data_dir(settings))
     if settings.public_url is None and running is not None and running.url is not None:
@@ -356,10 +358,13 @@ def doctor(data_dir: str | None, port: int | None, workers: int | None, as_json:
 
     Changes nothing. Exits with 1 if a check fails; a warning is no failure.
     """
-    from billfold_server.serving.doctor import examine  # noqa: PLC0415 - Costs half a second, see above.
+    from billfold_server.http.logs import keep_logs_apart  # noqa: PLC0415 - Costs half a second, see above.
+    from billfold_server.serving.doctor import examine  # noqa: PLC0415
 
     def settings() -> Settings:
-        return settings_here(data_dir=data_dir, port=port, workers=workers)
+        found = settings_here(data_dir=data_dir, port=port, workers=workers)
+        keep_logs_apart(found)
+        return found
 
     with progress(shown=not as_json) as step:
         checks = asyncio.run(examine(settings, step=step))
@@ -422,12 +427,14 @@ def adopt_keyring(as_json: bool) -> None:  # noqa: FBT001
     connect any longer. What else hung on it is lost: signing keys are made anew, repeated idempotency keys are taken
     for other requests, cursors end, and bank statements that were imported before are no longer recognised.
     """
-    from billfold_server.serving.beginning import look_for_deployment  # noqa: PLC0415 - Costs half a second, see above.
+    from billfold_server.http.logs import keep_logs_apart  # noqa: PLC0415 - Costs half a second, see above.
+    from billfold_server.serving.beginning import look_for_deployment  # noqa: PLC0415
     from billfold_server.serving.database import find_database  # noqa: PLC0415
     from billfold_server.serving.service import make_data_dir  # noqa: PLC0415
 
     async def adopt() -> str:
         settings = msgspec.structs.replace(settings_here(), workers=1)
+        keep_logs_apart(settings)
         look_for_deployment(settings)
         make_data_dir(settings)
         with progress(shown=not as_json) as step:

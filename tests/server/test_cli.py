@@ -113,6 +113,18 @@ class TestEveryCommand:
             cli.main(["asking"], further=click.Group(commands=[asking]))
         assert (ended.value.code, "nobody is there" in capsys.readouterr().err) == (Exit.USAGE, True)
 
+    def test_keeps_what_it_logs_out_of_its_result(self, data_dir: Path, database: str):
+        """A tenant that can't be read is told on standard error, also to who pipes another one's books elsewhere."""
+        there = {"BILLFOLD_DATABASE_URL": database}
+        assert billfold(f"--data-dir={data_dir}", "tenants", "list", **there).returncode == 0
+        query(
+            database,
+            "INSERT INTO billfold_platform.tenants (id, slug, state, manifest, revision, created_at, updated_at) "
+            "VALUES (gen_random_uuid(), 'odd', 'active', '{}', 1, now(), now())",
+        )
+        done = billfold(f"--data-dir={data_dir}", "ledger", "export", "--tenant=odd", **there)
+        assert (done.stdout, "tenant_unreadable" in done.stderr) == ("", True)
+
     def test_is_what_is_named_where_something_is_to_be_run(self):
         """Who is told to run a command finds it."""
         sources = Path(cli.__file__).parent.rglob("*.py")

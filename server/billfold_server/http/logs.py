@@ -9,12 +9,13 @@ from types import TracebackType
 from typing import Any
 
 import asyncpg
+import msgspec
 import structlog
 
 from billfold_server.http.context import RequestContext
 from billfold_server.settings import Settings
 
-__all__ = ["add_request", "configure_logs", "leave_logs_to_the_program", "note_request"]
+__all__ = ["add_request", "configure_logs", "keep_logs_apart", "leave_logs_to_the_program", "note_request"]
 
 _request: ContextVar[RequestContext | None] = ContextVar("billfold_request", default=None)
 
@@ -79,6 +80,16 @@ def configure_logs(settings: Settings) -> None:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
+
+
+def keep_logs_apart(settings: Settings) -> None:
+    """Send what is logged while a command works to standard error: its result alone goes to standard output.
+
+    Where nobody says so, structlog prints there, and the values of variables with each traceback.
+    """
+    # What a server tells of its work by default is no news to who waits for a command.
+    level = "warning" if settings.log_level == "info" else settings.log_level
+    configure_logs(msgspec.structs.replace(settings, log_level=level))
 
 
 def leave_logs_to_the_program() -> None:
