@@ -99,10 +99,10 @@ async def shown(tenancy: Tenancy) -> TenantClock:
 class TestATenantsClock:
     async def test_is_the_real_one_at_first(self, tenancy: Tenancy):
         """A new tenant lives in the present, and its time goes on within a transaction."""
+        before = datetime.now(UTC)
         async with tenancy.database.tx(tenancy.tenant) as tx:
             first, second = await tenant_now(tx), await tenant_now(tx)
-        assert abs(first - datetime.now(UTC)) < timedelta(seconds=5)
-        assert first < second
+        assert before <= first < second <= datetime.now(UTC)
 
     async def test_cannot_be_moved_where_it_is_real(self, tenancy: Tenancy):
         """Only a sandbox has a test clock."""
@@ -133,10 +133,11 @@ class TestATenantsClock:
     async def test_runs_on_where_it_was_let_go(self, tenancy: Tenancy):
         """A clock that is advanced without freezing goes on from there at the real pace."""
         target = await now_of(tenancy) + DAY
+        before = datetime.now(UTC)
         await order(tenancy, target, freeze=False)
         assert await work(tenancy, Diary()).drive(tenancy.tenant)
         first, second = await now_of(tenancy), await now_of(tenancy)
-        assert target <= first < second < target + timedelta(seconds=5)
+        assert target <= first < second <= target + (datetime.now(UTC) - before)
         assert (await shown(tenancy)).frozen is False
 
     async def test_can_be_frozen_where_it_is(self, tenancy: Tenancy):
@@ -209,7 +210,9 @@ class TestAdvancing:
         diary = Diary()
         daily = Schedule(name="daily", kind="note", rule="0 2 * * *", payload=b'{"n":7}')
         runner = work(tenancy, diary, schedules=[daily])
-        start = await now_of(tenancy)
+        # A clock that stands; one that ran might pass two o'clock before the way begins, and find 89.
+        await order(tenancy, start := await now_of(tenancy) + DAY)
+        await work(tenancy, Diary()).drive(tenancy.tenant)
         await order(tenancy, start + 90 * DAY)
         assert await runner.drive(tenancy.tenant)
         assert len(diary.entries) == 90
@@ -301,9 +304,13 @@ class TestAdvancing:
             await emit(tx, happened(await tenant_now(tx)))
         await order(tenancy, await now_of(tenancy) + DAY)
         start, endless, watcher = await now_of(tenancy), Endless(tenancy), Watcher(tenancy)
-        begun_s = time.monotonic()
-        assert not await watched(tenancy, endless).drive(tenancy.tenant, timeout_s=0.5)
-        assert time.monotonic() - begun_s < PUBLISH_TIMEOUT_S / 2
+        # Where the machine is so slow that nobody has been told by then, nothing has happened: longer, then.
+        for timeout_s in (0.5, 5, 20):
+            begun_s = time.monotonic()
+            assert not await watched(tenancy, endless).drive(tenancy.tenant, timeout_s=timeout_s)
+            assert time.monotonic() - begun_s < timeout_s + PUBLISH_TIMEOUT_S / 2
+            if endless.told:
+                break
         async with tenancy.database.tx(tenancy.tenant) as tx:
             left = await tx.fetchrow("SELECT sequence, failures, claimed_by, retry_at FROM publisher_cursors")
         assert (left and tuple(left), await now_of(tenancy)) == ((0, 0, None, None), start)

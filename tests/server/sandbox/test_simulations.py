@@ -159,8 +159,8 @@ class TestARailThatNeverAnswers:
         """It is asked each day, and each time would be waited for by the real clock."""
         payer = wallet(other)
         simulate(other, "incoming-transfers", scheme="wallet", identification=payer, amount=euros(DEAF_MINOR))
-        # Until the clock moves the rail is away, which it says at once.
-        simulate(other, "outages", dependency="rail", for_s=1)
+        # Until the clock moves the rail is away, which it says at once; for so long that nothing asks it before that.
+        simulate(other, "outages", dependency="rail", for_s=600)
         made = order(other, payer, DEAF_MINOR)
         now = datetime.fromisoformat(other.get("/v1/clock").json()["now"])
         moved = post(other, "/v1/clock/advance", {"to": (now + timedelta(days=14)).isoformat(), "freeze": False})
