@@ -32,6 +32,9 @@ from tests.postgres import create_database, drop_database, in_own_loop
 __all__ = ["Owner", "StoreUrls", "key_store_urls", "keyring", "new_keys", "out_of_reach", "owner", "store", "urls_of"]
 
 
+_PATIENT_S = 20.0
+
+
 class StoreUrls(msgspec.Struct, frozen=True):
     """How a key store is reached: as the administrator, and as the server."""
 
@@ -63,7 +66,7 @@ def key_store_urls(postgres: EmbeddedPostgres) -> Iterator[StoreUrls]:
 @pytest_asyncio.fixture
 async def store(key_store_urls: StoreUrls) -> AsyncIterator[KeyStore]:
     """The key store as one process has it, but that it waits longer, so that a slow machine isn't a test's finding."""
-    opened = KeyStore(key_store_urls.own, timeout_s=20)
+    opened = KeyStore(key_store_urls.own, timeout_s=_PATIENT_S)
     yield opened
     await opened.close()
 
@@ -82,7 +85,10 @@ def owner() -> Owner:
 
 @pytest_asyncio.fixture
 async def new_keys(key_store_urls: StoreUrls, keyring: Keyring) -> AsyncIterator[Callable[..., Keys]]:
-    """Make what a further process would have: ``new_keys(domain="cards", limits=…)``; ``dsn`` leads it elsewhere."""
+    """Make what a further process would have: ``new_keys(domain="cards", limits=…)``; ``dsn`` leads it elsewhere.
+
+    It waits for the key store for longer than the product does, unless it is told not to be ``patient``.
+    """
     made: list[Keys] = []
 
     def make(
@@ -91,9 +97,11 @@ async def new_keys(key_store_urls: StoreUrls, keyring: Keyring) -> AsyncIterator
         limits: Limits | None = None,
         backend: Callable[[KeyStore], Backend] | None = None,
         dsn: str | None = None,
+        patient: bool = True,
         **options: Any,
     ) -> Keys:
-        own = KeyStore(key_store_urls.own if dsn is None else dsn)
+        url = key_store_urls.own if dsn is None else dsn
+        own = KeyStore(url, timeout_s=_PATIENT_S) if patient else KeyStore(url)
         wraps = LocalBackend(keyring, own) if backend is None else backend(own)
         made.append(Keys(own, Backends(wraps), domain=domain, limits=limits, **options))
         return made[-1]

@@ -18,10 +18,12 @@ from billfold_server.keys.service import TENANT_SUBJECT, open_keyring
 from billfold_server.settings import Settings
 from tests.cards import CARDS
 
-__all__ = ["CARD", "ISSUER", "Vault", "Worker", "encrypted", "opened"]
+__all__ = ["CARD", "ISSUER", "PATIENT_S", "Vault", "Worker", "encrypted", "opened"]
 
 ISSUER = "https://wallet.example/t/alpha"
 CARD = {"number": CARDS["visa"], "expiry_month": 12, "expiry_year": 2030, "holder": "Ada Lovelace", "cvc": "123"}
+PATIENT_S = 30.0
+"""For how long a worker of the tests waits where that isn't what is tested, however slow the machine is."""
 _REGISTRY = foreign.JWERegistry(algorithms=["ECDH-ES", "A256GCM"], strict_check_header=False)
 
 
@@ -109,8 +111,9 @@ class Worker:
 
     key: PublicKey
 
-    def __init__(self, settings: Settings) -> None:
-        self.client = Client(folder_of(settings.data_dir), open_keyring(settings).derive(SECRET))
+    def __init__(self, settings: Settings, *, patience_s: float = PATIENT_S) -> None:
+        secret = open_keyring(settings).derive(SECRET)
+        self.client = Client(folder_of(settings.data_dir), secret, patience_s=patience_s)
         self.tenant_id = uuid4()
         self.keys: list[SealedKey] = []
         self.mine = ECKey.generate_key("P-256")
