@@ -86,8 +86,10 @@ class TestASealingProcessThatIsKilled:
         """At moments that nobody chose; the trail is whole after each kill, and the next process goes on."""
         await bench.top_up(0, 10_000)
         chance = random.Random(4711)
-        interrupted = 0
-        for _ in range(KILLS):
+        rounds = interrupted = 0
+        # On a machine that lets us kill it only when it is done, more often.
+        while rounds < KILLS or (interrupted < KILLS - 1 and rounds < 5 * KILLS):
+            rounds += 1
             await work(tenancy, bench, EACH)
             before = await head_number(tenancy)
             process = forked(killable_sealer.run, tenancy.runtime_dsn)
