@@ -190,7 +190,7 @@ class TestASlowRail:
         runner = JobRunner(desk.bank.tenancy.database, kinds)
         async with desk.bank.tx() as tx:
             await enqueue(tx, NewJob(id=ids.uuid7(), kind="other", due_at=await tenant_now(tx)))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await runner.run(desk.tenant)
         assert (served.is_set(), (await desk.payment(payment_id)).status) == (True, PaymentStatus.APPROVED)
         answers.set()

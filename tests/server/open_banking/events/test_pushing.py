@@ -348,9 +348,9 @@ class TestASlowThirdParty:
             await teller.subscribe(endpoint.url())
             await teller.revoked()
             await teller.publish()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await teller.runner.run(teller.tenant)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while not endpoint.open:
                     await asyncio.sleep(0.001)
             held.set()
