@@ -4,6 +4,7 @@ import asyncio
 import gc
 import hashlib
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -149,8 +150,12 @@ class TestASignature:
         """Then it isn't the process that was late."""
         monkeypatch.setattr(aside, "_PATIENCE_S", 0.05)
         pid = await started(apart)
+        assert apart._aside is not None
+        channel = apart._aside._channel
         answer = apart.begin(KEY, b"message", bytes)
-        asyncio.get_running_loop().call_soon(time.sleep, 0.2)
+        # The loop goes on once the answer is there, and it is too late for it.
+        asyncio.get_running_loop().call_soon(select.select, [channel], [], [], 30)
+        asyncio.get_running_loop().call_soon(time.sleep, 0.1)
         verify(b"message", await answer)
         await asyncio.sleep(0.1)
         assert apart.process_id == pid

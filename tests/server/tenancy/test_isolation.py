@@ -291,8 +291,8 @@ class TestAnIdlePool:
         vaults = [await tenancy.add(f"vault{number}", isolation="login") for number in range(2)]
         settings = PoolSettings(idle_s=0.05)
         database = Database(tenancy.runtime_dsn, deployment_secret=SECRET, settings=settings)
-        await session(database, vaults[0])
-        assert database.pools.open_connections() == {vaults[0].runtime_role: 1}
+        async with database.tx(vaults[0]):
+            assert database.pools.open_connections() == {vaults[0].runtime_role: 1}
         async with asyncio.timeout(10):
             while database.pools.open_connections():
                 await asyncio.sleep(0.01)

@@ -46,7 +46,7 @@ async def leftovers(tenancy: Tenancy) -> dict[str, Any]:
         in_context = ENGINE.open_transaction().open
     lease = await tenancy.database.pools.acquire(Login(tenancy.tenant.id.hex))
     try:
-        until = time.monotonic() + 2
+        until = time.monotonic() + 30
         # A session whose connection was closed in the middle of a query hears of it when that is over.
         while (found := (await lease.connection.fetch(LEFT))[0])["open"] and time.monotonic() < until:
             await asyncio.sleep(0.02)
