@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,18 @@ async def counted(openbao: OpenBao, folder: Path, **role: Any) -> AsyncIterator[
         yield backend, granted
 
 
+SOON_S = (1, 5, 20)
+"""How long tokens last: the shortest time does, unless the machine is so busy that nothing is done within it."""
+
+
+async def any_of(holds: Callable[[int], Awaitable[bool]]) -> bool:
+    """Tell whether something holds for tokens that last for one of these times."""
+    for ttl_s in SOON_S:
+        if await holds(ttl_s):
+            return True
+    return False
+
+
 async def is_gone(openbao: OpenBao, token: str) -> bool:
     """Tell whether Vault doesn't know a token any more."""
     client = hvac.Client(openbao.url, token=token, timeout=5)
@@ -55,40 +67,55 @@ class TestASession:
 
     async def test_logs_in_again_where_its_token_has_ended(self, openbao: OpenBao, tmp_path: Path):
         """As that of a process that was stopped for a while."""
-        async with counted(openbao, tmp_path, token_ttl="1s", token_max_ttl="1s") as (backend, granted):
-            await works(backend)
-            assert backend._keeping is not None
-            backend._keeping.cancel()
-            await until(lambda: is_gone(openbao, granted[0].token))
-            backend._keeping = asyncio.create_task(asyncio.sleep(0))
-            await works(backend)
-            assert len(granted) == 2
+
+        async def logs_in_again(ttl_s: int) -> bool:
+            ttl = {"token_ttl": f"{ttl_s}s", "token_max_ttl": f"{ttl_s}s"}
+            async with counted(openbao, tmp_path, **ttl) as (backend, granted):
+                await works(backend)
+                assert backend._keeping is not None
+                backend._keeping.cancel()
+                await until(lambda: is_gone(openbao, granted[-1].token), within_s=ttl_s + 30)
+                backend._keeping = asyncio.create_task(asyncio.sleep(0))
+                await works(backend)
+            return len(granted) == 2
+
+        assert await any_of(logs_in_again)
 
     async def test_is_renewed_before_it_ends(self, openbao: OpenBao, tmp_path: Path):
         """While nobody asks anything, by the same token."""
-        async with counted(openbao, tmp_path, token_ttl="1s", token_max_ttl="60s") as (backend, granted):
-            await works(backend)
-            held, began = backend._session._held, time.monotonic()
-            assert held is not None
 
-            async def has_been_renewed() -> bool:
-                return backend._session._held is not held and time.monotonic() - began > 1.5
+        async def is_renewed(ttl_s: int) -> bool:
+            ttl = {"token_ttl": f"{ttl_s}s", "token_max_ttl": "300s"}
+            async with counted(openbao, tmp_path, **ttl) as (backend, granted):
+                await works(backend)
+                held, began = backend._session._held, time.monotonic()
+                assert held is not None
 
-            await until(has_been_renewed)
-            assert not await is_gone(openbao, granted[0].token)
-            assert len(granted) == 1
+                async def has_been_renewed() -> bool:
+                    return backend._session._held is not held and time.monotonic() - began > 1.5 * ttl_s
+
+                await until(has_been_renewed, within_s=2 * ttl_s + 30)
+                return not await is_gone(openbao, granted[0].token) and len(granted) == 1
+
+        assert await any_of(is_renewed)
 
     async def test_is_replaced_before_its_last_end(self, openbao: OpenBao, tmp_path: Path):
         """A renewal that brings nearly nothing is followed by a login, while the former token is good."""
-        async with counted(openbao, tmp_path, token_ttl="2s", token_max_ttl="2s") as (backend, granted):
-            await works(backend)
 
-            async def has_been_replaced() -> bool:
-                return len(granted) == 2
+        async def is_replaced(ttl_s: int) -> bool:
+            ttl = {"token_ttl": f"{2 * ttl_s}s", "token_max_ttl": f"{2 * ttl_s}s"}
+            async with counted(openbao, tmp_path, **ttl) as (backend, granted):
+                await works(backend)
 
-            await until(has_been_replaced)
-            assert not await is_gone(openbao, granted[0].token)
-            await works(backend)
+                async def has_been_replaced() -> bool:
+                    return len(granted) >= 2
+
+                await until(has_been_replaced, within_s=2 * ttl_s + 30)
+                is_good = not await is_gone(openbao, granted[0].token)
+                await works(backend)
+            return is_good
+
+        assert await any_of(is_replaced)
 
     async def test_is_ended_with_the_process(self, openbao: OpenBao, tmp_path: Path):
         """Nobody finds a token that is good for another hour."""
