@@ -28,8 +28,10 @@ def slug(live: LiveServer) -> str:
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_kept(live: LiveServer) -> Iterator[None]:
-    """Each test looks anew."""
+def nothing_is_kept(live: LiveServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each test looks anew, and has its answer and keeps it for as long as it takes, however busy the machine is."""
+    monkeypatch.setattr(status, "_PATIENCE_S", 60.0)
+    monkeypatch.setattr(status, "FRESH_S", 600)
     live.services.rooms.pop(status._ROOM, None)
     yield
     live.services.rooms.pop(status._ROOM, None)
