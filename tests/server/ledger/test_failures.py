@@ -24,7 +24,7 @@ from billfold_server.tenancy import transaction
 from billfold_server.tenancy.context import IdempotencyRef
 from billfold_server.tenancy.transaction import TenantTx
 from tests.apart import apart
-from tests.server.ledger.books import CALLER, Bench, decoded, open_engine
+from tests.server.ledger.books import CALLER, Bench, decoded, open_engine, wait_for_locks
 from tests.tenants import Tenancy
 
 
@@ -169,8 +169,11 @@ class TestOneBadItem:
         assert (await bench.top_up(0, 1, key="b")).replayed is False
         assert await check(bench.database, bench.tenant) == []
 
-    async def test_whose_key_is_claimed_elsewhere_waits_alone(self, tenancy: Tenancy, bench: Bench) -> None:
+    async def test_whose_key_is_claimed_elsewhere_waits_alone(
+        self, tenancy: Tenancy, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """A key that a request outside of the engine holds makes its own item wait and hear so; the others go on."""
+        wait_for_locks(monkeypatch, ms=transaction.LOCK_TIMEOUT_MS)
         begun, go_on = asyncio.Event(), asyncio.Event()
 
         async def slow(_: TenantTx) -> dict[str, int]:
@@ -241,8 +244,11 @@ class TestAKey:
 class TestALedgerThatIsLocked:
     """A ledger that another session has locked."""
 
-    async def test_is_busy_after_two_seconds(self, tenancy: Tenancy, bench: Bench) -> None:
+    async def test_is_busy_after_two_seconds(
+        self, tenancy: Tenancy, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """The caller hears that nothing was changed, and when to come back."""
+        wait_for_locks(monkeypatch, ms=transaction.LOCK_TIMEOUT_MS)
         async with locked(tenancy, HEAD):
             before = time.monotonic()
             with pytest.raises(errors.Busy) as refused:
@@ -352,12 +358,21 @@ class TestADatabaseThatGoesAway:
     ) -> None:
         """A server that has stopped answering keeps nobody for ever, and the ledger goes on when it is back."""
         monkeypatch.setattr(transaction, "_END_TIMEOUT_S", 0.2)
-        engine = open_engine(tenancy.database, timeout_s=0.5)
-        other = Bench(engine, tenancy.database, tenancy.tenant)
-        other.wallets = bench.wallets
         async with locked(tenancy, OUTBOX):
-            order = asyncio.create_task(other.top_up(0, 5, key="k"))
-            backend = await blocked_backend(tenancy)
+            # A machine that is busy may take so long to get there; then it is given more.
+            for timeout_s in (0.5, 4, 15):
+                engine = open_engine(tenancy.database, timeout_s=timeout_s)
+                other = Bench(engine, tenancy.database, tenancy.tenant)
+                other.wallets = bench.wallets
+                order = asyncio.create_task(other.top_up(0, 5, key="k"))
+                seeing = asyncio.create_task(blocked_backend(tenancy))
+                await asyncio.wait([order, seeing], return_when=asyncio.FIRST_COMPLETED)
+                if seeing.done() and not order.done():
+                    break
+                seeing.cancel()
+                await settled(order, seeing)
+                await engine.close()
+            backend = await seeing
             os.kill(backend, signal.SIGSTOP)
             try:
                 found = await settled(order)
