@@ -11,22 +11,25 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.ports import held
+
 
 class Nats:
     """A NATS server that keeps what it has when it is stopped, and its address.
 
     Args:
         folder: Where it keeps everything.
+        port: Where it listens; whoever makes this holds it, for it is to be had again after a stop.
         configuration: What its file says besides.
     """
 
-    def __init__(self, folder: Path, configuration: str = "") -> None:
+    def __init__(self, folder: Path, port: int, configuration: str = "") -> None:
         self._folder = folder
         self._file = folder / "nats.conf"
         self._file.write_text(configuration, encoding="utf-8")
         self._scheme = "tls" if "tls {" in configuration else "nats"
         self._process: subprocess.Popen[bytes] | None = None
-        self._port = -1
+        self._port = port
 
     @property
     def url(self) -> str:
@@ -65,7 +68,8 @@ def nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nats]:
     """Run a NATS server for a module's tests, each of which has a stream of its own."""
     if shutil.which("nats-server") is None:
         pytest.skip("needs nats-server")
-    server = Nats(tmp_path_factory.mktemp("nats"))
-    server.start()
-    yield server
-    server.stop()
+    with held(1) as (port,):
+        server = Nats(tmp_path_factory.mktemp("nats"), port)
+        server.start()
+        yield server
+        server.stop()

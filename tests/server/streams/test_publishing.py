@@ -26,6 +26,7 @@ from billfold_server.nats_settings import NatsSettings
 from billfold_server.settings import Settings
 from billfold_server.streams.service import NatsPublisher
 from tests.live import LiveServer
+from tests.ports import held
 from tests.server.certificates import SERVER, authority, issue
 from tests.server.db.test_outbox import event
 from tests.server.streams.conftest import Nats
@@ -111,7 +112,7 @@ class Guarded(Nats):
 
     password = "fourteen grey geese"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, port: int) -> None:
         issuer = authority()
         (folder / "ca.pem").write_bytes(issuer.pem())
         here = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
@@ -127,7 +128,7 @@ class Guarded(Nats):
         }
         tls = f'tls {{ cert_file: "{certificate}", key_file: "{key}", ca_file: "{folder}/ca.pem", verify: true }}'
         users = f'authorization {{ user: billfold, password: "{self.password}" }}'
-        super().__init__(folder, f"max_payload: 2000\n{users}\n{tls}\n")
+        super().__init__(folder, port, f"max_payload: 2000\n{users}\n{tls}\n")
 
     def stream(self, **given: Any) -> Stream:
         """Return a stream of a test's own."""
@@ -289,10 +290,11 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     """Run a NATS server that lets nobody in but by TLS, a client's certificate, a name and a password."""
     if shutil.which("nats-server") is None:
         pytest.skip("needs nats-server")
-    server = Guarded(tmp_path_factory.mktemp("guarded"))
-    server.start()
-    yield server
-    server.stop()
+    with held(1) as (port,):
+        server = Guarded(tmp_path_factory.mktemp("guarded"), port)
+        server.start()
+        yield server
+        server.stop()
 
 
 class TestAServerThatIsGuarded:
