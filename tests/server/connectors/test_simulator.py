@@ -184,9 +184,9 @@ def process(folder: Path) -> Iterator[OnDemand]:
 
 @pytest_asyncio.fixture
 async def rail(process: OnDemand, folder: Path) -> AsyncIterator[SimulatedRail]:
-    """A connector to it, with little patience."""
+    """A connector to it, with as much patience as a busy machine wants."""
     assert process
-    rail = SimulatedRail(address.folder_of(folder), patience_s=0.5)
+    rail = SimulatedRail(address.folder_of(folder), patience_s=30)
     yield rail
     await rail.aclose()
 
@@ -206,12 +206,17 @@ class TestTheProcess:
         assert words(await rail.submit(order)) == ["accept", "settle", "credit"]
         assert await rail.inquire(order.key) == await rail.submit(order)
 
-    async def test_can_be_silent(self, rail: SimulatedRail) -> None:
+    async def test_can_be_silent(self, rail: SimulatedRail, folder: Path) -> None:
         """No answer within one's patience is told from every answer that there can be."""
         silent = instruction("RAIL-SILENT")
+        hasty = SimulatedRail(address.folder_of(folder), patience_s=0.5)
         with pytest.raises(RailSilent):
-            await rail.submit(silent)
-        assert words(await rail.inquire(silent.key)) == []
+            await hasty.submit(silent)
+        await hasty.aclose()
+        # It has the order, or will have it in a moment.
+        while (report := await rail.inquire(silent.key)) is None:
+            await asyncio.sleep(0.01)
+        assert words(report) == []
 
     async def test_is_replaced_when_it_is_killed_and_knows_what_it_knew(
         self, rail: SimulatedRail, folder: Path
