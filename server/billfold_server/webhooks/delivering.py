@@ -47,6 +47,10 @@ TIMEOUT_S: Final = 240
 
 _BEGIN_S: Final = 60.0
 _BATCH: Final = 10
+_AT_ONCE: Final = 4
+"""How many go to one endpoint at once: as many as it has places, so that what is sent is sent at once."""
+_LOOK_S: Final = 0.5
+"""How often it is seen, while a batch is being sent, whether its endpoint is still as it was."""
 _OK: Final = range(200, 300)
 _GONE: Final = 410
 _STOPPED: Final = {
@@ -110,6 +114,33 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
         return self.said.cause
 
 
+class Standing:
+    """Whether an endpoint is still as it was when a batch for it was read.
+
+    A slow one takes minutes for a batch. Who deletes or pauses it, moves it or gives it another secret, or suspends its
+    partner, doesn't mean once these are over.
+    """
+
+    def __init__(self, run: JobRun, endpoint: EndpointRow) -> None:
+        self._run = run
+        self._endpoint = endpoint
+        self._looked_s = time.monotonic()
+        self._stands = True
+
+    async def holds(self) -> bool:
+        """Tell whether it is so, as seen just now or a moment ago. Where that can't be seen, it isn't."""
+        if self._stands and time.monotonic() - self._looked_s >= _LOOK_S:
+            self._looked_s = time.monotonic()
+            try:
+                async with self._run.tx() as tx:
+                    found = await queries.find(tx, self._endpoint.id)
+            except Exception:  # What was sent before is noted all the same, if it can be.
+                log.exception("webhook_endpoint_not_read", tenant=self._run.tenant.slug)
+                found = None
+            self._stands = found is not None and found.version == self._endpoint.version and rules.is_due(found)
+        return self._stands
+
+
 def delivery_job(endpoint_id: UUID, due_at: datetime) -> NewJob:
     """Return the job that delivers to an endpoint what is due."""
     wire_id = ids.encode(Prefix.WEBHOOK_ENDPOINT, endpoint_id)
@@ -137,7 +168,11 @@ async def deliver(run: JobRun, services: Services, outbound: Outbound) -> None:
         groups: defaultdict[str, list[DeliveryRow]] = defaultdict(list)
         for each in batch.due:
             groups[batch.events[each.sequence].object_id if each.sequence in batch.events else ""].append(each)
-        sending = (_send(run, services, outbound, batch, group, keys=keys) for group in groups.values())
+        standing, places = Standing(run, batch.endpoint), asyncio.Semaphore(_AT_ONCE)
+        sending = (
+            _send(run, services, outbound, batch, group, keys=keys, standing=standing, places=places)
+            for group in groups.values()
+        )
         tried = [each for group in await asyncio.gather(*sending) for each in group]
         async with run.tx() as tx:
             await _note(tx, batch.endpoint, tried, sealer, real_now=services.clock.now())
@@ -173,9 +208,14 @@ async def _send(
     deliveries: Sequence[DeliveryRow],
     *,
     keys: SigningKeys,
+    standing: Standing,
+    places: asyncio.Semaphore,
 ) -> list[Tried]:
-    """Send the events of one object, one after the other."""
-    tried = []
+    """Send the events of one object, one after the other, for as long as their endpoint stays as it was.
+
+    Of what isn't sent because of that nothing is noted: it is the next batch's, as the endpoint is then.
+    """
+    tried: list[Tried] = []
     for delivery in deliveries:
         event = batch.events.get(delivery.sequence)
         if event is None:
@@ -184,23 +224,36 @@ async def _send(
             continue
         body = msgspec.json.encode(event)
         for copy in range(delivery.copies):
-            headers = {
-                "Content-Type": "application/json",
-                **signing.headers_of(keys, event.id, body, services.clock.now()),
-            }
-            said: Answer | Failure | None = None
-            try:
-                said = await outbound.post(
-                    run.tenant, batch.endpoint.url, headers=headers, body=body, lane=batch.endpoint.id
-                )
-            except Exception:  # One that can't be sent, whatever the reason, keeps no other one from being noted.
-                log.exception("webhook_not_sent", tenant=run.tenant.slug, delivery=delivery.wire_id)
+            async with places:
+                if not await standing.holds():
+                    return tried
+                headers = {
+                    "Content-Type": "application/json",
+                    **signing.headers_of(keys, event.id, body, services.clock.now()),
+                }
+                said = await _said(run, outbound, batch.endpoint, delivery, headers=headers, body=body)
             attempt = Tried(delivery=delivery, said=said, sent=headers, again=copy > 0)
             tried.append(attempt)
             if not attempt.taken:
                 # What the endpoint hasn't got it is sent once more later, as ever; a copy that failed harms nobody.
                 break
     return tried
+
+
+async def _said(
+    run: JobRun,
+    outbound: Outbound,
+    endpoint: EndpointRow,
+    delivery: DeliveryRow,
+    *,
+    headers: Mapping[str, str],
+    body: bytes,
+) -> Answer | Failure | None:
+    try:
+        return await outbound.post(run.tenant, endpoint.url, headers=headers, body=body, lane=endpoint.id)
+    except Exception:  # One that can't be sent, whatever the reason, keeps no other one from being noted.
+        log.exception("webhook_not_sent", tenant=run.tenant.slug, delivery=delivery.wire_id)
+        return None
 
 
 async def _note(

@@ -12,11 +12,11 @@ import pytest
 
 from billfold import errors, ids, webhooks
 from billfold.contract.sandbox import SimulationKind
-from billfold.contract.webhooks import WebhookEndpointReason, WebhookEndpointState
+from billfold.contract.webhooks import WebhookEndpointReason, WebhookEndpointState, WebhookSecret
 from billfold.ids import Prefix
 from billfold_server.db.outbox import list_events
 from billfold_server.tenancy.transaction import TenantTx
-from billfold_server.webhooks import delivery_queries, endpoints
+from billfold_server.webhooks import delivering, delivery_queries, endpoints
 from tests.callers import CALLER
 from tests.explaining import Explaining
 from tests.forks import forked
@@ -248,6 +248,39 @@ class TestAnEndpoint:
         async with sender.database.tx(sender.tenant) as tx:
             assert await delivery_queries.sweep(tx, later, 100) == 1
             assert await tx.fetchval("SELECT count(*) FROM webhook_attempts") == 0
+
+    @pytest.mark.parametrize("change", ["deleted", "paused", "moved", "given another secret"])
+    async def test_that_changes_is_told_nothing_more_of_a_batch_as_it_was(
+        self, sender: Sender, monkeypatch: pytest.MonkeyPatch, change: str
+    ):
+        """However slow it is, what is still to be sent goes where it says by then, signed by what it has then."""
+        monkeypatch.setattr(delivering, "_LOOK_S", 0.0)
+
+        async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            match change if len(endpoint.bodies) == 1 else None:
+                case "deleted":
+                    await sender.delete(made.id)
+                case "paused":
+                    await sender.change(made.id, state=WebhookEndpointState.PAUSED)
+                case "moved":
+                    await sender.change(made.id, url=elsewhere.url())
+                case "given another secret":
+                    secrets.append(await endpoints.rotate(sender.call(), endpoint_id, 0))
+            await TAKEN(reader, writer)
+
+        secrets: list[WebhookSecret] = []
+        async with Endpoint(behave).listening() as endpoint, Endpoint(TAKEN).listening() as elsewhere:
+            made = await sender.listen(endpoint.url())
+            endpoint_id = ids.decode(Prefix.WEBHOOK_ENDPOINT, made.id)
+            await sender.happen("hold.created", "hold.captured", "hold.released")
+            await sender.deliver()
+        same = 3 if secrets else 1
+        assert (len(endpoint.bodies), len(elsewhere.bodies)) == (same, 2 if change == "moved" else 0)
+        for each in secrets:
+            head = dict(line.split(": ", 1) for line in endpoint.heads[1].split("\r\n") if ": " in line)
+            assert webhooks.verify(endpoint.bodies[1], head, each.secret).id == told(endpoint)[1]
+        left = {"deleted": ["cancelled"] * 3, "paused": ["delivered", "waiting", "waiting"]}
+        assert [state for state, _, _ in await sender.states()] == left.get(change, ["delivered"] * 3)
 
 
 class TestAskedForAgain:
