@@ -142,7 +142,8 @@ async def _change(tx: TenantTx, caller: Caller, row: EndpointRow, changes: Mappi
         more["begins_after"] = await outbox.last_sequence(tx)
     changed = msgspec.structs.replace(row, **{**changes, **more})
     await queries.update(tx, changed)
-    if "state" in changes:
+    if {"state", "url"} & changes.keys():
+        # Who puts a wrong address right doesn't wait for the next attempt, which may be a day away.
         await _arm(tx, [changed], now)
     await _say(tx, caller, changed, events.WEBHOOK_ENDPOINT_UPDATED, now, changed=sorted({*changes} - {"state_reason"}))
     return changed

@@ -167,7 +167,8 @@ async def update_webhook_endpoint(
     """Change a webhook endpoint.
 
     What is absent stays, and null clears what may be empty. What waited while it was paused is delivered once it is
-    enabled again. With ``If-Match`` it is changed only if nobody has changed it since you read it.
+    enabled again, and what failed at one address is delivered at once where it has another. With ``If-Match`` it is
+    changed only if nobody has changed it since you read it.
     """
     check = functools.partial(check_if_match, call.if_match)
     return await endpoints.update(call, _endpoint(webhook_endpoint_id), body, check)

@@ -282,6 +282,16 @@ class TestAnEndpoint:
         left = {"deleted": ["cancelled"] * 3, "paused": ["delivered", "waiting", "waiting"]}
         assert [state for state, _, _ in await sender.states()] == left.get(change, ["delivered"] * 3)
 
+    async def test_that_moves_is_told_there_at_once_of_what_failed_before(self, sender: Sender):
+        """Who has put a wrong address right doesn't wait for the next attempt, which may be a day away."""
+        async with Endpoint(answering("404 Not Found")).listening() as wrong, Endpoint(TAKEN).listening() as right:
+            made = await sender.listen(wrong.url())
+            await sender.happen("hold.created")
+            await sender.pass_time(hours=12)
+            await sender.change(made.id, url=right.url())
+            await sender.deliver()
+        assert (len(right.bodies), await sender.states()) == (1, [("delivered", 1, "204")])
+
 
 class TestAskedForAgain:
     async def test_an_event_comes_with_the_same_id_and_a_signature_of_now(self, sender: Sender):
