@@ -53,8 +53,12 @@ class Publisher(Protocol):
         """
         ...
 
-    async def publish(self, tenant: TenantRef, events: Sequence[Event]) -> None:
-        """Send events, in order. If it raises, the same ones come again later."""
+    async def publish(self, tenant: TenantRef, events: Sequence[Event]) -> int | None:
+        """Send events, in order. If it raises, the same ones come again later.
+
+        Returns:
+            How many were sent, one at least, where there was no time for all: the others come at once. None is all.
+        """
         ...
 
 
@@ -183,11 +187,12 @@ class Relay:
                 return RETRY_FIRST_S
             try:
                 async with asyncio.timeout(min(PUBLISH_TIMEOUT_S, rest_s)):
-                    await publisher.publish(tenant, events)
+                    sent = await publisher.publish(tenant, events)
             except Exception as error:  # noqa: BLE001 - whatever went wrong, the events come again
                 return await self._give_up(tenant, publisher, token, error, deadline)
             async with self._database.tx(tenant) as tx:
-                last = head if len(events) < self._publish_batch else events[-1].sequence
+                all_of_it = sent is None and len(events) < self._publish_batch
+                last = head if all_of_it else events[(sent or len(events)) - 1].sequence
                 await _advance(tx, publisher.name, token, last)
             if time.monotonic() > ends_s:
                 return 0.0

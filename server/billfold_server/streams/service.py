@@ -44,6 +44,8 @@ log = structlog.get_logger(__name__)
 _CONNECT_S: Final = 2.0
 _ANSWER_S: Final = 5.0
 _CLOSE_S: Final = 0.1
+_TURN_S: Final = 8.0
+"""After how long no further event is sent in one go. What comes before it and after it is within the relay's patience."""
 _EVERY_S: Final = 1.0
 """How often one process tries to reach NATS, whoever waits for it."""
 _ONCE_S: Final = 120.0
@@ -95,8 +97,11 @@ class NatsPublisher:
         """Return that every type of event is published."""
         return None
 
-    async def publish(self, tenant: TenantRef, events: Sequence[Event]) -> None:
+    async def publish(self, tenant: TenantRef, events: Sequence[Event]) -> int | None:
         """Publish events that follow one another, but for those that the stream has already.
+
+        Where NATS is slow it is as many as there is time for: else one that takes each of them, but no batch in time,
+        would be left alone for longer and longer.
 
         Raises:
             StreamUnavailableError: NATS is away.
@@ -104,8 +109,14 @@ class NatsPublisher:
         """
         try:
             stream = await self._connected()
-            for event in await self._new(stream, tenant, events):
+            ends_s = time.monotonic() + _TURN_S
+            there = await self._there(stream, tenant, events)
+            for number, event in enumerate(events[there:], there + 1):
                 await self._tell(stream, tenant, event)
+                if time.monotonic() > ends_s and number < len(events):
+                    self._waiting[tenant.id] = _happened_at(events[number])
+                    self._note(away=False)
+                    return number
         except Exception:
             self._metrics.stream_told("failed")
             self._waiting[tenant.id] = _happened_at(events[0])
@@ -113,6 +124,7 @@ class NatsPublisher:
             raise
         self._waiting.pop(tenant.id, None)
         self._note(away=False)
+        return None
 
     def caught_up(self, tenant: TenantRef) -> None:
         """Note that nothing of a tenant waits any longer: another process may have published what failed here."""
@@ -186,8 +198,8 @@ class NatsPublisher:
     def _subject(self, tenant: TenantRef) -> str:
         return f"{self._settings.nats_subject}.{tenant.slug}"
 
-    async def _new(self, stream: "JetStreamContext", tenant: TenantRef, events: Sequence[Event]) -> Sequence[Event]:
-        """Return the events behind the tenant's last one in the stream, where that is one of them.
+    async def _there(self, stream: "JetStreamContext", tenant: TenantRef, events: Sequence[Event]) -> int:
+        """Return how many of the events are in the stream: those up to the tenant's last one there, if it is of them.
 
         A process that is killed between the last acknowledgement and its mark leaves a batch that begins with what was
         published. NATS knows ids for some minutes; the last message it knows for as long as it keeps any.
@@ -199,10 +211,9 @@ class NatsPublisher:
         except NotFoundError:
             # There may be no stream any more either, which was there when we connected.
             await self._ensure(stream)
-            return events
+            return 0
         last_id = (last.headers or {}).get(_ID)
-        behind = next((place for place, event in enumerate(events, 1) if event.id == last_id), 0)
-        return events[behind:]
+        return next((place for place, event in enumerate(events, 1) if event.id == last_id), 0)
 
     # The connection. It isn't kept alive by the client: what it holds for later would be lost with the process.
 

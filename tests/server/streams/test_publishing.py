@@ -19,11 +19,13 @@ from cryptography import x509
 from billfold.clock import SystemClock
 from billfold.contract.platform import Event
 from billfold_server.app import build_app
+from billfold_server.db import relay as relaying
 from billfold_server.db.outbox import emit, list_events
 from billfold_server.db.relay import Relay
 from billfold_server.http.metrics import Metrics
 from billfold_server.nats_settings import NatsSettings
 from billfold_server.settings import Settings
+from billfold_server.streams import service
 from billfold_server.streams.service import NatsPublisher
 from tests.live import LiveServer
 from tests.ports import held
@@ -254,6 +256,26 @@ class TestAServerThatIsAway:
         assert [each.sequence for _, _, each in await stream.messages()] == list(range(1, 13))
         assert stream.publisher.warnings() == []
         assert b"billfold_stream_reachable 1.0" in stream.metrics.exposition()
+
+
+class TestASlowServer:
+    async def test_is_told_as_much_as_there_is_time_for(
+        self, tenancy: Tenancy, stream: Stream, monkeypatch: pytest.MonkeyPatch
+    ):
+        """What it has taken by then counts, and the rest follows at once: it isn't away, and nothing is put off."""
+        monkeypatch.setattr(relaying, "PUBLISH_TIMEOUT_S", 0.6)
+        monkeypatch.setattr(service, "_TURN_S", 0.2)
+        send = stream.publisher._send
+
+        async def slow(*given: Any, **more: Any) -> Any:
+            await asyncio.sleep(0.1)
+            return await send(*given, **more)
+
+        monkeypatch.setattr(stream.publisher, "_send", slow)
+        await emitted(tenancy, *range(8))
+        assert await stream.relay(tenancy, batch=100).run(tenancy.tenant) is None
+        assert [each.sequence for _, _, each in await stream.messages()] == list(range(1, 9))
+        assert await place_of(tenancy) == 8
 
 
 async def forget_place(settings: Settings) -> None:
