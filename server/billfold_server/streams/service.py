@@ -45,7 +45,7 @@ _CONNECT_S: Final = 2.0
 _ANSWER_S: Final = 5.0
 _CLOSE_S: Final = 0.1
 _TURN_S: Final = 8.0
-"""After how long no further event is sent in one go. What comes before it and after it is within the relay's patience."""
+"""After how long no further event is sent in one go; what comes before and after is within the relay's patience."""
 _EVERY_S: Final = 1.0
 """How often one process tries to reach NATS, whoever waits for it."""
 _ONCE_S: Final = 120.0
@@ -117,7 +117,10 @@ class NatsPublisher:
                     self._waiting[tenant.id] = _happened_at(events[number])
                     self._note(away=False)
                     return number
-        except Exception:
+        except Exception as error:
+            if isinstance(error, TimeoutError):
+                # Where a network is cut, a connection stays open for minutes with nobody at its other end.
+                await self.aclose()
             self._metrics.stream_told("failed")
             self._waiting[tenant.id] = _happened_at(events[0])
             self._note(away=True)
@@ -181,7 +184,7 @@ class NatsPublisher:
         """Close the connection."""
         client, self._client, self._stream = self._client, None, None
         if client is not None:
-            await client.close()
+            await _close(client)
 
     def _note(self, *, away: bool) -> None:
         self._metrics.stream_reachable(reachable=not away)
@@ -244,9 +247,7 @@ class NatsPublisher:
                 log.warning("nats_unreachable", server=server, cause=type(error).__name__)
                 # A connection that was refused for its password is there all the same. One of which the handshake
                 # failed never says that it is closed.
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_CLOSE_S):
-                        await client.close()
+                await _close(client)
                 continue
             try:
                 stream = client.jetstream(timeout=_ANSWER_S)
@@ -304,6 +305,13 @@ def sweeps(settings: NatsSettings, every: Sequence[Sweep]) -> Sequence[Sweep]:
 def _happened_at(event: Event) -> datetime:
     """Return when an event was written, on the real clock: ``occurred_at`` is on the tenant's."""
     return ids.instant_of(ids.decode(Prefix.EVENT, event.id))
+
+
+async def _close(client: "Client") -> None:
+    """Close a connection; where nobody is at its other end, it isn't waited for."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_CLOSE_S):
+            await client.close()
 
 
 async def _nothing(_: Exception) -> None:

@@ -55,6 +55,11 @@ class Nats:
         (address,) = json.loads(file.read_bytes())["nats"]
         self._port = urlsplit(address).port or -1
 
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None, "it runs"
+        self._process.send_signal(number)
+
     def stop(self) -> None:
         """Kill it."""
         if self._process is not None:

@@ -257,6 +257,34 @@ class TestAServerThatIsAway:
         assert stream.publisher.warnings() == []
         assert b"billfold_stream_reachable 1.0" in stream.metrics.exposition()
 
+    async def test_is_left_for_another_one_where_it_answers_nothing(
+        self, tenancy: Tenancy, stream: Stream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        """A connection that is open and silent, as behind a network that is cut, isn't asked again."""
+        for name, value in (("_ANSWER_S", 0.3), ("_CONNECT_S", 0.3), ("_EVERY_S", 0.0)):
+            monkeypatch.setattr(service, name, value)
+        other = Nats(tmp_path)
+        other.start()
+        elsewhere = Stream(other)
+        settings = msgspec.structs.replace(elsewhere.settings, nats_url=f"{stream.nats.url},{other.url}")
+        publisher = NatsPublisher(settings, Metrics(), SystemClock())
+        relay = Relay(tenancy.database, [publisher])
+        other.stop()
+        await emitted(tenancy, 0)
+        assert await relay.run(tenancy.tenant) is None
+        other.start()
+        stream.nats.send(signal.SIGSTOP)
+        try:
+            await emitted(tenancy, 1)
+            assert await relay.run(tenancy.tenant) is not None
+            await tenancy.as_owner(tenancy.tenant, NO_LEASE)
+            assert await relay.run(tenancy.tenant) is None
+            assert [each.sequence for _, _, each in await elsewhere.messages()] == [2]
+        finally:
+            stream.nats.send(signal.SIGCONT)
+            await publisher.aclose()
+            other.stop()
+
 
 class TestASlowServer:
     async def test_is_told_as_much_as_there_is_time_for(
