@@ -173,7 +173,7 @@ class Background:
                 retry_s = wait_s = None
                 if Work.EVENTS in work:
                     retry_s = await self._relay.run(tenant, turn_s=_TURN_S)
-                    self._come_again(tenant, Work.EVENTS, retry_s)
+                    self._come_again(tenant, Work.EVENTS, None if retry_s is None else min(retry_s, self._sweep_s))
                 if Work.JOBS in work:
                     wait_s = await self._runner.run(tenant, turn_s=_TURN_S)
                     self._come_again(tenant, Work.JOBS, wait_s)

@@ -180,11 +180,11 @@ class Relay:
                 if place is not None and not events:
                     # Nothing of what is new concerns it. What comes after that wakes somebody again.
                     await _advance(tx, publisher.name, token, head)
-            if behind is None or (place is not None and not events):
+                if behind is not None and place is None:
+                    return await _free_in_s(tx, publisher.name)
+            if behind is None or not events:
                 _caught_up(publisher, tenant, up_to)
                 return None
-            if place is None:
-                return RETRY_FIRST_S
             try:
                 async with asyncio.timeout(min(PUBLISH_TIMEOUT_S, rest_s)):
                     sent = await publisher.publish(tenant, events)
@@ -207,8 +207,7 @@ class Relay:
             return 0.0
         log.warning("publisher_failed", publisher=publisher.name, tenant=tenant.slug, cause=type(error).__name__)
         async with self._database.tx(tenant) as tx:
-            await _put_off(tx, publisher.name, token)
-        return RETRY_FIRST_S
+            return await _put_off(tx, publisher.name, token)
 
     async def _read(self, tx: TenantTx, types: Sequence[str] | None, after: int, head: int) -> list[Event]:
         if types is not None and not types:
@@ -290,6 +289,12 @@ UPDATE publisher_cursors
 SET claimed_by = NULL, claimed_until = NULL, failures = failures + 1,
     retry_at = now() + least($3::float8 * power(2, least(failures, 20)), $4::float8) * interval '1 second'
 WHERE publisher = $1 AND claimed_by = $2
+RETURNING extract(epoch FROM retry_at - now())::float8
+"""
+# Who is at a place may be through with it at any moment.
+_FREE_IN = """
+SELECT extract(epoch FROM retry_at - now())::float8 FROM publisher_cursors
+WHERE publisher = $1 AND (claimed_until IS NULL OR claimed_until <= now())
 """
 
 
@@ -330,5 +335,17 @@ async def _advance(tx: TenantTx, publisher: str, token: UUID, sequence: int) -> 
     await tx.execute(_ADVANCE, publisher, token, sequence)
 
 
-async def _put_off(tx: TenantTx, publisher: str, token: UUID) -> None:
-    await tx.execute(_PUT_OFF, publisher, token, RETRY_FIRST_S, RETRY_LAST_S)
+async def _put_off(tx: TenantTx, publisher: str, token: UUID) -> float:
+    """Leave a publisher in peace for a while, and return for how many seconds."""
+    wait_s: float | None = await tx.fetchval(_PUT_OFF, publisher, token, RETRY_FIRST_S, RETRY_LAST_S)
+    return RETRY_FIRST_S if wait_s is None else wait_s
+
+
+async def _free_in_s(tx: TenantTx, publisher: str) -> float:
+    """Return after how many seconds a place that can't be had now is worth a further look.
+
+    Who looks sooner costs the database a transaction or two each time, for every tenant, for as long as a publisher's
+    other end is away.
+    """
+    wait_s: float | None = await tx.fetchval(_FREE_IN, publisher)
+    return RETRY_FIRST_S if wait_s is None else max(RETRY_FIRST_S, wait_s)

@@ -356,7 +356,7 @@ class TestAServerThatIsGuarded:
         assert await stream.relay(tenancy).run(tenancy.tenant) == 1.0
         elsewhere = guarded.stream(nats_ca_file=guarded.given["nats_client_certificate"])
         await tenancy.as_owner(tenancy.tenant, NO_LEASE)
-        assert await elsewhere.relay(tenancy).run(tenancy.tenant) == 1.0
+        assert await elsewhere.relay(tenancy).run(tenancy.tenant) == 2.0
         assert await place_of(tenancy) == 0
         # The password is read at every login.
         guarded.password_file.write_text(guarded.password + "\n", encoding="utf-8")
