@@ -130,6 +130,7 @@ class Background:
         for key in [key for key in self._timers if key[0] == tenant_id]:
             self._timers.pop(key)[1].cancel()
         self._database.wakeups.forget(tenant_id)
+        self._relay.leave(tenant_id)
         self._planned.pop(tenant_id, None)
         self._told_at.pop(tenant_id, None)
         self._swept.pop(tenant_id, None)

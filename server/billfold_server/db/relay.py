@@ -70,6 +70,10 @@ class Measured(Protocol):
         """Note that all of a tenant's events are published, whoever has done it."""
         ...
 
+    def leave(self, tenant_id: UUID) -> None:
+        """Note that nobody waits for a tenant's events any longer, because it isn't served."""
+        ...
+
 
 class Relay:
     """Publishes the events of any tenant.
@@ -140,6 +144,12 @@ class Relay:
         names = [each.name for each in self._publishers]
         number: int | None = await tx.fetchval(_UNTOLD, names, up_to) if names else None
         return number
+
+    def leave(self, tenant_id: UUID) -> None:
+        """Let go of a tenant that is served no longer: what it has left isn't late."""
+        for publisher in self._publishers:
+            if isinstance(publisher, Measured):
+                publisher.leave(tenant_id)
 
     async def _concerned(self, tenant: TenantRef, up_to: int | None) -> list[Publisher]:
         """Return the publishers for which something new may be, and let all others pass it over at once.

@@ -131,8 +131,16 @@ class NatsPublisher:
 
     def caught_up(self, tenant: TenantRef) -> None:
         """Note that nothing of a tenant waits any longer: another process may have published what failed here."""
-        if self._waiting.pop(tenant.id, None) is not None:
+        self.leave(tenant.id)
+
+    def leave(self, tenant_id: UUID) -> None:
+        """Note that a tenant's events aren't waited for; where none are, nothing is to be alarmed about."""
+        if self._waiting.pop(tenant_id, None) is None:
+            return
+        if self._waiting:
             self._measure()
+        else:
+            self._note(away=False)
 
     async def _tell(self, stream: "JetStreamContext", tenant: TenantRef, event: Event) -> None:
         """Publish an event; where it is larger than NATS takes, what it says is left out, and can be read at the API.

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 import uvloop
@@ -242,8 +243,12 @@ class TestTheBackground:
                         break
 
     @pytest.mark.parametrize("gone", [True, False])
-    async def test_comes_again_after_a_failure_to_nobody_who_is_gone(self, tenancy: Tenancy, *, gone: bool):
-        """A visit that fails is tried again, but not for ever where another process has deleted the tenant."""
+    async def test_comes_again_after_a_failure_to_nobody_who_is_gone(
+        self, tenancy: Tenancy, monkeypatch: pytest.MonkeyPatch, *, gone: bool
+    ):
+        """A visit that fails is tried again, but where another process has deleted the tenant, all let go of it."""
+        left: list[UUID] = []
+        monkeypatch.setattr(Relay, "leave", lambda _, tenant_id: left.append(tenant_id))
         async with running(idle(tenancy)) as server, asyncio.timeout(20):
             await at_rest(server)
             async with tenancy.administrator.connect() as connection:
@@ -253,6 +258,7 @@ class TestTheBackground:
             server.database.wakeups.signal(server.tenant, Work.JOBS)
             await at_rest(server)
             assert [key[0] for key in server.background._timers] == ([] if gone else [server.tenant.id])
+        assert left == ([server.tenant.id] if gone else [])
 
 
 class TestATenantThatIsSuspended:

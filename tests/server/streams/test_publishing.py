@@ -227,6 +227,23 @@ class TestSeveralWorkers:
                 await asyncio.sleep(0.05)
         await other.aclose()
         assert await relay.run(tenancy.tenant) is None
+        assert stream.publisher.warnings() == []
+        exposed = stream.metrics.exposition()
+        assert b"billfold_stream_behind_seconds 0.0\n" in exposed
+        assert b"billfold_stream_reachable 1.0" in exposed
+
+    async def test_do_not_alarm_about_a_tenant_that_is_gone(self, tenancy: Tenancy, stream: Stream):
+        """What it has left is nobody's, and isn't older from day to day."""
+        relay = stream.relay(tenancy)
+        await emitted(tenancy, 0)
+        stream.nats.stop()
+        try:
+            await relay.run(tenancy.tenant)
+        finally:
+            stream.nats.start()
+        assert stream.publisher.warnings() != []
+        relay.leave(tenancy.tenant.id)
+        assert stream.publisher.warnings() == []
         assert b"billfold_stream_behind_seconds 0.0\n" in stream.metrics.exposition()
 
 
