@@ -215,7 +215,7 @@ SWEEPS: Final[tuple[Sweep, ...]] = (
     Sweep(name="approvals", kept="approvals_days", clock="tenant", work=approvals_queries.sweep),
     Sweep(name="evidence of SCA", kept="sca_days", clock="real", work=sca_queries.sweep),
     Sweep(name="event notifications", kept="events_days", clock="tenant", work=events_queries.sweep, least=TRIED_FOR),
-    Sweep(name="webhook deliveries", kept="events_days", clock="tenant", work=webhooks_queries.sweep),
+    Sweep(name="webhook deliveries", kept="events_days", clock="tenant", work=webhooks_queries.sweep, least=TRIED_FOR),
     Sweep(name="consents", kept="consents_days", clock="tenant", work=consents_queries.sweep),
     Sweep(name="grants", kept="grants_days", clock="real", work=grants.sweep),
     Sweep(name="requests", kept="requests_days", clock="real", work=request_log.sweep),

@@ -175,8 +175,17 @@ class TestAnEvent:
                 "FROM generate_series(1, 3) AS n"
             )
             await tx.execute("UPDATE relay_head SET sequence = 3")
+            # A paused endpoint is to be told of the last two once it is enabled.
+            await tx.execute(
+                "INSERT INTO webhook_deliveries (id, endpoint_id, event_id, sequence, event_type, state, attempts, "
+                "begun_at, created_at) SELECT gen_random_uuid(), gen_random_uuid(), id, sequence, type, 'waiting', 0, "
+                "occurred_at, occurred_at FROM outbox_events"
+            )
         await sweep(short)
         assert await _sequences(tenancy) == [2, 3]
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            kept = await tx.fetch("SELECT sequence FROM webhook_deliveries ORDER BY sequence")
+        assert [row["sequence"] for row in kept] == [2, 3]
 
     async def test_waits_for_no_publisher_that_was_turned_off_long_ago(self, tenancy: Tenancy):
         """One that was at work within a week, wherever that was, is waited for, as is one that this process has."""
