@@ -64,8 +64,8 @@ _BODY_BYTES: Final = 16 * 1024
 _ANSWER_BYTES: Final = 64 * 1024
 _AT_A_TIME_BYTES: Final = 8 * 1024
 _AT_ONCE: Final = 4
-_LOOKUPS: Final = 16
-_LOOKUPS_AT_ONCE: Final = 2
+_LOOKUPS: Final = 32
+_LOOKUPS_AT_ONCE: Final = 4
 _TRIED: Final = 3
 _AGENT: Final = "Billfold"
 
@@ -134,6 +134,7 @@ class Outbound:
         self._resolve = resolve
         # Lookups that hang, because a name's owner wants it so, have threads of their own to hang in.
         self._lookups = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="lookups")
+        self._looking: dict[tuple[UUID, str, int], asyncio.Future[Sequence[Address]]] = {}
         self._places: WeakValueDictionary[tuple[object, ...], asyncio.Semaphore] = WeakValueDictionary()
 
     def close(self) -> None:
@@ -226,17 +227,40 @@ class Outbound:
         """
         if target.literal is not None:
             return [target.literal]
+        try:
+            return await asyncio.shield(await self._lookup(tenant, target))
+        except (OSError, UnicodeError, ValueError):
+            raise _Unresolved from None
+
+    async def _lookup(self, tenant: TenantRef, target: Target) -> "asyncio.Future[Sequence[Address]]":
+        """Return the lookup of a name, which all share who want to know of it at once.
+
+        A tenant has few places for lookups. So a name that isn't answered takes one of them, not those of all the
+        names that are.
+        """
+        key = (tenant.id, target.host, target.port)
+        if (under_way := self._looking.get(key)) is not None:
+            return under_way
         place = self._place(_LOOKUPS_AT_ONCE, "lookups", tenant.id)
         await place.acquire()
+        if (begun_meanwhile := self._looking.get(key)) is not None:
+            place.release()
+            return begun_meanwhile
         looking = asyncio.get_running_loop().run_in_executor(
             self._lookups, partial(self._resolve, target.host, target.port)
         )
+        self._looking[key] = looking
+
+        def leave(ended: "asyncio.Future[Sequence[Address]]") -> None:
+            place.release()
+            del self._looking[key]
+            if not ended.cancelled():
+                # Nobody may be waiting for it any more, and then nobody else would have looked at its error.
+                ended.exception()
+
         # A lookup goes on in its thread when nobody waits for it any more, and keeps its place as long.
-        looking.add_done_callback(partial(_leave, place))
-        try:
-            return await asyncio.shield(looking)
-        except (OSError, UnicodeError, ValueError):
-            raise _Unresolved from None
+        looking.add_done_callback(leave)
+        return looking
 
     async def _exchange(
         self, target: Target, addresses: Sequence[Address], headers: Mapping[str, str], body: bytes
@@ -272,13 +296,6 @@ class Outbound:
             # It reads some hundred certificates, so it is made once, and only where somebody is called.
             self._trust = ssl.create_default_context()
         return self._trust
-
-
-def _leave(place: asyncio.Semaphore, looking: "asyncio.Future[Any]") -> None:
-    place.release()
-    if not looking.cancelled():
-        # Nobody may be waiting for it any more, and then nobody else would have looked at its error.
-        looking.exception()
 
 
 def _is_tls(error: BaseException) -> bool:
