@@ -144,7 +144,8 @@ async def _deliver(
         "x-fapi-financial-id": tenant.manifest.open_banking.financial_id or tenant.slug,
         "x-fapi-interaction-id": str(notification.id),
     }
-    said = await outbound.post(tenant, endpoint_of(subscription.callback_url), headers=headers, body=token.encode())
+    url = endpoint_of(subscription.callback_url)
+    said = await outbound.post(tenant, url, headers=headers, body=token.encode(), lane=subscription.client_id)
     async with run.tx() as tx:
         await _note(tx, subscription, notification, said, real_now=services.clock.now())
 

@@ -357,6 +357,33 @@ class TestASlowThirdParty:
             await teller.runner.settle()
         assert await teller.unread() == []
 
+    async def test_delays_no_other_one_at_the_same_host(self, teller: Teller):
+        """A provider may receive for many of them, each below a path of its own."""
+        held, other = asyncio.Event(), UUID(int=5)
+
+        async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if "/slow/" in endpoint.heads[-1].partition("\r\n")[0]:
+                await held.wait()
+            await TAKEN(reader, writer)
+
+        async with Endpoint(hold).listening() as endpoint:
+            await teller.subscribe(endpoint.url("/slow"), ("UK.OBIE.Consent-Authorization-Revoked",))
+            for _ in range(4):
+                await teller.revoked()
+            await teller.publish()
+            async with asyncio.timeout(10):
+                await teller.runner.run(teller.tenant)
+                while endpoint.open < 4:
+                    await asyncio.sleep(0.001)
+                await teller.subscribe(endpoint.url("/quick"), client_id=other)
+                await teller.bank.revoke(await teller.bank.authorise(await teller.bank.ask(other)))
+                await teller.publish()
+                await teller.runner.run(teller.tenant)
+                while not any("/quick/" in head.partition("\r\n")[0] for head in endpoint.heads):
+                    await asyncio.sleep(0.001)
+            held.set()
+            await teller.runner.settle()
+
 
 HELD_UP = """
 SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid)))
