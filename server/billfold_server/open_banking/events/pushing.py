@@ -44,6 +44,10 @@ TIMEOUT_S: Final = 180
 
 _BEGIN_S: Final = 60.0
 _BATCH: Final = 12
+_AT_ONCE: Final = 4
+"""How many go to one third party at once: as many as it has places, so that what is sent is sent at once."""
+_LOOK_S: Final = 0.5
+"""How often it is seen, while a batch is being sent, whether its subscription is still as it was."""
 _KEPT_OUT: Final = timedelta(hours=1)
 """After how long it is seen whether a third party is still kept out."""
 _TAKEN: Final = 202
@@ -77,10 +81,41 @@ async def push(run: JobRun, services: Services, outbound: Outbound) -> None:
             subscription, due = await _due(run, tx, client_id, late=time.monotonic() - begun > _BEGIN_S)
         if subscription is None:
             return
-        delivering = (_deliver(run, services, outbound, subscription, each) for each in due)
+        standing = _Standing(run, subscription)
+        delivering = (_deliver(run, services, outbound, standing, each) for each in due)
         ended = await asyncio.gather(*delivering, return_exceptions=True)
         failed = [(each, error) for each, error in zip(due, ended, strict=True) if error is not None]
         await _reckon(run, services, subscription, failed)
+
+
+class _Standing:
+    """Whether a subscription is still as it was when a batch was read, and its third party let in.
+
+    A slow endpoint takes most of a minute for a batch. Who ends a subscription, says where else to push to or keeps a
+    third party out doesn't mean once that is over.
+
+    Attributes:
+        subscription: As it was.
+        places: Who has one is sending.
+    """
+
+    def __init__(self, run: JobRun, subscription: Subscription) -> None:
+        self.subscription = subscription
+        self.places = asyncio.Semaphore(_AT_ONCE)
+        self._run = run
+        self._looked_s = time.monotonic()
+        self._stands = True
+
+    async def holds(self) -> bool:
+        """Tell whether it is so, as seen just now or a moment ago."""
+        if self._stands and time.monotonic() - self._looked_s >= _LOOK_S:
+            self._looked_s, was = time.monotonic(), self.subscription
+            async with self._run.tx() as tx:
+                found = await queries.find_of_client(tx, was.client_id)
+                admitted = await consents.is_admitted(tx, was.client_id)
+            same = found is not None and (found.id, found.updated_at) == (was.id, was.updated_at)
+            self._stands = same and admitted
+        return self._stands
 
 
 async def _reckon(
@@ -133,8 +168,10 @@ async def _due(
 
 
 async def _deliver(
-    run: JobRun, services: Services, outbound: Outbound, subscription: Subscription, notification: Notification
+    run: JobRun, services: Services, outbound: Outbound, standing: _Standing, notification: Notification
 ) -> None:
+    """Push one, unless that isn't wanted any more as it was: then it is the next batch's, if there is one."""
+    subscription = standing.subscription
     assert subscription.callback_url is not None, "only what has an endpoint is pushed to"
     tenant = run.tenant
     token = await tokens.fresh(services, tenant, notification.token)
@@ -145,7 +182,10 @@ async def _deliver(
         "x-fapi-interaction-id": str(notification.id),
     }
     url = endpoint_of(subscription.callback_url)
-    said = await outbound.post(tenant, url, headers=headers, body=token.encode(), lane=subscription.client_id)
+    async with standing.places:
+        if not await standing.holds():
+            return
+        said = await outbound.post(tenant, url, headers=headers, body=token.encode(), lane=subscription.client_id)
     async with run.tx() as tx:
         await _note(tx, subscription, notification, said, real_now=services.clock.now())
 

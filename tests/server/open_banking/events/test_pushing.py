@@ -19,7 +19,7 @@ from billfold_server.consents import queries as consent_queries
 from billfold_server.db import jobs
 from billfold_server.db.outbox import NewEvent, emit, list_events
 from billfold_server.keys.service import Keys
-from billfold_server.open_banking.events import queries, staff
+from billfold_server.open_banking.events import pushing, queries, staff
 from billfold_server.open_banking.events.pushing import push_job
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.transaction import TenantTx
@@ -356,6 +356,39 @@ class TestASlowThirdParty:
             held.set()
             await teller.runner.settle()
         assert await teller.unread() == []
+
+    @pytest.mark.parametrize("change", ["ended", "moved", "kept out"])
+    async def test_is_pushed_no_more_of_a_batch_once_it_is_not_to_be(
+        self, teller: Teller, monkeypatch: pytest.MonkeyPatch, change: str
+    ):
+        """What is still to be sent goes to where the subscription says by then, or not while it says nothing."""
+        monkeypatch.setattr(pushing, "_LOOK_S", 0.0)
+
+        changing, changed = asyncio.Lock(), False
+
+        async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal changed
+            async with changing:
+                if not changed and change == "moved":
+                    await push_anew(teller, elsewhere.url())
+                elif not changed:
+                    async with teller.database.tx(teller.tenant) as tx:
+                        if change == "ended":
+                            await queries.delete(tx, subscription.id)
+                        else:
+                            assert await consent_queries.block(tx, teller.client_id, "x", "x", subscription.created_at)
+                changed = True
+            await TAKEN(reader, writer)
+
+        async with Endpoint(behave).listening() as endpoint, Endpoint(TAKEN).listening() as elsewhere:
+            subscription = await teller.subscribe(endpoint.url(), ("UK.OBIE.Consent-Authorization-Revoked",))
+            for _ in range(6):
+                await teller.revoked()
+            await teller.publish()
+            await teller.push()
+        # Four at most are on their way at once.
+        assert 1 <= len(endpoint.bodies) <= 4
+        assert len(elsewhere.bodies) == (6 - len(endpoint.bodies) if change == "moved" else 0)
 
     async def test_delays_no_other_one_at_the_same_host(self, teller: Teller):
         """A provider may receive for many of them, each below a path of its own."""
