@@ -196,7 +196,8 @@ async def _due(run: JobRun, tx: TenantTx, endpoint_id: UUID, *, late: bool) -> B
     if next_at is None:
         await run.finish(tx)
     else:
-        await run.postpone(tx, next_at)
+        # Where its turn is over, it goes on behind those who wait, however old what waits for it is.
+        await run.postpone(tx, max(next_at, now))
     return None
 
 

@@ -398,6 +398,20 @@ class TestASlowEndpoint:
         assert [state for state, _, _ in await sender.states(made.id)] == ["delivered"] * 12
         assert slow.most == 8
 
+    async def test_whose_turn_is_over_goes_on_behind_those_who_wait(
+        self, sender: Sender, monkeypatch: pytest.MonkeyPatch
+    ):
+        """However old what waits for it is: else many that are slow kept all places, and others never had one."""
+        monkeypatch.setattr(delivering, "_BEGIN_S", -1.0)
+        async with Endpoint(TAKEN).listening() as endpoint:
+            await sender.listen(endpoint.url())
+            await sender.happen("hold.created")
+            began_at = await sender.now()
+            await sender.deliver()
+            assert endpoint.bodies == []
+        async with sender.database.tx(sender.tenant) as tx:
+            assert await tx.fetchval("SELECT min(due_at) FROM jobs") >= began_at
+
 
 @pytest.mark.xdist_group("kills")
 class TestAKilledProcess:

@@ -390,6 +390,20 @@ class TestASlowThirdParty:
         assert 1 <= len(endpoint.bodies) <= 4
         assert len(elsewhere.bodies) == (6 - len(endpoint.bodies) if change == "moved" else 0)
 
+    async def test_whose_turn_is_over_goes_on_behind_those_who_wait(
+        self, teller: Teller, monkeypatch: pytest.MonkeyPatch
+    ):
+        """However old what waits for it is: else many that are slow kept all places, and others never had one."""
+        monkeypatch.setattr(pushing, "_BEGIN_S", -1.0)
+        await teller.subscribe("https://tpp.example")
+        await teller.revoked()
+        await teller.publish()
+        began_at = await teller.now()
+        await teller.push()
+        async with teller.database.tx(teller.tenant) as tx:
+            due_at = await tx.fetchval("SELECT min(due_at) FROM jobs WHERE kind = $1", pushing.PUSH_JOB)
+        assert due_at >= began_at
+
     async def test_delays_no_other_one_at_the_same_host(self, teller: Teller):
         """A provider may receive for many of them, each below a path of its own."""
         held, other = asyncio.Event(), UUID(int=5)
