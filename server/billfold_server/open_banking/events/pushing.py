@@ -26,6 +26,7 @@ from billfold_server.consents import service as consents
 from billfold_server.db import outbox
 from billfold_server.db.jobs import JobRun, NewJob
 from billfold_server.http.services import Services
+from billfold_server.identity import service as identity
 from billfold_server.open_banking.events import queries, tokens
 from billfold_server.open_banking.events.rows import Notification, Pause, Subscription
 from billfold_server.open_banking.events.rules import endpoint_of, refusal_in
@@ -49,7 +50,7 @@ _AT_ONCE: Final = 4
 _LOOK_S: Final = 0.5
 """How often it is seen, while a batch is being sent, whether its subscription is still as it was."""
 _KEPT_OUT: Final = timedelta(hours=1)
-"""After how long it is seen whether a third party is still kept out."""
+"""After how long it is seen whether a third party is still kept out, be it blocked or its client disabled."""
 _TAKEN: Final = 202
 _GONE: Final = 410
 
@@ -112,7 +113,7 @@ class _Standing:
             self._looked_s, was = time.monotonic(), self.subscription
             async with self._run.tx() as tx:
                 found = await queries.find_of_client(tx, was.client_id)
-                admitted = await consents.is_admitted(tx, was.client_id)
+                admitted = await _is_let_in(tx, was.client_id)
             same = found is not None and (found.id, found.updated_at) == (was.id, was.updated_at)
             self._stands = same and admitted
         return self._stands
@@ -152,9 +153,12 @@ async def _due(
         await run.finish(tx)
         return None, []
     now = await clock.tenant_now(tx)
-    if not await consents.is_admitted(tx, client_id):
-        # What it isn't told while it is kept out it is told once it is let in again.
-        await run.postpone(tx, now + _KEPT_OUT)
+    if not await _is_let_in(tx, client_id):
+        # What it isn't told while it is kept out it is told once it is let in again, which it may never be.
+        if await queries.next_due_at(tx, client_id) is None:
+            await run.finish(tx)
+        else:
+            await run.postpone(tx, now + _KEPT_OUT)
         return None, []
     due = [] if late else await queries.due(tx, client_id, now, _BATCH)
     if due:
@@ -166,6 +170,12 @@ async def _due(
         # Where its turn is over, it goes on behind those who wait, however old what waits for it is.
         await run.postpone(tx, max(next_at, now))
     return None, []
+
+
+async def _is_let_in(tx: TenantTx, client_id: UUID) -> bool:
+    """Tell whether a third party is neither blocked nor without a client that may sign in."""
+    client = await identity.find_client(tx, client_id)
+    return (client is None or client.is_let_in) and await consents.is_admitted(tx, client_id)
 
 
 async def _deliver(

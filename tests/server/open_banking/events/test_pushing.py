@@ -18,6 +18,7 @@ from billfold_server.connectors.service import Notice, Report
 from billfold_server.consents import queries as consent_queries
 from billfold_server.db import jobs
 from billfold_server.db.outbox import NewEvent, emit, list_events
+from billfold_server.identity import service as identity
 from billfold_server.keys.service import Keys
 from billfold_server.open_banking.events import pushing, queries, staff
 from billfold_server.open_banking.events.pushing import push_job
@@ -128,7 +129,33 @@ class TestARevokedConsent:
         assert len(await teller.unread(["accounts"])) == 2
 
 
+CLIENT = """
+INSERT INTO api_clients (id, name, state, authentication, scopes, redirect_uris, post_logout_redirect_uris, grant_types,
+    response_types, dpop_bound, certificate_bound, authorization_details_types, contacts, registered_by, login_realm,
+    version, created_at, updated_at)
+VALUES ($1, 'x', 'active', 'private_key_jwt', '{}', '{}', '{}', '{}', '{}', FALSE, FALSE, '{}', '{}', 'operator', 'psu',
+    1, now(), now())
+"""
+
+
 class TestAThirdPartyThatIsKeptOut:
+    async def test_is_told_nothing_while_its_client_is_disabled(self, teller: Teller):
+        """It can't come to read what it is told of; what happens meanwhile is pushed once it is enabled."""
+        async with Endpoint(TAKEN).listening() as endpoint:
+            async with teller.database.tx(teller.tenant) as tx:
+                await tx.execute(CLIENT, teller.client_id)
+            await teller.subscribe(endpoint.url(), ("UK.OBIE.Consent-Authorization-Revoked",))
+            await teller.revoked()
+            for enabled in (False, True):
+                async with teller.database.tx(teller.tenant) as tx:
+                    await identity.set_client_state(
+                        tx, wire(teller.client_id), enabled=enabled, now=await tenant_now(tx)
+                    )
+                await teller.publish()
+                await teller.push()
+                await teller.pass_time(hours=1)
+                assert len(endpoint.bodies) == int(enabled)
+
     async def test_is_told_once_it_is_let_in_again(self, teller: Teller):
         """Nothing is pushed to it meanwhile, and nothing is lost."""
         async with Endpoint(TAKEN).listening() as endpoint:
