@@ -20,7 +20,7 @@ from billfold_server.db import jobs
 from billfold_server.db.outbox import NewEvent, emit, list_events
 from billfold_server.identity import service as identity
 from billfold_server.keys.service import Keys
-from billfold_server.open_banking.events import pushing, queries, staff
+from billfold_server.open_banking.events import queries, staff
 from billfold_server.open_banking.events.pushing import push_job
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.transaction import TenantTx
@@ -360,103 +360,6 @@ class TestAKilledProcess:
         assert len(endpoint.bodies) == 2
         assert endpoint.bodies[0] == endpoint.bodies[1]
         assert await teller.states() == [("acknowledged", 1, None)]
-
-
-class TestASlowThirdParty:
-    async def test_delays_no_other_job_of_its_tenant(self, teller: Teller):
-        """While its endpoint says nothing, the visit ends and others are served."""
-        held = asyncio.Event()
-
-        async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await held.wait()
-            await TAKEN(reader, writer)
-
-        async with Endpoint(hold).listening() as endpoint:
-            await teller.subscribe(endpoint.url())
-            await teller.revoked()
-            await teller.publish()
-            async with asyncio.timeout(30):
-                await teller.runner.run(teller.tenant)
-            async with asyncio.timeout(30):
-                while not endpoint.open:
-                    await asyncio.sleep(0.001)
-            held.set()
-            await teller.runner.settle()
-        assert await teller.unread() == []
-
-    @pytest.mark.parametrize("change", ["ended", "moved", "kept out"])
-    async def test_is_pushed_no_more_of_a_batch_once_it_is_not_to_be(
-        self, teller: Teller, monkeypatch: pytest.MonkeyPatch, change: str
-    ):
-        """What is still to be sent goes to where the subscription says by then, or not while it says nothing."""
-        monkeypatch.setattr(pushing, "_LOOK_S", 0.0)
-
-        changing, changed = asyncio.Lock(), False
-
-        async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            nonlocal changed
-            async with changing:
-                if not changed and change == "moved":
-                    await push_anew(teller, elsewhere.url())
-                elif not changed:
-                    async with teller.database.tx(teller.tenant) as tx:
-                        if change == "ended":
-                            await queries.delete(tx, subscription.id)
-                        else:
-                            assert await consent_queries.block(tx, teller.client_id, "x", "x", subscription.created_at)
-                changed = True
-            await TAKEN(reader, writer)
-
-        async with Endpoint(behave).listening() as endpoint, Endpoint(TAKEN).listening() as elsewhere:
-            subscription = await teller.subscribe(endpoint.url(), ("UK.OBIE.Consent-Authorization-Revoked",))
-            for _ in range(6):
-                await teller.revoked()
-            await teller.publish()
-            await teller.push()
-        # Four at most are on their way at once.
-        assert 1 <= len(endpoint.bodies) <= 4
-        assert len(elsewhere.bodies) == (6 - len(endpoint.bodies) if change == "moved" else 0)
-
-    async def test_whose_turn_is_over_goes_on_behind_those_who_wait(
-        self, teller: Teller, monkeypatch: pytest.MonkeyPatch
-    ):
-        """However old what waits for it is: else many that are slow kept all places, and others never had one."""
-        monkeypatch.setattr(pushing, "_BEGIN_S", -1.0)
-        await teller.subscribe("https://tpp.example")
-        await teller.revoked()
-        await teller.publish()
-        began_at = await teller.now()
-        await teller.push()
-        async with teller.database.tx(teller.tenant) as tx:
-            due_at = await tx.fetchval("SELECT min(due_at) FROM jobs WHERE kind = $1", pushing.PUSH_JOB)
-        assert due_at >= began_at
-
-    async def test_delays_no_other_one_at_the_same_host(self, teller: Teller):
-        """A provider may receive for many of them, each below a path of its own."""
-        held, other = asyncio.Event(), UUID(int=5)
-
-        async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            if "/slow/" in endpoint.heads[-1].partition("\r\n")[0]:
-                await held.wait()
-            await TAKEN(reader, writer)
-
-        async with Endpoint(hold).listening() as endpoint:
-            await teller.subscribe(endpoint.url("/slow"), ("UK.OBIE.Consent-Authorization-Revoked",))
-            for _ in range(4):
-                await teller.revoked()
-            await teller.publish()
-            async with asyncio.timeout(10):
-                await teller.runner.run(teller.tenant)
-                while endpoint.open < 4:
-                    await asyncio.sleep(0.001)
-                await teller.subscribe(endpoint.url("/quick"), client_id=other)
-                await teller.bank.revoke(await teller.bank.authorise(await teller.bank.ask(other)))
-                await teller.publish()
-                await teller.runner.run(teller.tenant)
-                while not any("/quick/" in head.partition("\r\n")[0] for head in endpoint.heads):
-                    await asyncio.sleep(0.001)
-            held.set()
-            await teller.runner.settle()
 
 
 HELD_UP = """
