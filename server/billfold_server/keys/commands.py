@@ -28,8 +28,7 @@ from billfold_server.keys.service import DOMAINS, PLATFORM_KEYS, Domain, Keys, o
 from billfold_server.keys.shredding import forgotten_by_tenants
 from billfold_server.keys.standing import standing
 from billfold_server.listings import PlainTable
-from billfold_server.tenancy.context import COMMAND_LINE, TenantRef
-from billfold_server.tenancy.records import WITH_SCHEMA
+from billfold_server.tenancy.context import COMMAND_LINE, WITH_SCHEMA, TenantRef
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -42,8 +42,8 @@ from billfold_server.serving.tls.identity import read_identity
 from billfold_server.serving.vault.examining import examine_vault
 from billfold_server.settings import Secret, Settings, SettingsInvalid
 from billfold_server.tenancy import migrations, secret
+from billfold_server.tenancy.context import WITH_SCHEMA
 from billfold_server.tenancy.provisioning import KeyringDiffers, find_fingerprint
-from billfold_server.tenancy.records import WITH_SCHEMA
 from billfold_server.tenancy.rules import PLATFORM_SCHEMA, Deployment, quoted
 from billfold_server.tenancy.transaction import find_deployment
 

@@ -7,11 +7,15 @@ from uuid import UUID
 
 import msgspec
 
+from billfold.contract.platform import TenantState
 from billfold.contract.versions import LATEST
 from billfold.errors import ProblemError
 from billfold_server.tenancy.manifest import Manifest
 
-__all__ = ["COMMAND_LINE", "SYSTEM", "Agreed", "Caller", "IdempotencyRef", "OneUse", "Own", "TenantRef"]
+__all__ = ["COMMAND_LINE", "SYSTEM", "WITH_SCHEMA", "Agreed", "Caller", "IdempotencyRef", "OneUse", "Own", "TenantRef"]
+
+WITH_SCHEMA: Final = frozenset({TenantState.ACTIVE, TenantState.SUSPENDED})
+"""In which states a tenant has all of its roles, schema and tables."""
 
 
 class TenantRef(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,7 +18,6 @@ from billfold_server.tenancy.rules import Deployment, TenantNames, tenant_names
 from billfold_server.tenancy.stored import read_stored
 
 __all__ = [
-    "WITH_SCHEMA",
     "Applied",
     "Change",
     "Migrated",
@@ -32,9 +31,6 @@ __all__ = [
 
 
 _WHY_LENGTH = 300
-
-WITH_SCHEMA = frozenset({TenantState.ACTIVE, TenantState.SUSPENDED})
-"""In which states a tenant has all of its roles, schema and tables."""
 
 
 class Owner(msgspec.Struct, frozen=True, kw_only=True):

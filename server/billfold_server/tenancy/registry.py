@@ -12,8 +12,8 @@ from billfold import errors
 from billfold.contract.platform import TenantState
 from billfold_server.db.engine import ENGINE
 from billfold_server.tenancy import queries
-from billfold_server.tenancy.context import TenantRef
-from billfold_server.tenancy.records import WITH_SCHEMA, read_record, unreadable, without_schema
+from billfold_server.tenancy.context import WITH_SCHEMA, TenantRef
+from billfold_server.tenancy.records import read_record, unreadable, without_schema
 from billfold_server.tenancy.transaction import Database
 
 __all__ = ["CACHE_S", "Registry"]

@@ -12,10 +12,10 @@ from billfold import errors, ids
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.tenancy import migrations, partitions, queries
-from billfold_server.tenancy.context import SYSTEM, Caller, TenantRef
+from billfold_server.tenancy.context import SYSTEM, WITH_SCHEMA, Caller, TenantRef
 from billfold_server.tenancy.partitions import AHEAD
 from billfold_server.tenancy.provisioning import Administrator
-from billfold_server.tenancy.records import WITH_SCHEMA, Migrated, Partitioned, Record, read_record, without_schema
+from billfold_server.tenancy.records import Migrated, Partitioned, Record, read_record, without_schema
 from billfold_server.tenancy.registry import Registry
 from billfold_server.tenancy.rules import Deployment
 from billfold_server.tenancy.transaction import Database, PlatformTx, TenantTx, Tx
