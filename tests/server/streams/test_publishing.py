@@ -278,10 +278,14 @@ class TestAServerThatIsAway:
         self, tenancy: Tenancy, stream: Stream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):
         """A connection that is open and silent, as behind a network that is cut, isn't asked again."""
-        for name, value in (("_ANSWER_S", 0.3), ("_CONNECT_S", 0.3), ("_EVERY_S", 0.0)):
+        for name, value in (("_ANSWER_S", 1.5), ("_CONNECT_S", 1.5), ("_EVERY_S", 0.0)):
             monkeypatch.setattr(service, name, value)
-        other = Nats(tmp_path)
-        other.start()
+        with held(1) as (port,):
+            other = Nats(tmp_path, port)
+            other.start()
+            await self._leaves(tenancy, stream, other)
+
+    async def _leaves(self, tenancy: Tenancy, stream: Stream, other: Nats) -> None:
         elsewhere = Stream(other)
         settings = msgspec.structs.replace(elsewhere.settings, nats_url=f"{stream.nats.url},{other.url}")
         publisher = NatsPublisher(settings, Metrics(), SystemClock())
@@ -308,12 +312,12 @@ class TestASlowServer:
         self, tenancy: Tenancy, stream: Stream, monkeypatch: pytest.MonkeyPatch
     ):
         """What it has taken by then counts, and the rest follows at once: it isn't away, and nothing is put off."""
-        monkeypatch.setattr(relaying, "PUBLISH_TIMEOUT_S", 0.6)
-        monkeypatch.setattr(service, "_TURN_S", 0.2)
+        monkeypatch.setattr(relaying, "PUBLISH_TIMEOUT_S", 2.0)
+        monkeypatch.setattr(service, "_TURN_S", 0.5)
         send = stream.publisher._send
 
         async def slow(*given: Any, **more: Any) -> Any:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.3)
             return await send(*given, **more)
 
         monkeypatch.setattr(stream.publisher, "_send", slow)
