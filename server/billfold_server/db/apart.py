@@ -6,7 +6,7 @@ depend on how quickly strangers answer. So such jobs are begun by a visit and en
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 from uuid import UUID
 
@@ -35,8 +35,10 @@ class Apart:
         running = len(self._tasks[tenant.id]) if tenant.id in self._tasks else 0
         return max(0, min(self._of_tenant - running, _MOST - sum(map(len, self._tasks.values()))))
 
-    def begin(self, tenant: TenantRef, work: Coroutine[Any, Any, None], wakeups: Wakeups) -> None:
-        """Begin one, at whose end the tenant is visited again."""
+    def begin(
+        self, tenant: TenantRef, work: Coroutine[Any, Any, None], wakeups: Wakeups, *, leave: Callable[[], None]
+    ) -> None:
+        """Begin one, at whose end the tenant is visited again, and that is told, however it ends."""
         task = asyncio.create_task(work, name=f"apart-{tenant.slug}")
         self._tasks[tenant.id].add(task)
 
@@ -45,6 +47,7 @@ class Apart:
             running.discard(ended)
             if not running:
                 del self._tasks[tenant.id]
+            leave()
             wakeups.signal(tenant, Work.JOBS)
 
         task.add_done_callback(end)

@@ -10,7 +10,6 @@ in real time. What is done to another tenant than the one whose job it is waits 
 (``RetryPolicy.real``): a test clock that stands must not keep it from being done.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
@@ -145,12 +144,16 @@ class JobKind(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         apart: Whether nothing else may wait for it, as it waits for others out there or takes long by itself: it runs
             beside the visits.
+        at_once: How many of those that run apart are done at once in one process; None is as many as there are places.
+            It is for what takes long by itself and comes to all tenants at one instant: each takes a connection, of
+            which requests need some. Who moves a tenant's clock has no turn to wait for (``db.turns``).
     """
 
     name: str
     handler: Handler
     retry: RetryPolicy = RetryPolicy()
     apart: bool = False
+    at_once: int | None = None
 
 
 class JobKinds:
@@ -168,16 +171,7 @@ class JobKinds:
         apart: bool = False,
         at_once: int | None = None,
     ) -> None:
-        """Say who does a kind of job.
-
-        Args:
-            name: As of ``JobKind``, like the others.
-            handler: The same.
-            retry: The same.
-            apart: The same.
-            at_once: How many are done at once in this process; others wait for their turn, within their time. It is for
-                what takes long by itself and comes to all tenants at one instant: each takes a connection, of which
-                requests need some.
+        """Say who does a kind of job. The other arguments are those of ``JobKind``.
 
         Raises:
             ValueError: The kind has a handler already.
@@ -188,8 +182,8 @@ class JobKinds:
         retry = retry or RetryPolicy()
         rests_s = retry.longest_wait_s if retry.real else 0
         assert max(retry.lease_s, rests_s) < LONGEST_CLAIM_S, "a claim that is longer counts as none"
-        done_by = handler if at_once is None else _in_turn(handler, at_once)
-        self._kinds[name] = JobKind(name=name, handler=done_by, retry=retry, apart=apart)
+        assert at_once is None or apart, "what a visit does itself waits for no turn"
+        self._kinds[name] = JobKind(name=name, handler=handler, retry=retry, apart=apart, at_once=at_once)
 
     def __getitem__(self, name: str) -> JobKind:
         return self._kinds[name]
@@ -224,16 +218,6 @@ class JobKinds:
             for kind in self._kinds.values()
             if kind.apart is apart and (kind.retry.real or not moving)
         }
-
-
-def _in_turn(handler: Handler, at_once: int) -> Handler:
-    turns = asyncio.Semaphore(at_once)
-
-    async def wait_and_do(run: "JobRun") -> None:
-        async with turns:
-            await handler(run)
-
-    return wait_and_do
 
 
 class LeaseLostError(Exception):

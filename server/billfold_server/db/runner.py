@@ -7,6 +7,7 @@ other tenants (``RetryPolicy.real``) doesn't wait for that.
 """
 
 import asyncio
+import functools
 import math
 import random
 import time
@@ -25,6 +26,7 @@ from billfold_server.db.apart import Apart
 from billfold_server.db.jobs import Job, JobKinds, JobRun, LeaseLostError
 from billfold_server.db.relay import Relay
 from billfold_server.db.schedules import Schedule
+from billfold_server.db.turns import Turns
 from billfold_server.db.wakeups import Work
 from billfold_server.tenancy import clock
 from billfold_server.tenancy.clock import ClockState
@@ -49,6 +51,8 @@ _LEASE_ENDED: Final = "lease_ended"
 _POLL_S = 0.02
 _LOOK_S = 1.0
 """How often a driver looks for what is done meanwhile."""
+_TURN_S: Final = 30.0
+"""After how long it is looked again, in any process, for a job that waits for its turn in this one."""
 
 _PUT_BACK: Final = timedelta(minutes=1)
 """A real clock that shows so much less than before was put right; less is told by visits that overlap."""
@@ -75,6 +79,15 @@ SELECT
     (SELECT min(next_at) FROM job_schedules WHERE kind = ANY($1::text[])) AS next_at,
     (SELECT extract(epoch FROM min(claimed_until) - now())::float8 FROM jobs
      WHERE status = 'waiting' AND claimed_until IS NOT NULL AND kind = ANY($1::text[])) AS lease_s
+"""
+_NEXT_OF_EACH = """
+SELECT k.kind,
+    (SELECT min(j.due_at) FROM jobs AS j
+     WHERE j.status = 'waiting' AND j.claimed_until IS NULL AND j.kind = k.kind) AS due_at,
+    (SELECT min(s.next_at) FROM job_schedules AS s WHERE s.kind = k.kind) AS next_at,
+    (SELECT extract(epoch FROM min(j.claimed_until) - now())::float8 FROM jobs AS j
+     WHERE j.status = 'waiting' AND j.claimed_until IS NOT NULL AND j.kind = k.kind) AS lease_s
+FROM unnest($1::text[]) AS k (kind)
 """
 
 
@@ -108,6 +121,7 @@ class JobRunner:
         self._relay = relay
         self._concurrency = concurrency
         self._apart = Apart(apart)
+        self._turns = Turns(kinds)
         self._buried = buried
         self._scheduled: set[UUID] = set()
         self._seen_at = datetime.min.replace(tzinfo=UTC) + _PUT_BACK
@@ -146,6 +160,7 @@ class JobRunner:
 
     async def leave(self, tenant_id: UUID) -> None:
         """Give back what runs apart for one tenant."""
+        self._turns.forget(tenant_id)
         await self._apart.leave(tenant_id)
 
     async def stop(self) -> None:
@@ -267,7 +282,9 @@ class JobRunner:
             await schedules.enqueue_due(tx, now=state.now, kinds=list(self._kinds.leases_s), new_id=uuid7)
         claimed: list[list[Job]] = []
         for apart, limit in ((False, most), (True, self._apart.places(tx.tenant))):
-            leases_s = self._kinds.leases_of(apart=apart, moving=moving)
+            taken = self._turns.taken() if apart else ()
+            leases = self._kinds.leases_of(apart=apart, moving=moving)
+            leases_s = {kind: lease_s for kind, lease_s in leases.items() if kind not in taken}
             due = limit and leases_s
             claimed.append(
                 await jobs.claim(tx, now=state.now, leases_s=leases_s, tokens=uuid4, limit=limit) if due else []
@@ -277,8 +294,18 @@ class JobRunner:
     async def _do(self, tenant: TenantRef, claimed: Sequence[Job], begun: Sequence[Job]) -> None:
         """Begin what runs apart, and do the rest at once."""
         for job in begun:
-            self._apart.begin(tenant, self._attempt(tenant, job), self._database.wakeups)
+            if self._turns.take(job.kind):
+                leave = functools.partial(self._leave_turn, job.kind)
+                self._apart.begin(tenant, self._attempt(tenant, job), self._database.wakeups, leave=leave)
+            else:
+                # Another visit was quicker. The next one finds that the turns are taken.
+                await self._give_back(tenant, job)
         await asyncio.gather(*(self._attempt(tenant, job) for job in claimed))
+
+    def _leave_turn(self, kind: str) -> None:
+        next_one = self._turns.give_back(kind)
+        if next_one is not None:
+            self._database.wakeups.signal(next_one, Work.JOBS)
 
     async def _ensure_schedules(self, tx: TenantTx, state: ClockState) -> None:
         if state.is_real:
@@ -292,9 +319,27 @@ class JobRunner:
     async def _next_wait_s(self, tx: TenantTx, state: ClockState, begun: int) -> float | None:
         # Where no place is left for what runs apart, the end of one of them brings the next visit.
         full = self._apart.places(tenant=tx.tenant) <= begun
-        row = await tx.fetchrow(_NEXT, list(self._kinds.leases_of(apart=False) if full else self._kinds.leases_s))
+        kinds = self._kinds.leases_of(apart=False) if full else self._kinds.leases_s
+        taken = [kind for kind in self._turns.taken() if kind in kinds]
+        row = await tx.fetchrow(_NEXT, [kind for kind in kinds if kind not in taken])
         assert row is not None
-        return _wait_s(row, state)
+        waits_s = [_wait_s(row, state), await self._wait_for_turns_s(tx, state, taken) if taken else None]
+        return min((each for each in waits_s if each is not None), default=None)
+
+    async def _wait_for_turns_s(self, tx: TenantTx, state: ClockState, taken: Sequence[str]) -> float | None:
+        """Note what is due and waits for its turn, and return after how long to look for it, or for what is due later.
+
+        The end of another one brings the next visit, unless that one's turn is lost to who has nothing to do any more.
+        """
+        waits_s: list[float] = []
+        for row in await tx.fetch(_NEXT_OF_EACH, taken):
+            is_due = row["due_at"] is not None and row["due_at"] <= state.now
+            wait_s = 0.0 if is_due else _wait_s(row, state)
+            if wait_s == 0:
+                self._turns.wait(row["kind"], tx.tenant)
+            if wait_s is not None:
+                waits_s.append(max(wait_s, _TURN_S))
+        return min(waits_s, default=None)
 
     async def _attempt(self, tenant: TenantRef, job: Job) -> None:
         """Do a job once, and write down how it went."""

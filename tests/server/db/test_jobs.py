@@ -19,12 +19,9 @@ from billfold_server.tenancy import clock
 from billfold_server.tenancy.clock import ClockState, arrive, read_clock, request_advance, tenant_now
 from billfold_server.tenancy.transaction import TenantTx
 from tests.apart import apart
-from tests.live import LiveServer
 from tests.tenants import Tenancy
 
-APART = 8
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
-LONG_S = 120
 QUICK = RetryPolicy(attempts=3, first_wait_s=0, timeout_s=5)
 
 
@@ -499,88 +496,6 @@ class TestTheWaitAfterAFailure:
             assert wait is not None
             whole_s = min(first_wait_s * 2 ** (attempt - 1), longest_wait_s)
             assert whole_s / 2 - 1e-6 <= wait.total_seconds() <= whole_s + 1e-6
-
-
-class TestAJobThatRunsApart:
-    async def test_holds_up_neither_the_visit_nor_others(self, tenancy: Tenancy):
-        """While more of them hang than there are places, other jobs are done, and the places are all that is taken."""
-        held, begun, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        running = 0
-
-        async def hang(_: JobRun) -> None:
-            nonlocal running
-            running += 1
-            if running == APART:
-                begun.set()
-            await held.wait()
-
-        async def note(_: JobRun) -> None:
-            done.set()
-
-        kinds = JobKinds()
-        kinds.register("hang", hang, apart=True)
-        kinds.register("note", note)
-        runner = JobRunner(tenancy.database, kinds, apart=APART)
-        await enqueue(tenancy, *(job("hang") for _ in range(APART + 3)), job("note"))
-        async with asyncio.timeout(10):
-            await runner.run(tenancy.tenant)
-            await begun.wait()
-        assert done.is_set()
-        assert running == APART
-        held.set()
-        await runner.settle()
-        await runner.run(tenancy.tenant)
-        await runner.settle()
-        assert await remaining(tenancy) == 0
-
-    async def test_is_given_back_where_the_process_stops(self, tenancy: Tenancy):
-        """Another process takes it up at once, with all its attempts."""
-        begun = asyncio.Event()
-
-        async def hang(_: JobRun) -> None:
-            begun.set()
-            await asyncio.Event().wait()
-
-        kinds = JobKinds()
-        kinds.register("note", hang, apart=True)
-        stopped = JobRunner(tenancy.database, kinds)
-        await enqueue(tenancy, job())
-        async with asyncio.timeout(10):
-            await stopped.run(tenancy.tenant)
-            await begun.wait()
-            await stopped.stop()
-        attempts: list[int] = []
-
-        async def count(run: JobRun) -> None:
-            attempts.append(run.job.attempt)
-
-        await runner(tenancy, count).run(tenancy.tenant)
-        assert attempts == [1]
-
-    async def test_waits_for_its_turn_where_others_of_its_kind_take_long(self, tenancy: Tenancy):
-        """What comes to all tenants at one instant takes few connections at a time, and all of it is done."""
-        running, most = 0, 0
-
-        async def count(_: JobRun) -> None:
-            nonlocal running, most
-            running += 1
-            most = max(most, running)
-            await asyncio.sleep(0.01)
-            running -= 1
-
-        kinds = JobKinds()
-        kinds.register("note", count, apart=True, at_once=2)
-        runner = JobRunner(tenancy.database, kinds)
-        await enqueue(tenancy, *(job() for _ in range(7)))
-        await runner.run(tenancy.tenant)
-        await runner.settle()
-        assert (most, await remaining(tenancy)) == (2, 0)
-
-    def test_is_every_one_that_may_take_long(self, live: LiveServer):
-        """Whatever has minutes for an attempt holds up neither the tenant's other jobs nor the visits of others."""
-        runner: JobRunner = live.services.rooms["jobs"]
-        kinds = [runner._kinds[name] for name in runner._kinds]
-        assert [kind.name for kind in kinds if kind.retry.timeout_s > LONG_S and not kind.apart] == []
 
 
 class TestAJobWithAKey:
