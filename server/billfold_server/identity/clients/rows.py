@@ -182,10 +182,16 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def ending(self) -> list[tuple[bytes, datetime]]:
-        """Return the digests of secrets before the present one, the newest first, and until when each is taken."""
-        former = (self.former_secret_digest, self.former_secret_until)
+        """Return the digests of secrets before the present one, the newest first, and until when each is taken.
+
+        That is never longer than the former one is: an older process that replaces a secret, perhaps at once because it
+        is known to somebody, doesn't know of those before the former one, and leaves them as they were.
+        """
+        if self.former_secret_digest is None or self.former_secret_until is None:
+            return []
+        until = self.former_secret_until
         earlier = zip(self.earlier_secret_digests, self.earlier_secrets_until, strict=True)
-        return [(digest, until) for digest, until in (former, *earlier) if digest is not None and until is not None]
+        return [(self.former_secret_digest, until), *((digest, min(end, until)) for digest, end in earlier)]
 
 
 class Registered(msgspec.Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from billfold_server.identity.clients.client_secret import matches
@@ -50,6 +51,15 @@ class TestSecretsThatWereReplaced:
     ):
         """None outlives what it was promised, nor what was said of all when the newest came."""
         assert taken(rotated(*overlaps_h), NOW + after_h * HOUR) == numbers
+
+    def test_are_taken_for_no_longer_where_an_older_process_replaces_the_last(self):
+        """It leaves those before the former one as they were, and what is said of all holds for them, too."""
+        before = rotated(24, 24)
+        kept = msgspec.structs.replace(
+            before, secret_digest=secret(3), former_secret_digest=before.secret_digest, former_secret_until=NOW + HOUR
+        )
+        assert taken(kept, NOW) == [0, 2, 3]
+        assert taken(kept, NOW + 2 * HOUR) == [3]
 
     def test_are_none_of_a_client_that_does_not_exist(self):
         """Nothing is kept of it, and nothing is taken."""
