@@ -89,6 +89,8 @@ class TestTheRegistry:
         await tenancy.doom("acme")
         assert await states() == ["deleting", "deleting", "suspended"]
         assert [each.state for each in await tenancy.tenants.sandboxes_of(bank.id)] == ["active", "suspended"]
+        # A command finds a sandbox's own tables for as long as they are there.
+        assert (await other.get("acme-0")).slug == "acme-0"
 
     async def test_serves_the_others_where_one_cannot_be_read(self, tenancy: Tenancy) -> None:
         """What a manifest can't say is never written; what stands there all the same costs nobody else anything."""
