@@ -263,7 +263,10 @@ async def _note(
     """Write down what came of a batch. The endpoint comes first, as it does for whoever changes it."""
     held = await queries.lock(tx, endpoint.id)
     state = await clock.read_clock(tx)
-    outcomes = [_outcome(each, state, real_now) for each in tried if not each.again]
+    moved = held is not None and held.url != endpoint.url
+    # What waits has begun anew at another address, where nobody has said yet how long to be left alone.
+    counted = [each for each in tried if not each.again and (each.taken or each.expired or not moved)]
+    outcomes = [_outcome(each, state, real_now) for each in counted]
     noted = await delivery_queries.end(tx, outcomes, state.now)
     ended = [each for each in outcomes if each.delivery_id in noted]
     attempts = [_attempt(endpoint, each, sealer, state.now) for each in tried if not each.expired]
@@ -272,7 +275,7 @@ async def _note(
     if any(each.taken for each in tried):
         await queries.take(tx, endpoint.id, state.now)
         held = None if held is None else msgspec.structs.replace(held, taken_at=state.now)
-    if held is None or not rules.is_due(held) or held.url != endpoint.url:
+    if held is None or not rules.is_due(held) or moved:
         return
     if any(each.gone for each in tried):
         await _stop(tx, held, WebhookEndpointState.DISABLED, WebhookEndpointReason.GONE, state.now)

@@ -398,6 +398,20 @@ class TestASlowEndpoint:
         assert [state for state, _, _ in await sender.states(made.id)] == ["delivered"] * 12
         assert slow.most == 8
 
+    async def test_that_moves_does_not_wait_for_as_long_as_the_former_address_has_said(self, sender: Sender):
+        """What was on its way there when it moved says nothing of the new one, though it was the first attempt."""
+
+        async def busy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await sender.change(made.id, url=right.url())
+            await answering("503 Service Unavailable", "Retry-After: 86400")(reader, writer)
+
+        async with Endpoint(busy).listening() as wrong, Endpoint(TAKEN).listening() as right:
+            made = await sender.listen(wrong.url())
+            await sender.happen("hold.created")
+            await sender.deliver()
+        assert (len(wrong.bodies), len(right.bodies)) == (1, 1)
+        assert await sender.states() == [("delivered", 1, "204")]
+
     async def test_whose_turn_is_over_goes_on_behind_those_who_wait(
         self, sender: Sender, monkeypatch: pytest.MonkeyPatch
     ):

@@ -221,6 +221,9 @@ async def _note(
         await queries.end(tx, notification.client_id, [notification.id], "acknowledged", now=now, by="push")
         await queries.take(tx, notification.client_id, now)
         return
+    if held is not None and held.callback_url != subscription.callback_url:
+        # What waits has begun anew at another address, where nobody has said yet how long to be left alone.
+        return
     # Whoever says anew where to push to has three days anew, however old what waits is.
     begun_at = max(notification.created_at, subscription.updated_at)
     next_at = next_attempt_at(
@@ -236,7 +239,7 @@ async def _note(
         noted = await queries.retry(tx, notification, result=result, error=error, now=now, next_at=next_at)
     else:
         noted = await queries.bury(tx, notification, result=result, error=error, now=now)
-    if not noted or held is None or not held.pushes or held.callback_url != subscription.callback_url:
+    if not noted or held is None or not held.pushes:
         return
     if isinstance(said, Answer) and said.status == _GONE:
         await _pause(tx, held, "gone", now)

@@ -9,7 +9,7 @@ from billfold_server.consents import queries as consent_queries
 from billfold_server.open_banking.events import pushing, queries
 from tests.server.open_banking.events.telling import Teller
 from tests.server.open_banking.events.test_pushing import TAKEN, push_anew
-from tests.server.outbound.endpoints import Endpoint
+from tests.server.outbound.endpoints import Endpoint, answering
 
 
 class TestASlowThirdParty:
@@ -66,6 +66,22 @@ class TestASlowThirdParty:
         # Four at most are on their way at once.
         assert 1 <= len(endpoint.bodies) <= 4
         assert len(elsewhere.bodies) == (6 - len(endpoint.bodies) if change == "moved" else 0)
+
+    async def test_that_moves_does_not_wait_for_as_long_as_its_former_endpoint_has_said(self, teller: Teller):
+        """What was on its way there when it moved says nothing of the new one, though it was the first attempt."""
+        away = answering("503 Service Unavailable", "Retry-After: 86400")
+
+        async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await push_anew(teller, elsewhere.url())
+            await away(reader, writer)
+
+        async with Endpoint(behave).listening() as endpoint, Endpoint(TAKEN).listening() as elsewhere:
+            await teller.subscribe(endpoint.url(), ("UK.OBIE.Consent-Authorization-Revoked",))
+            await teller.revoked()
+            await teller.publish()
+            await teller.push()
+        assert (len(endpoint.bodies), len(elsewhere.bodies)) == (1, 1)
+        assert await teller.unread() == []
 
     async def test_whose_turn_is_over_goes_on_behind_those_who_wait(
         self, teller: Teller, monkeypatch: pytest.MonkeyPatch
