@@ -107,6 +107,7 @@ class NatsPublisher:
             StreamUnavailableError: NATS is away.
             Exception: Whatever NATS refuses. What comes before it in the batch was published.
         """
+        stream = None
         try:
             stream = await self._connected()
             ends_s = time.monotonic() + _TURN_S
@@ -118,8 +119,9 @@ class NatsPublisher:
                     self._note(away=False)
                     return number
         except Exception as error:
-            if isinstance(error, TimeoutError):
-                # Where a network is cut, a connection stays open for minutes with nobody at its other end.
+            if isinstance(error, TimeoutError) and stream is self._stream:
+                # Where a network is cut, a connection stays open for minutes with nobody at its other end. What others
+                # have connected meanwhile is another one.
                 await self.aclose()
             self._metrics.stream_told("failed")
             self._waiting[tenant.id] = _happened_at(events[0])

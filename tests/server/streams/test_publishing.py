@@ -285,6 +285,24 @@ class TestAServerThatIsAway:
             other.start()
             await self._leaves(tenancy, stream, other)
 
+    async def test_is_kept_where_others_have_connected_it_meanwhile(
+        self, tenancy: Tenancy, stream: Stream, monkeypatch: pytest.MonkeyPatch
+    ):
+        """Who has waited in vain on the one before, as tenants at one time do, takes nobody the new one."""
+        monkeypatch.setattr(service, "_EVERY_S", 0.0)
+        publisher = stream.publisher
+
+        async def silent(*_: object) -> int:
+            await publisher.aclose()
+            await publisher._connected()
+            raise TimeoutError
+
+        monkeypatch.setattr(publisher, "_there", silent)
+        await emitted(tenancy, 0)
+        assert await stream.relay(tenancy).run(tenancy.tenant) is not None
+        assert publisher._client is not None
+        assert publisher._client.is_connected
+
     async def _leaves(self, tenancy: Tenancy, stream: Stream, other: Nats) -> None:
         elsewhere = Stream(other)
         settings = msgspec.structs.replace(elsewhere.settings, nats_url=f"{stream.nats.url},{other.url}")
