@@ -59,7 +59,8 @@ async def advance_clock(call: Call, body: AdvanceClock) -> Reply[TenantClock]:
 
     On the way it stops at everything that falls due, which is done in order before the answer comes. Of what comes
     again and again, a way of more than a year has the last day's alone. If that takes too long for one request, the
-    answer is 503; the clock goes on by itself, and the same request again waits for it.
+    answer is 503; the clock goes on by itself, and the same request again under its ``Idempotency-Key`` waits for it.
+    Without a key, ``by_s`` asked for again goes as far again.
     """
     answer = await idempotency.once(call, lambda tx: service.order_advance(tx, call.caller, body))
     await service.bring_clock(call.services.rooms[RUNNER], call.tenant)
