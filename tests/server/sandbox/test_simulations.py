@@ -155,7 +155,7 @@ class TestADecline:
 
 
 class TestARailThatNeverAnswers:
-    def test_does_not_keep_the_clock_from_moving_over_weeks(self, other: httpx.Client):
+    def test_does_not_keep_the_clock_from_moving_over_a_week(self, other: httpx.Client):
         """It is asked each day, and each time would be waited for by the real clock."""
         payer = wallet(other)
         simulate(other, "incoming-transfers", scheme="wallet", identification=payer, amount=euros(DEAF_MINOR))
@@ -163,7 +163,7 @@ class TestARailThatNeverAnswers:
         simulate(other, "outages", dependency="rail", for_s=600)
         made = order(other, payer, DEAF_MINOR)
         now = datetime.fromisoformat(other.get("/v1/clock").json()["now"])
-        moved = post(other, "/v1/clock/advance", {"to": (now + timedelta(days=14)).isoformat(), "freeze": False})
+        moved = post(other, "/v1/clock/advance", {"to": (now + timedelta(days=7)).isoformat(), "freeze": False})
         assert moved.status_code == 200, moved.text
         shown = other.get(f"/v1/payments/{made}").json()
         assert (shown["status"], shown["needs_attention"]) == ("ACCP", "silence")
