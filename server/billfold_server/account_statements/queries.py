@@ -21,6 +21,7 @@ __all__ = [
     "last_month",
     "list_of_wallets",
     "list_page",
+    "made_until",
 ]
 
 # S608 below: the texts are made of this module's constants and numbered parameters only.
@@ -73,6 +74,17 @@ async def finish_month(tx: TenantTx, starts_at: datetime, now: datetime) -> bool
     """Note that all statements of a month were made, and tell whether nobody has before."""
     sql = "UPDATE account_statement_months SET made_at = $2 WHERE starts_at = $1 AND made_at IS NULL"
     return await tx.execute(sql, starts_at, now) == "UPDATE 1"
+
+
+async def made_until(tx: TenantTx) -> UUID | None:
+    """Return the last entry of the last month of which all statements were made; None where there is none."""
+    found: UUID | None = await tx.fetchval(
+        """
+        SELECT m.until FROM account_statement_months AS m WHERE m.made_at IS NOT NULL
+        ORDER BY m.starts_at DESC LIMIT 1
+        """
+    )
+    return found
 
 
 # Statements.

@@ -30,6 +30,7 @@ __all__ = [
     "get_statement",
     "list_of_wallets",
     "list_statements",
+    "made_until",
     "make_due",
     "read_file",
     "to_csv",
@@ -60,6 +61,18 @@ async def make_due(transaction: Transaction, caller: Caller, *, accounts: int = 
     while (month := await _next_month(transaction)) is not None:
         made += await _make_month(transaction, caller, month, accounts)
     return made
+
+
+async def made_until(transaction: Transaction, caller: Caller) -> UUID:
+    """Make what is due, and return the last entry that statements are made of; the nil UUID where there is none.
+
+    Args:
+        transaction: Opens the tenant's transaction.
+        caller: In whose name.
+    """
+    await make_due(transaction, caller)
+    async with transaction() as tx:
+        return await queries.made_until(tx) or _NOTHING
 
 
 async def _next_month(transaction: Transaction) -> MonthRow | None:

@@ -1,6 +1,7 @@
 """``billfold ledger``: a tenant's books on the command line."""
 
 import asyncio
+import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from billfold import errors, ids
 from billfold.chain import ERA, Verification
 from billfold.contract.ledger import LEDGER_HEAD_TYPE, LedgerHead
 from billfold.ids import Prefix
+from billfold_server.account_statements import service as account_statements
 from billfold_server.audit import service as audit
 from billfold_server.commands import OpenServices, counted, json_option
 from billfold_server.findings import with_wire_ids
@@ -25,7 +27,13 @@ from billfold_server.invariants.service import Breach, check
 from billfold_server.ledger import queries, service
 from billfold_server.ledger.archives import ArchiveVerification, verify_archives
 from billfold_server.ledger.detaching import Detached, DetachRefusedError, detach
-from billfold_server.ledger.export import UnreadableError, count_sealed, export_ledger, verify_ledger
+from billfold_server.ledger.export import (
+    STATEMENT_TIMEOUT_MS,
+    UnreadableError,
+    count_sealed,
+    export_ledger,
+    verify_ledger,
+)
 from billfold_server.ledger.importing import ImportRefusedError, import_ledger
 from billfold_server.ledger.recording import NotRecordedError, Recorded, record_terms
 from billfold_server.listings import PlainTable, findings_of, print_listing
@@ -383,15 +391,16 @@ def detach_(
     """Take whole months out of a ledger, oldest first, and seal a checkpoint for each.
 
     Balances, and what was posted since, stay as they are and can be verified as before. The tenant's manifest says how
-    many months must stay. The ledger is verified first, and each month is read back from its file before it goes. Needs
-    the administrator's database URL. Exits with 1, and says why, where something speaks against it; the months that had
-    left before are shown all the same.
+    many months must stay. The ledger is verified first, customers' account statements that are due are made, and each
+    month is read back from its file before it goes. Needs the administrator's database URL. Exits with 1, and says why,
+    where something speaks against it; the months that had left before are shown all the same.
     """
     gone: list[Detached] = []
 
     async def run() -> None:
         async with open_services() as services:
             found = await services.registry.get(tenant)
+            patient = functools.partial(services.database.tx, found, statement_timeout_ms=STATEMENT_TIMEOUT_MS)
             await detach(
                 services.database,
                 services.tenants,
@@ -400,6 +409,7 @@ def detach_(
                 archive=archive,
                 reason=reason,
                 caller=COMMAND_LINE,
+                stated=functools.partial(account_statements.made_until, patient, COMMAND_LINE),
                 left=gone.append,
             )
 

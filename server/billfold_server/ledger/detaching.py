@@ -11,7 +11,7 @@ import fcntl
 import filecmp
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -44,13 +44,15 @@ _PRIVATE: Final = 0o600
 _PRIVATE_FOLDER: Final = 0o700
 _MONTHS: Final = 12
 _PAUSES_S: Final = (0.25, 0.5, 1.0, 2.0)
+_LAST: Final = "SELECT id FROM journal_entries WHERE id >= $1 AND id < $2 ORDER BY id DESC LIMIT 1"
 
 
 class DetachRefusedError(Exception):
     """Nothing was detached, or nothing more.
 
     Attributes:
-        reason: ``retention``, ``ledger_damaged``, ``archive_damaged``, ``archive_exists`` or ``under_way``.
+        reason: ``retention``, ``ledger_damaged``, ``statements``, ``archive_damaged``, ``archive_exists`` or
+            ``under_way``.
         fact: What was found, as half a sentence.
     """
 
@@ -97,6 +99,7 @@ async def detach(
     archive: Path | None,
     reason: str,
     caller: Caller,
+    stated: Callable[[], Awaitable[UUID]] | None = None,
     left: Callable[[Detached], None] = lambda _: None,
 ) -> list[Detached]:
     """Detach whole months from a tenant's ledger, oldest first.
@@ -112,6 +115,8 @@ async def detach(
         archive: The folder for the months' files. Once a month is in its file, its tables are dropped.
         reason: Why, for the audit.
         caller: Who does it.
+        stated: Makes customers' account statements that are due, and returns the last entry that they are made of. What
+            leaves before can be in none any more. Where absent, none are looked at.
         left: Told of each month once it has left, which it has whatever comes after.
 
     Raises:
@@ -133,11 +138,12 @@ async def detach(
         finding = verification.findings[0]
         name = f"{finding.record.replace('_', ' ')} {finding.id or ''}".strip()
         raise DetachRefusedError("ledger_damaged", f"{name} is {finding.damage.value}: {finding.fact}")
+    until = None if stated is None else await stated()
     months = sorted(date.fromisoformat(f"{each.month}-01") for each in found.months if each.month != "rest")
     done: list[Detached] = []
     for month in months:
         if month < before:
-            done.append(await _Leaving(database, tenants, tenant, month).go(archive, reason, caller))
+            done.append(await _Leaving(database, tenants, tenant, month, until).go(archive, reason, caller))
             left(done[-1])
     return done
 
@@ -145,7 +151,10 @@ async def detach(
 class _Leaving:
     """One month on its way out of the ledger."""
 
-    def __init__(self, database: Database, tenants: Tenants, tenant: TenantRef, month: date) -> None:
+    def __init__(
+        self, database: Database, tenants: Tenants, tenant: TenantRef, month: date, stated: UUID | None
+    ) -> None:
+        self._stated = stated
         self._database = database
         self._tenants = tenants
         self._tenant = tenant
@@ -182,6 +191,13 @@ class _Leaving:
             self._number, self._sequence = checkpoint.number, checkpoint.sequence
         rows = await tx.fetch("SELECT account_id, posted_minor FROM checkpoint_balances")
         self._balances = {row["account_id"]: row["posted_minor"] for row in rows}
+        last = await tx.fetchval(_LAST, *bounds(self._month))
+        if last is not None and self._stated is not None and last > self._stated:
+            fact = (
+                f"of what was booked in {self._month:%Y-%m} not all account statements could be made, since on the "
+                "tenant's clock their month isn't over"
+            )
+            raise DetachRefusedError("statements", fact)
 
     def _records(self, tx: TenantTx) -> AsyncIterator[Record]:
         first, after = bounds(self._month)
@@ -290,9 +306,7 @@ class _Leaving:
             partition_name("postings", self._month),
         )
         number = await tx.fetchval("SELECT coalesce(max(number), 0) FROM ledger_checkpoints")
-        last = await tx.fetchval(
-            "SELECT id FROM journal_entries WHERE id >= $1 AND id < $2 ORDER BY id DESC LIMIT 1", *bounds(self._month)
-        )
+        last = await tx.fetchval(_LAST, *bounds(self._month))
         if not there or number != self._number or last != (None if self._last is None else self._last.id):
             fact = f"something else has changed {self._month:%Y-%m} meanwhile, such as another detaching"
             raise DetachRefusedError("under_way", fact)

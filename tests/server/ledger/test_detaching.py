@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import msgspec
@@ -19,13 +20,14 @@ from billfold.clock import ManualClock
 from billfold.contract.wallets import CreateTopUp
 from billfold.ids import Prefix
 from billfold.money import Money
+from billfold_server.account_statements.service import made_until
 from billfold_server.invariants.service import check
 from billfold_server.ledger import detaching, queries, service
 from billfold_server.ledger.archives import Sums, verify_archive
 from billfold_server.ledger.detaching import Detached, DetachRefusedError, detach, kept_from
 from billfold_server.ledger.export import export_ledger, verify_ledger
 from billfold_server.ledger.importing import import_ledger
-from billfold_server.tenancy.context import COMMAND_LINE, TenantRef
+from billfold_server.tenancy.context import COMMAND_LINE, SYSTEM, TenantRef
 from billfold_server.wallets import kinds
 from tests.server.ledger.books import Bench, open_engine
 from tests.server.ledger.giving import accepted, capture, hold, reverse
@@ -84,8 +86,12 @@ class Past:
                 held.append(sum(balance.posted_minor for balance in told))
         return held
 
-    async def detach(self, before: date, archive: Path | None = None) -> list[Detached]:
-        """Detach the months before one."""
+    async def state(self) -> UUID:
+        """Make the account statements that are due, and return the last entry of which they are."""
+        return await made_until(lambda: self.bench.database.tx(self.tenant), SYSTEM)
+
+    async def detach(self, before: date, archive: Path | None = None, *, stated: bool = False) -> list[Detached]:
+        """Detach the months before one; where statements count, once they are made."""
         return await detach(
             self.bench.database,
             self.tenancy.tenants,
@@ -94,6 +100,7 @@ class Past:
             archive=archive,
             reason="ten years are over",
             caller=COMMAND_LINE,
+            stated=self.state if stated else None,
         )
 
     async def exported(self) -> list[bytes]:

@@ -10,12 +10,18 @@ from click.testing import CliRunner, Result
 
 from billfold import errors
 from billfold.clock import ManualClock
+from billfold.contract.wallets import CreateTopUp
+from billfold.money import Money
 from billfold_server.app import open_services
 from billfold_server.ledger.commands import ledger
 from billfold_server.tenancy.service import Partitioned, Tenants
+from billfold_server.wallets import kinds
 from tests.live import LiveServer
 from tests.server.ledger.books import Bench, open_engine
+from tests.server.ledger.giving import accepted
 from tests.tenants import manifest
+
+SHORT = {"retention_months": 12, "backdate_days": 3660}
 
 
 def invoke(live: LiveServer, *words: str) -> Result:
@@ -29,10 +35,11 @@ def invoke(live: LiveServer, *words: str) -> Result:
 async def post(live: LiveServer, slug: str, month: int = 1) -> None:
     """Post something in a month that is long past."""
     tenant = await live.services.registry.get(slug)
-    clock = ManualClock(datetime(2025, month, 10, tzinfo=UTC))
-    bench = Bench(open_engine(live.services.database, clock=clock), live.services.database, tenant)
+    then = datetime(2025, month, 10, tzinfo=UTC)
+    bench = Bench(open_engine(live.services.database, clock=ManualClock(then)), live.services.database, tenant)
     await bench.add_wallets(1)
-    await bench.top_up(0, 100)
+    body = CreateTopUp(wallet_id=bench.wallets[-1], amount=Money(100, "EUR"), effective_at=then)
+    accepted(await bench.submit(kinds.TOP_UP, kinds.top_up(body)))
     await bench.engine.close()
 
 
@@ -83,7 +90,7 @@ class TestTheCommandLine:
 
     def test_detaches_months(self, live: LiveServer, tmp_path: Path) -> None:
         """Each into a file, and tells which checkpoint seals it."""
-        live.add_tenant(manifest("leaving", limits={"retention_months": 12}))
+        live.add_tenant(manifest("leaving", limits=SHORT))
         live.run(post(live, "leaving"))
         words = ("--tenant", "leaving", "--reason", "test", "--archive", str(tmp_path), "--json")
         gone = invoke(live, "detach", "--before", "2025-02", *words)
@@ -104,7 +111,7 @@ class TestTheCommandLine:
 
     def test_shows_which_months_have_left_where_another_one_stays(self, live: LiveServer, tmp_path: Path) -> None:
         """Whoever is refused half-way learns what is gone, and where it is; doing it again says nothing of that."""
-        live.add_tenant(manifest("halfway", limits={"retention_months": 12}))
+        live.add_tenant(manifest("halfway", limits=SHORT))
         for month in (1, 2):
             live.run(post(live, "halfway", month))
         (tmp_path / "halfway-2025-02.jsonl").write_text("another one")
