@@ -69,7 +69,8 @@ class Detached(msgspec.Struct, frozen=True, kw_only=True):
         month: Which one, ``2024-01``.
         journal_entries: How many there were.
         checkpoint: The number of the checkpoint that seals it; absent for a month in which nothing was posted.
-        archive: The file in which it is kept; absent where it stays in the database, as tables of the owner's alone.
+        archive: The file in which it is kept; absent where it stays in the database, as tables of the owner's alone,
+            and where nothing was posted.
     """
 
     month: str
@@ -159,6 +160,7 @@ class _Leaving:
         self._tenants = tenants
         self._tenant = tenant
         self._month = month
+        self._drops = False
         self._number = self._sequence = self._entries = 0
         self._balances: dict[UUID, int] = {}
         self._changed: set[UUID] = set()
@@ -168,16 +170,18 @@ class _Leaving:
     async def go(self, archive: Path | None, reason: str, caller: Caller) -> Detached:
         """Verify and archive the month, and let it go."""
         path, digest = None, None
+        self._drops = archive is not None
         async with self._database.tx(self._tenant, snapshot=True, statement_timeout_ms=STATEMENT_TIMEOUT_MS) as tx:
-            await self._begin(tx)
-            if archive is None:
+            is_empty = await self._begin(tx)
+            # A file of nothing proves nothing, and nothing would tell it from one that was cut short.
+            if archive is None or is_empty:
                 async for record in self._records(tx):
                     self._check(record)
             else:
                 path = archive / f"{self._tenant.slug}-{self._month:%Y-%m}.jsonl"
                 digest = await self._write(tx, path)
                 await asyncio.to_thread(self._read_back, path, digest)
-        number = await self._seal_patiently(path, digest, reason, caller)
+        number = await self._seal_patiently(digest, reason, caller)
         return Detached(
             month=f"{self._month:%Y-%m}",
             journal_entries=self._entries,
@@ -185,7 +189,8 @@ class _Leaving:
             archive=None if path is None else str(path),
         )
 
-    async def _begin(self, tx: TenantTx) -> None:
+    async def _begin(self, tx: TenantTx) -> bool:
+        """Take up where the month before has ended, and tell whether nothing was posted in this one."""
         checkpoint = await find_checkpoint(tx)
         if checkpoint is not None:
             self._number, self._sequence = checkpoint.number, checkpoint.sequence
@@ -198,6 +203,7 @@ class _Leaving:
                 "tenant's clock their month isn't over"
             )
             raise DetachRefusedError("statements", fact)
+        return last is None
 
     def _records(self, tx: TenantTx) -> AsyncIterator[Record]:
         first, after = bounds(self._month)
@@ -262,15 +268,15 @@ class _Leaving:
 
     # Sealed.
 
-    async def _seal_patiently(self, path: Path | None, digest: bytes | None, reason: str, caller: Caller) -> int | None:
+    async def _seal_patiently(self, digest: bytes | None, reason: str, caller: Caller) -> int | None:
         """Seal and detach, and try again if a lock isn't to be had: who waits for one makes all others wait."""
         for pause_s in _PAUSES_S:
             with contextlib.suppress(errors.Busy):
-                return await self._seal(path, digest, reason, caller)
+                return await self._seal(digest, reason, caller)
             await asyncio.sleep(pause_s)
-        return await self._seal(path, digest, reason, caller)
+        return await self._seal(digest, reason, caller)
 
-    async def _seal(self, path: Path | None, digest: bytes | None, reason: str, caller: Caller) -> int | None:
+    async def _seal(self, digest: bytes | None, reason: str, caller: Caller) -> int | None:
         async with self._tenants.as_owner(self._tenant.slug) as tx:
             await self._keep_balances(tx)
             await self._confirm(tx)
@@ -290,7 +296,7 @@ class _Leaving:
             for table in ("postings", "journal_entries"):
                 name = partition_name(table, self._month)
                 await tx.execute(f"ALTER TABLE {table} DETACH PARTITION {name}")
-                if path is not None:
+                if self._drops:
                     await tx.execute(f"DROP TABLE {name}")
         return number
 

@@ -4,8 +4,11 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from asyncpg import UndefinedTableError
 
+from billfold_server.ledger.archives import verify_archives
 from billfold_server.ledger.detaching import DetachRefusedError
+from billfold_server.tenancy.service import bounds
 from tests.server.ledger.test_detaching import JANUARY, past
 from tests.tenants import Tenancy
 
@@ -32,3 +35,18 @@ class TestAMonthThatLeaves:
             months = await tx.fetch("SELECT DISTINCT starts_at FROM account_statements ORDER BY starts_at")
         assert [row["starts_at"].month for row in months] == [1, 2]
         assert await books.ok()
+
+    async def test_has_no_file_where_nothing_was_posted(self, tenancy: Tenancy, tmp_path: Path) -> None:
+        """Months are made ahead, so there are such; a file of nothing would be taken for a damaged one."""
+        books = await past(tenancy)
+        first, after = bounds(date(2024, 12, 1))
+        tables = ("journal_entries", "postings")
+        made = "CREATE TABLE {}_2024_12 PARTITION OF {} FOR VALUES FROM ('{}') TO ('{}')"
+        await tenancy.as_owner(books.tenant, *(made.format(table, table, first, after) for table in tables))
+        empty, _ = await books.detach(date(2025, 2, 1), tmp_path)
+        assert (empty.month, empty.journal_entries, empty.checkpoint, empty.archive) == ("2024-12", 0, None, None)
+        assert _names(tmp_path) == ["oldbank-2025-01.jsonl"]
+        looked = await verify_archives(books.bench.database, books.tenant, [tmp_path / "oldbank-2025-01.jsonl"])
+        assert [each.ok for each in looked.values()] == [True]
+        with pytest.raises(UndefinedTableError):
+            await tenancy.as_owner(books.tenant, "SELECT entry_id FROM postings_2024_12")
