@@ -35,7 +35,7 @@ from billfold_server.audit import service as audit
 from billfold_server.ledger.checkpoints import find_checkpoint
 from billfold_server.ledger.export import STATEMENT_TIMEOUT_MS, read_entries, verify_ledger
 from billfold_server.tenancy.context import Caller, TenantRef
-from billfold_server.tenancy.service import Tenants, bounds, month_of, partition_name
+from billfold_server.tenancy.service import Tenants, bounds, let_erase, month_of, partition_name
 from billfold_server.tenancy.transaction import Database, TenantTx, Tx
 
 __all__ = ["DetachRefusedError", "Detached", "detach", "kept_from"]
@@ -298,6 +298,7 @@ class _Leaving:
                 await tx.execute(f"ALTER TABLE {table} DETACH PARTITION {name}")
                 if self._drops:
                     await tx.execute(f"DROP TABLE {name}")
+            await let_erase(tx, self._tenant.runtime_role)
         return number
 
     async def _confirm(self, tx: Tx) -> None:

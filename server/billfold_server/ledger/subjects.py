@@ -48,6 +48,13 @@ _ERASE_ENTRIES: Final = f"""
 UPDATE journal_entries SET description = NULL, metadata = '{{}}', text_salt = NULL
 WHERE text_salt IS NOT NULL AND id IN (SELECT o.entry_id FROM postings AS o WHERE o.account_id IN ({_OWN}))
 """  # noqa: S608 - constants
+_DETACHED: Final = """
+SELECT substring(c.relname FROM '[0-9]{4}_[0-9]{2}$') AS month FROM pg_catalog.pg_class AS c
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r' AND NOT c.relispartition
+    AND c.relname ~ '^journal_entries_[0-9]{4}_[0-9]{2}$' AND has_any_column_privilege(c.oid, 'UPDATE')
+ORDER BY c.relname
+"""
+"""Months that were detached without an archive, and stay as tables of the owner's."""
 _ERASE_SALTS: Final = """
 UPDATE hold_terms SET text_salt = NULL
 WHERE text_salt IS NOT NULL
@@ -96,7 +103,12 @@ async def _holds(call: Call, subject: Subject, after: UUID | None, limit: int) -
 
 
 async def _erase_entries(tx: TenantTx, erasing: Erasing) -> Mapping[str, int]:
-    return {"journal_entries": counted(await tx.execute(_ERASE_ENTRIES, list(erasing.subject.wallet_ids)))}
+    wallets = list(erasing.subject.wallet_ids)
+    erased = counted(await tx.execute(_ERASE_ENTRIES, wallets))
+    for row in await tx.fetch(_DETACHED):
+        erase = _ERASE_ENTRIES.replace("journal_entries", f"journal_entries_{row['month']}")
+        erased += counted(await tx.execute(erase.replace("postings", f"postings_{row['month']}"), wallets))
+    return {"journal_entries": erased}
 
 
 async def _erase(tx: TenantTx, erasing: Erasing) -> Mapping[str, int]:

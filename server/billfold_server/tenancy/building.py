@@ -86,6 +86,8 @@ async def add_partitions(
     async with owner_tx(connection, names.owner_role, names.schema) as tx:
         moved = await partitions.default_months(tx, until=wanted[-1])
         lacking = await partitions.missing(tx, sorted({*wanted, *moved}))
+        # Versions before this one have detached months without.
+        await partitions.let_erase(tx, names.runtime_role)
     empty = [month for month in lacking if month not in moved]
     for some in ([empty] if empty else []) + [[month] for month in lacking if month in moved]:
         await _patiently(connection, names.owner_role, names.schema, functools.partial(_make, months=some, moved=moved))

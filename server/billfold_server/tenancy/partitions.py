@@ -25,6 +25,7 @@ __all__ = [
     "Partition",
     "bounds",
     "default_months",
+    "let_erase",
     "list_partitions",
     "make",
     "missing",
@@ -45,6 +46,14 @@ _KEYS: Final = {"journal_entries": "id", "postings": "entry_id"}
 """The tables that are partitioned, each with the column by which it is."""
 
 _LAST_MONTH: Final = 12
+
+
+_DETACHED: Final = """
+SELECT substring(c.relname FROM '[0-9]{4}_[0-9]{2}$') AS month FROM pg_catalog.pg_class AS c
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r' AND NOT c.relispartition
+    AND c.relname ~ '^journal_entries_[0-9]{4}_[0-9]{2}$'
+    AND NOT has_any_column_privilege($1, c.oid, 'UPDATE')
+"""
 
 
 class Partition(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,6 +170,26 @@ _COLUMNS: Final = {
     ),
     "postings": ("entry_id, line, account_id, amount_minor, currency, posted_after_minor, effective_at, late_class"),
 }
+
+
+async def let_erase(tx: Tx, runtime: str) -> None:
+    """Let the role that serves requests erase what people have written of entries whose months were detached.
+
+    Of all else that is in these tables it sees whose account an entry is on, and no more.
+
+    Args:
+        tx: As the owner of the schema.
+        runtime: The role.
+    """
+    role = quoted(runtime)
+    statements = [
+        f"GRANT SELECT (entry_id, account_id) ON postings_{row['month']} TO {role}; "
+        f"GRANT SELECT (id, text_salt), UPDATE (description, metadata, text_salt) "
+        f"ON journal_entries_{row['month']} TO {role}"
+        for row in await tx.fetch(_DETACHED, runtime)
+    ]
+    if statements:
+        await tx.execute("; ".join(statements))
 
 
 async def list_partitions(tx: Tx) -> list[Partition]:

@@ -172,15 +172,18 @@ class TestADetachedMonth:
         assert await books.ok()
 
     async def test_stays_in_the_database_without_an_archive(self, tenancy: Tenancy) -> None:
-        """Its tables are still there for the owner, and the server may not see them."""
+        """Its tables are still there for the owner, and the server may see whose entries they hold, and no more."""
         books = await past(tenancy)
         (done,) = await books.detach(date(2025, 2, 1))
         assert done.archive is None
         assert await books.ok()
         with pytest.raises(InsufficientPrivilegeError):
             async with books.bench.database.tx(books.tenant) as tx:
-                await tx.fetch("SELECT entry_id FROM postings_2025_01")
-        await tenancy.as_owner(books.tenant, "SELECT entry_id FROM postings_2025_01")
+                await tx.fetch("SELECT amount_minor FROM postings_2025_01")
+        with pytest.raises(InsufficientPrivilegeError):
+            async with books.bench.database.tx(books.tenant) as tx:
+                await tx.fetch("SELECT description FROM journal_entries_2025_01")
+        await tenancy.as_owner(books.tenant, "SELECT amount_minor FROM postings_2025_01")
 
     async def test_is_dropped_once_it_is_archived(self, tenancy: Tenancy, tmp_path: Path) -> None:
         """The file is what there is of it."""

@@ -2,13 +2,24 @@
 
 from datetime import date
 from pathlib import Path
+from uuid import UUID
 
+import asyncpg
 import pytest
 from asyncpg import UndefinedTableError
 
+from billfold import ids
+from billfold.contract.wallets import CreateTransfer
+from billfold.ids import Prefix
+from billfold.money import Money
+from billfold_server.db.personal import Erasing, Subject
 from billfold_server.ledger.archives import verify_archives
 from billfold_server.ledger.detaching import DetachRefusedError
+from billfold_server.ledger.subjects import SUBJECTS
+from billfold_server.tenancy.context import COMMAND_LINE
 from billfold_server.tenancy.service import bounds
+from billfold_server.wallets import kinds
+from tests.server.ledger.giving import accepted
 from tests.server.ledger.test_detaching import JANUARY, past
 from tests.tenants import Tenancy
 
@@ -50,3 +61,28 @@ class TestAMonthThatLeaves:
         assert [each.ok for each in looked.values()] == [True]
         with pytest.raises(UndefinedTableError):
             await tenancy.as_owner(books.tenant, "SELECT entry_id FROM postings_2024_12")
+
+    @pytest.mark.parametrize("by", ["this version", "a version before"])
+    async def test_loses_what_people_wrote_who_are_forgotten(self, tenancy: Tenancy, by: str) -> None:
+        """Where it stays in the database, text goes with its salt there, too; the server erases what it can't read."""
+        books = await past(tenancy)
+        sender, receiver, _ = books.bench.wallets
+        rent = Money(5, "EUR")
+        body = CreateTransfer(from_wallet_id=sender, to_wallet_id=receiver, amount=rent, description="Rent, for Ada")
+        accepted(await books.bench.submit(kinds.TRANSFER, kinds.transfer(body)))
+        await books.detach(date(2025, 4, 1))
+        if by == "a version before":
+            tables = "journal_entries_2025_03, postings_2025_03"
+            await tenancy.as_owner(books.tenant, f"REVOKE ALL ON {tables} FROM {books.tenant.runtime_role}")
+            await tenancy.tenants.partition(books.tenant.slug)
+        subject = Subject(party_id=UUID(int=1), wallet_ids=[ids.decode(Prefix.WALLET, sender)])
+        now = books.clock.now()
+        async with books.bench.database.tx(books.tenant) as tx:
+            assert SUBJECTS.erase is not None
+            erasing = Erasing(subject=subject, caller=COMMAND_LINE, reason="asked", now=now, real_now=now)
+            assert (await SUBJECTS.erase(tx, erasing))["journal_entries"] == 1
+        connection = await asyncpg.connect(tenancy.admin_dsn)
+        table = f"{books.tenant.schema}.journal_entries_2025_03"
+        left = await connection.fetch(f"SELECT description, text_salt FROM {table} WHERE text_commitment IS NOT NULL")  # noqa: S608
+        await connection.close()
+        assert [tuple(row) for row in left] == [(None, None)]
