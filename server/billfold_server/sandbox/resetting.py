@@ -9,6 +9,7 @@ Rows of the ledger may be deleted by their owner alone, so this needs the admini
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Final
@@ -78,6 +79,8 @@ SELECT c.relname AS name FROM pg_catalog.pg_class c
 WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
 ORDER BY c.relname
 """
+_DETACHED: Final = re.compile("(journal_entries|postings)_[0-9]{4}_[0-9]{2}")
+"""Months that were detached from the ledger and stayed. A ledger that begins anew may come to have the same ones."""
 _ANEW: Final = (
     # Links hold who ordered transfers that are gone, so the trail is sealed again from its beginning.
     "UPDATE audit_head SET number = 0, hash = decode(repeat('00', 32), 'hex'), skips = '', ordered_to = NULL",
@@ -186,6 +189,8 @@ async def _empty(owner: Tx, caller: Caller, seed: int | None) -> None:
     apart = {"parties", "users", *_OF_USERS}
     names = ", ".join(f'"{name}"' for name in found if name not in KEPT | apart)
     await owner.execute(f"TRUNCATE {names}")
+    if detached := [name for name in found if _DETACHED.fullmatch(name)]:
+        await owner.execute(f"DROP TABLE {', '.join(detached)}")
     customers = "SELECT id FROM users WHERE login_realm = 'psu'"
     # Those who follow from a seed are nobody, and come again under the same ids, which need keys then.
     shredded = sorted(each for each in gone | await _parties(owner) if not is_seeded(each))

@@ -165,6 +165,24 @@ class TestAReset:
             later = (datetime.fromisoformat(now["now"]) + timedelta(days=1)).isoformat()
             assert client.post("/v1/clock/advance", json={"to": later}).status_code == 200
 
+    def test_leaves_no_month_that_was_detached(self, live: LiveServer):
+        """Its name may be that of a month of what is imported then, which would never have partitions."""
+        live.add_tenant(manifest("detached"))
+        tables = [f"{table}_2025_01" for table in ("journal_entries", "postings")]
+
+        async def tables_there(*statements: str) -> list[str]:
+            async with live.services.tenants.as_owner("detached") as owner:
+                for statement in statements:
+                    await owner.execute(statement)
+                rows = await owner.fetch("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
+            return sorted({row["tablename"] for row in rows} & {*tables})
+
+        made = [f"CREATE TABLE {table} (LIKE {table.removesuffix('_2025_01')} INCLUDING ALL)" for table in tables]
+        assert live.run(tables_there(*made)) == tables
+        with live.client("detached") as client:
+            assert client.post("/v1/sandbox/reset", json={"seeded": False}).status_code == 200
+        assert live.run(tables_there()) == []
+
     def test_can_leave_it_empty(self, live: LiveServer):
         """Nobody is there, where that is asked for; and where money is real, it is refused."""
         live.add_tenant(manifest("emptied"))
