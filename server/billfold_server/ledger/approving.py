@@ -41,16 +41,17 @@ def refund(parameter: str, prefix: Prefix) -> NeedsApproval:
 
     async def when(call: Call, values: Mapping[str, Any]) -> bool:
         rules = call.tenant.manifest.approvals
-        if "refund" in rules.always:
-            return True
-        if not rules.refund_from_minor:
+        is_always = "refund" in rules.always
+        if not is_always and not rules.refund_from_minor:
             return False
         async with call.tx() as tx:
             entry = await queries.find_entry(tx, ids.decode(prefix, values[parameter]))
             before = 0 if entry is None else await queries.reversed_so_far(tx, entry.id)
         if entry is None:
-            # The handler refuses it, with a reason.
+            # It isn't there, or its month was detached: the handler refuses it, with a reason.
             return False
+        if is_always:
+            return True
         whole = _moved(entry)
         large = [least for currency, least in rules.refund_from_minor.items() if whole[currency] >= least]
         if not large:

@@ -300,6 +300,13 @@ class TestARequest:
         """Nobody is asked to approve what can't be done."""
         assert bank.refund(ids.new(Prefix.TRANSFER), "none").status_code == 404
 
+    def test_for_what_isnt_there_waits_nowhere(self, live: LiveServer):
+        """Nor where every refund waits, as for a transfer of years ago whose month was detached."""
+        live.add_tenant(manifest("every_refund", approvals={"always": ["refund"]}))
+        with live.client("every_refund") as client:
+            waits((bank := Bank(live, client, "every_refund")).refund(bank.transfer(1), "one"))
+            assert bank.refund(ids.new(Prefix.TRANSFER), "none").status_code == 404
+
     @pytest.mark.parametrize("kind", ["withdrawal", "unfreeze", "overdraft"])
     def test_of_each_kind_that_the_manifest_names_waits(self, bank: Bank, kind: str) -> None:
         """Large withdrawals, unfreezing and overdraft limits wait like refunds."""
