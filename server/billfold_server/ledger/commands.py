@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
+import asyncpg
 import click
 import msgspec
 from msgspec.structs import replace
@@ -40,6 +41,9 @@ from billfold_server.listings import PlainTable, findings_of, print_listing
 from billfold_server.private_files import open_private
 from billfold_server.tenancy.context import COMMAND_LINE
 from billfold_server.tenancy.service import AHEAD, Partitioned
+
+if TYPE_CHECKING:
+    from billfold_server.http.services import Services
 
 __all__ = ["ledger"]
 
@@ -247,21 +251,22 @@ def import_(open_services: OpenServices, tenant: str, trusted: str | None, file:
     """Make an export the ledger of a tenant that is still empty; - reads from standard input.
 
     Everything is verified while it is read, must balance as billfold ledger verify asks for, and is written whole or
-    not at all. The tenant's head is then that of the export. Exits with 1, and says why, where the tenant isn't empty
-    or the export isn't whole.
+    not at all. The tenant's head is then that of the export, and with the administrator's database URL its months have
+    partitions of their own. Exits with 1, and says why, where the tenant isn't empty or the export isn't whole.
     """
     kept = None if trusted is None else read_head(trusted)
 
-    async def run() -> Verification:
+    async def run() -> tuple[Verification, bool]:
         async with open_services() as services:
             found = await services.registry.get(tenant)
             with _progress("Importing …", shown=not as_json) as advance:
-                return await import_ledger(
+                done = await import_ledger(
                     services.database, found, file, caller=COMMAND_LINE, trusted=kept, advance=advance
                 )
+                return done, await _divide(services, tenant)
 
     try:
-        verification = asyncio.run(run())
+        verification, is_divided = asyncio.run(run())
     except ImportRefusedError as refused:
         if as_json:
             refusal = {
@@ -283,6 +288,25 @@ def import_(open_services: OpenServices, tenant: str, trusted: str | None, file:
     else:
         click.echo(f"Imported {_entries(verification.sequence)} into {tenant}.")
         click.echo(f"Head: {head_text(verification.head)}")
+    if not is_divided:
+        which = f"billfold ledger partitions --tenant {tenant}"
+        click.echo(f"Before anything is posted, let its months have partitions of their own: {which}", err=True)
+
+
+async def _divide(services: "Services", tenant: str) -> bool:
+    """Let what was imported lie in partitions of its months, and tell whether it does.
+
+    Nothing is posted while it is moved there, so it is done before anybody wants to, and not when the next month is
+    made.
+    """
+    if not services.tenants.may_administer:
+        return False
+    try:
+        await services.tenants.partition(tenant)
+    except (errors.ProblemError, asyncpg.PostgresError):
+        # What was imported is there all the same.
+        return False
+    return True
 
 
 @ledger.command("record-terms")

@@ -83,6 +83,24 @@ class TestTheCommandLine:
         assert "beside" in shown.stdout
         assert "The months of aside can't be made now" in shown.stderr
 
+    def test_has_made_the_months_of_what_was_imported(
+        self, live: LiveServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Else they would be moved when the next month is made, and nobody could post meanwhile."""
+        for slug in ("moving", "moved_in", "moved_since"):
+            live.add_tenant(manifest(slug, limits=SHORT))
+        live.run(post(live, "moving"))
+        file = str(tmp_path / "moving.jsonl")
+        assert invoke(live, "export", "--tenant", "moving", "--output", file).exit_code == 0
+        done = invoke(live, "import", "--tenant", "moved_in", file)
+        assert (done.exit_code, done.stderr) == (0, "")
+        (found,) = msgspec.json.decode(invoke(live, "partitions", "--tenant", "moved_in", "--json").stdout)
+        assert (found["made"], found["months"][0]["month"], found["months"][0]["journal_entries"]) == ([], "2025-01", 1)
+        # Whoever hasn't the administrator's rights is told what to run with them.
+        monkeypatch.setattr(Tenants, "may_administer", False)
+        done = invoke(live, "import", "--tenant", "moved_since", file)
+        assert (done.exit_code, "billfold ledger partitions --tenant moved_since" in done.stderr) == (0, True)
+
     def test_asks_whose_months_they_are(self, live: LiveServer) -> None:
         """One tenant's, or everyone's; neither is guessed."""
         assert invoke(live, "partitions").exit_code == 2
