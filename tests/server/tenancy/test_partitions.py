@@ -1,9 +1,11 @@
 """The months of a ledger: made ahead of time, and filled from the default partitions where they were late."""
 
-from datetime import UTC, date, datetime, timedelta
+import asyncio
+from datetime import UTC, date, datetime, time, timedelta
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
 from billfold import errors
 from billfold.clock import ManualClock
@@ -13,11 +15,29 @@ from tests.server.ledger.books import Bench, open_engine
 from tests.tenants import Tenancy
 
 NAMES = "SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r' AND relnamespace = to_regnamespace($1)"
+ENOUGH = timedelta(seconds=20)
+"""How long before the end of a month no test is begun any more."""
 
 
 def now() -> date:
     """Return the present month, which may be another one than when the tests were collected."""
     return partitions.month_of(datetime.now(UTC))
+
+
+@pytest_asyncio.fixture
+async def tenancy(tenancy: Tenancy) -> Tenancy:
+    """See that the month doesn't end while a test goes on, and that the tenant is as if it was made in this month.
+
+    The template is of the run's beginning, which may have been in the month before.
+    """
+    left = datetime.combine(partitions.next_month(now()), time(), UTC) - datetime.now(UTC)
+    if left < ENOUGH:
+        await asyncio.sleep(left.total_seconds() + 0.1)
+    begun, *_ = await months(tenancy)
+    if begun != f"{now():%Y_%m}":
+        await tenancy.tenants.partition(tenancy.tenant.slug, ahead=partitions.AT_FIRST)
+        await tenancy.as_owner(tenancy.tenant, f"DROP TABLE postings_{begun}, journal_entries_{begun}")
+    return tenancy
 
 
 async def months(tenancy: Tenancy) -> list[str]:
