@@ -41,8 +41,11 @@ class Reading:
 
 
 class TestThoseWhoComeMeanwhile:
-    async def test_are_answered_by_the_next_query_of_the_same_transaction(self, tenancy: Tenancy, realm: Realm) -> None:
+    async def test_are_answered_by_the_next_query_of_the_same_transaction(
+        self, tenancy: Tenancy, realm: Realm, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """It sees what others have committed since the one before; who asks for the same waits for one answer."""
+        monkeypatch.setattr(together, "_LONGEST_S", 60.0)
         reading = Reading()
         found = Together(tenancy.database, reading.read)
         first = asyncio.create_task(found.find(realm, "a"))
