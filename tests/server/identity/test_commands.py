@@ -62,13 +62,13 @@ class TestAClientThatWasCreated:
         """Disabling takes its tokens' force, and enabling gives it back."""
         made = json.loads(invoke(live, "create", "--tenant", "alpha", "--scope", "all", "--json").stdout)
         assert invoke(live, "disable", "--tenant", "alpha", made["client_id"]).exit_code == 0
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while ask(live, made).status_code != 401:
             assert time.monotonic() < deadline
         listed = json.loads(invoke(live, "list", "--tenant", "alpha", "--json").stdout)
         assert {client["id"]: client["state"] for client in listed}[made["client_id"]] == "disabled"
         assert invoke(live, "enable", "--tenant", "alpha", made["client_id"]).exit_code == 0
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while ask(live, made).status_code != 200:
             assert time.monotonic() < deadline
 

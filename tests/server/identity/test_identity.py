@@ -5,6 +5,7 @@ import hmac
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -15,6 +16,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
 
 from billfold import ids
+from billfold.clock import ManualClock
 from billfold.ids import Prefix
 from billfold_server.app import build_app
 from billfold_server.identity.realms import Realm
@@ -280,34 +282,33 @@ class TestTheCheckOfATokenHere:
             live.run(switch(enabled=enabled))
             switched = time.monotonic()
             while status() != (200 if enabled else 401):
-                assert time.monotonic() - switched < 10
+                assert time.monotonic() - switched < 60
             return time.monotonic() - switched
 
         assert status() == 200
-        rounds = []
-        for _ in range(3):
-            off_s = took_s(enabled=False)
-            assert ask(live, GRANT, (credentials.client_id, credentials.secret)).status_code == 401
-            rounds.append((off_s, took_s(enabled=True)))
+        off_s = on_s = float("inf")
         # On a machine that is busy with other things a single round may wait for its turn; the cache doesn't.
-        assert min(off_s for off_s, _ in rounds) < 1.0
-        assert min(on_s for _, on_s in rounds) < 1.0
+        for _ in range(8):
+            off_s = min(off_s, took_s(enabled=False))
+            assert ask(live, GRANT, (credentials.client_id, credentials.secret)).status_code == 401
+            on_s = min(on_s, took_s(enabled=True))
+            if max(off_s, on_s) < 1.0:
+                break
+        assert max(off_s, on_s) < 1.0
 
-    def test_expires_to_the_second(self, live, credentials) -> None:
+    def test_expires_to_the_second(self, live, credentials, monkeypatch) -> None:
         """A token that was let in a moment ago isn't let in past its end, though it is in the cache."""
         identity = live.services.identity
         realm = identity.realm(live.run(live.services.registry.get("alpha")))
         head, body = (decoded(part) for part in live.token("alpha", credentials).split(".")[:2])
-        ends = int(time.time()) + 2
+        ends = int(time.time()) + 60
         token = jwt.encode(head, body | {"exp": ends}, signing_key(live, realm), algorithms=["ES256"])
-        seen = set()
-        # However slow the machine is, until a request was begun after the end.
-        while (True, 401) not in seen and time.time() < ends + 10:
-            before = time.time()
+        end, seen = datetime.fromtimestamp(ends, UTC), []
+        for at in (end - timedelta(milliseconds=1), end):
+            monkeypatch.setattr(identity.guard, "_clock", ManualClock(at))
             answer = httpx.get(f"{live.base('alpha')}/v1/tenant", headers={"Authorization": f"Bearer {token}"})
-            if time.time() < ends or before >= ends:
-                seen.add((before >= ends, answer.status_code))
-        assert seen == {(False, 200), (True, 401)}
+            seen.append(answer.status_code)
+        assert seen == [200, 401]
 
 
 def signing_key(live: LiveServer, realm: Realm) -> Any:

@@ -60,7 +60,7 @@ def change(live: LiveServer, sql: str, person: Person) -> None:
     live.run(run())
 
 
-def status_within(client: httpx.Client, path: str, wanted: int, *, patience_s: float = 3) -> int:
+def status_within(client: httpx.Client, path: str, wanted: int, *, patience_s: float = 60) -> int:
     """Ask until the status is the one that is waited for, and return the last one."""
     ends = time.monotonic() + patience_s
     while (status := client.get(path).status_code) != wanted and time.monotonic() < ends:
