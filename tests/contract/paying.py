@@ -36,7 +36,7 @@ def pay(live: LiveServer, slug: str, seeds: Seeds, *, outside: bool = False) -> 
     made: str = live.run(order_payment(live, slug, client, owner, (wallets[0], None if outside else wallets[1])))
     seeds.learn(made)
     if outside:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while seeds.client.get(f"/v1/payments/{made}").json()["status"] != "ACSC" and time.monotonic() < deadline:
             time.sleep(0.02)
     return made

@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -89,6 +90,7 @@ class Preparing:
         self._tenants = tenants
         self._approved = approved
         self._cursors: dict[str, str | None] = {}
+        self._turns: Counter[str] = Counter()
 
     def prepare(self, case: Any) -> None:
         """Make a case name what exists. What is malformed on purpose stays so."""
@@ -137,10 +139,10 @@ class Preparing:
         elif operation_id in TOKENS:
             # The client shows itself by HTTP Basic, which excludes showing itself in the form.
             case.body = {"grant_type": "client_credentials"}
-        elif operation_id == "createStatementImport" and secrets.randbelow(2):
+        elif operation_id == "createStatementImport" and self._is_one_of_two(operation_id):
             # Random bytes are no statement, which is a 422; every second file is one.
             case.body = statement()
-        elif operation_id in self._approved and secrets.randbelow(2):
+        elif operation_id in self._approved and self._is_one_of_two(operation_id):
             # The others are refused, for they wait for approval.
             case.body = self._approved[operation_id].body
             case.headers = {**(case.headers or {}), "Idempotency-Key": self._approved[operation_id].key}
@@ -158,6 +160,11 @@ class Preparing:
             # Two hundred years are valid data, and are left to a test that has the tenant for itself.
             where: dict[str, Any] = secrets.choice([{"to": self._seeds.soon()}, {"by_s": 1.5}])
             case.body = {name: value for name, value in case.body.items() if name not in {"to", "by_s"}} | where
+
+    def _is_one_of_two(self, operation_id: str) -> bool:
+        """Tell it of every second case of an operation, the first one among them: by chance it might be of none."""
+        self._turns[operation_id] += 1
+        return self._turns[operation_id] % 2 == 1
 
     def _prepare_simulation(self, case: Any, operation_id: str) -> None:
         """Let what is simulated cost no time, and be of a payment that has left."""

@@ -351,7 +351,7 @@ def _webhook_delivery(seeds: Seeds) -> str:
     assert seeds.client.patch(f"/v1/webhook-endpoints/{made}", json={"state": "paused"}).status_code == 200
     _product(seeds)
     path = f"/v1/webhook-deliveries?webhook_endpoint_id={made}"
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not seeds.client.get(path).json()["data"] and time.monotonic() < deadline:
         time.sleep(0.01)
     delivery = seeds.first(path)
