@@ -82,7 +82,7 @@ class TestRecurringPayments:
         funds = acting.domestic_vrp_consents.confirm_funds(consent_id, ("20", "GBP"))
         assert funds.data.funds_available_result.funds_available == "Available"
         paid = acting.domestic_vrps.create(consent, instruction(("20", "GBP"), savings))
-        ended = third_party.domestic_vrps.follow(paid.data.domestic_vrp_id, timeout_s=20)
+        ended = third_party.domestic_vrps.follow(paid.data.domestic_vrp_id, timeout_s=60)
         assert ended.data.status in {"ACSC", "ACCC"}
         with pytest.raises(RequestRefused) as refused:
             acting.domestic_vrps.create(consent, instruction(("20", "GBP"), savings))
@@ -133,7 +133,7 @@ class TestAPayment:
         assert funds.data.funds_available_result.funds_available
         paid = acting.domestic_payments.create(consent)
         payment_id = paid.data.domestic_payment_id
-        ended = third_party.domestic_payments.follow(payment_id, timeout_s=20)
+        ended = third_party.domestic_payments.follow(payment_id, timeout_s=60)
         assert ended.data.status in {"ACSC", "ACCC"}
         assert ended.data.initiation.instructed_amount.amount == "12.50"
         assert third_party.domestic_payments.details(payment_id).data.payment_status
@@ -224,7 +224,7 @@ class TestEvents:
             allowed(third_party, customer, consent_id, "fundsconfirmations", customer.wallet)
             third_party.funds_confirmation_consents.delete(consent_id)
             told: dict[str, SecurityEvent] = {}
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while consent_id not in {each.resource_id for each in told.values()} and time.monotonic() < deadline:
                 batch = third_party.events.poll(acknowledge=list(told), wait=True)
                 assert not batch.invalid
@@ -260,7 +260,7 @@ class TestAThirdPartyOfAsyncio:
             back = await asyncio.to_thread(customer.agree, url, customer.wallet)
             tokens = await third_party.complete(pending, back)
             paid = await third_party.as_user(tokens).domestic_payments.create(consent)
-            ended = await third_party.domestic_payments.follow(paid.data.domestic_payment_id, timeout_s=20)
+            ended = await third_party.domestic_payments.follow(paid.data.domestic_payment_id, timeout_s=60)
         assert ended.data.status in {"ACSC", "ACCC"}
 
 
