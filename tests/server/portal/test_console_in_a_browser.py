@@ -12,7 +12,7 @@ from tests.server.people.browser.pages import SIZES, Screen
 from tests.server.people.persons import a_person, enrol
 from tests.server.portal.test_portal_in_a_browser import sign_in
 
-pytestmark = pytest.mark.xdist_group("chromium")
+pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(180)]
 
 
 class TestTheConsole:

@@ -11,11 +11,11 @@ from billfold_server.portal.pages import ROOT, SECTIONS
 from billfold_server.portal.reading import GUIDES
 from tests.live import LiveServer
 from tests.server.partners.worlds import World, member_of
-from tests.server.people.browser.pages import SIZES, Screen
+from tests.server.people.browser.pages import PATIENCE_S, SIZES, Screen
 from tests.server.people.persons import Person, a_person, enrol
 from tests.server.portal.waiting import opened, somebody
 
-pytestmark = pytest.mark.xdist_group("chromium")
+pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(300)]
 
 ROLES = ("developer", "operator")
 """Of the sandbox's own developer."""
@@ -24,7 +24,6 @@ for (const entry of document.querySelectorAll(".entry ~ .entry ~ .entry")) entry
 for (const section of document.querySelectorAll("section ~ section ~ section")) section.remove();
 """
 """What a loop has made alike is looked at a few times, not a hundred."""
-PATIENCE_S = 60
 PROGRAM = "First program"
 
 
@@ -151,7 +150,7 @@ class Day:
     def follow(self, selector: str, shown: str, *, look: str | None = None) -> None:
         """Reach something by Tab, press Enter on it, wait for what it leads to, and look at it where it has a name."""
         self.screen.tab_to(selector)
-        self.screen.press_enter()
+        self.screen.leave(self.screen.press_enter)
         self.screen.wait_until_there(shown)
         if look is not None:
             self.look(look)
@@ -213,7 +212,7 @@ class TestAFirstDay:
         day.go("/reference")
         day.screen.open("/reference?part=parties")
         day.follow("#createParty a", ".try button")
-        day.screen.type_into("#client", PROGRAM)
+        day.screen.choose("#client", PROGRAM)
         day.follow(".try button", "#answer")
         assert PROGRAM in day.screen.text("#answer")
         assert json.loads(day.screen.text("#answer pre"))["id"].startswith("par_")

@@ -26,7 +26,7 @@ from tests.server.identity.authorization.consents_of import (
     recurring,
 )
 from tests.server.people.browser.conftest import BRANDS, axe, banks, chromium
-from tests.server.people.browser.pages import SIZES, Screen
+from tests.server.people.browser.pages import PATIENCE_S, SIZES, Screen
 from tests.server.people.persons import Person, a_psu
 
 __all__ = ["axe", "banks", "chromium"]
@@ -57,7 +57,6 @@ def signed_in(chromium: Chrome, person: Person) -> Screen:
     """Return a screen in whose browser somebody is signed in with password and app."""
     assert person.slug is not None
     screen = Screen(chromium, person.live, person.slug, "")
-    screen.complaints()
     for each in person.sign_in().cookies.jar:
         chromium.add_cookie({"name": each.name, "value": each.value or "", "path": each.path})
     return screen
@@ -81,7 +80,7 @@ def a_customer(live: LiveServer, slug: str) -> tuple[Person, list[str]]:
 
 def back_at(chromium: Chrome) -> str:
     """Wait until the browser is back at the third party, and return where."""
-    WebDriverWait(chromium, 10).until(lambda driver: driver.current_url.startswith("https://app.example/cb?"))
+    WebDriverWait(chromium, PATIENCE_S).until(lambda driver: driver.current_url.startswith("https://app.example/cb?"))
     return str(chromium.current_url)
 
 

@@ -11,7 +11,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from tests.live import LiveServer
 from tests.server.identity.flows import App, Person, add_app, add_person, code_of
 from tests.server.people.browser.conftest import BRANDS, axe, banks, chromium
-from tests.server.people.browser.pages import SIZES, Screen
+from tests.server.people.browser.pages import PATIENCE_S, SIZES, Screen
 
 __all__ = ["axe", "banks", "chromium"]
 
@@ -22,8 +22,6 @@ def signed_in(chromium: Chrome, person: Person) -> Screen:
     """Return a screen in whose browser somebody is signed in."""
     assert person.slug is not None
     screen = Screen(chromium, person.live, person.slug, "")
-    # Of whoever had the browser before.
-    screen.complaints()
     jar = person.browser().cookies.jar
     for each in jar:
         chromium.add_cookie({"name": each.name, "value": each.value or "", "path": each.path})
@@ -85,5 +83,7 @@ class TestThePages:
         screen.open(address(app))
         screen.tab_to(f"button[value={button}]")
         screen.press_enter()
-        WebDriverWait(chromium, 10).until(lambda driver: driver.current_url.startswith("https://app.example/cb?"))
+        WebDriverWait(chromium, PATIENCE_S).until(
+            lambda driver: driver.current_url.startswith("https://app.example/cb?")
+        )
         assert re.search(rf"[?&]({answer}|response=)", str(chromium.current_url))

@@ -131,6 +131,7 @@ class TestAThirdParty:
         assert [each["AccountId"] for each in found["body"]["Data"]["Account"]] == [bank.wallet]
         screen.open("/oauth/consents")
         screen.click(f"a[href*='end?consent={consent.wire_id}']")
+        screen.wait_for("/oauth/consents/end")
         screen.click("form[action$='/oauth/consents/end'] button")
         screen.wait_for("/oauth/consents/one")
         assert bank.tpp.find(consent).status == "CANC"

@@ -2,6 +2,7 @@
 
 import base64
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,11 +12,12 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.common.virtual_authenticator import VirtualAuthenticatorOptions
+from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.live import LiveServer
 
-__all__ = ["SIZES", "Screen"]
+__all__ = ["PATIENCE_S", "SIZES", "Screen"]
 
 SIZES = {"narrow": (320, 740), "wide": (1280, 900)}
 _AXE = """
@@ -30,6 +32,9 @@ const focus = document.activeElement, style = getComputedStyle(focus);
 return focus.matches(arguments[0]) ? style.outlineStyle + style.outlineWidth : null;
 """
 """How the focus is shown, where it is on what is looked for."""
+_CHOSEN = "return arguments[0].selectedOptions[0].text"
+PATIENCE_S = 60
+"""How long a page may take to come, however busy the machine is."""
 _TAB = {"key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9}
 
 
@@ -52,6 +57,8 @@ class Screen:
         # either, and complains of that some time later.
         driver.get(f"{tenant}/auth/assets/logo")
         driver.delete_all_cookies()
+        # Of whoever had the browser before.
+        self.complaints()
 
     def open(self, path: str) -> None:
         """Go to a page."""
@@ -64,14 +71,20 @@ class Screen:
 
     def wait_for(self, path: str) -> None:
         """Wait until the browser is at a page."""
-        WebDriverWait(self.driver, 10).until(lambda _: self.path.partition("?")[0] == path)
+        WebDriverWait(self.driver, PATIENCE_S).until(lambda _: self.path.partition("?")[0] == path)
 
     def wait_until_there(self, selector: str) -> None:
         """Wait until something is shown."""
         # What is found may go with its page before it is looked at.
-        WebDriverWait(self.driver, 10, ignored_exceptions=[StaleElementReferenceException]).until(
+        WebDriverWait(self.driver, PATIENCE_S, ignored_exceptions=[StaleElementReferenceException]).until(
             lambda driver: any(each.is_displayed() for each in driver.find_elements(By.CSS_SELECTOR, selector))
         )
+
+    def leave(self, press: Callable[[], None]) -> None:
+        """Press what leads to another page, and wait until this one is gone: it may have what the next one shows."""
+        page = self.driver.find_element(By.TAG_NAME, "html")
+        press()
+        WebDriverWait(self.driver, PATIENCE_S).until(staleness_of(page))
 
     def fill(self, **fields: str) -> None:
         """Type into fields by their ids."""
@@ -107,6 +120,18 @@ class Screen:
         """Reach a field by Tab, and type."""
         self.tab_to(selector)
         self.driver.switch_to.active_element.send_keys(text)
+
+    def choose(self, selector: str, text: str) -> None:
+        """Reach a list by Tab, and type how what is wanted begins."""
+        self.tab_to(selector)
+        found = self.driver.switch_to.active_element
+
+        def chosen(_: object) -> bool:
+            found.send_keys(text)
+            return str(self.driver.execute_script(_CHOSEN, found)).startswith(text)
+
+        # A pause of a second between two letters is the beginning of another word to the browser.
+        WebDriverWait(self.driver, PATIENCE_S, poll_frequency=1.5).until(chosen)
 
     def press_enter(self) -> None:
         """Press Enter on what has the focus."""

@@ -20,9 +20,9 @@ from billfold.ids import Prefix
 from tests.live import LiveServer
 from tests.memory import forms_of
 from tests.server.people.browser.conftest import BRANDS
-from tests.server.people.browser.pages import SIZES, Screen
+from tests.server.people.browser.pages import PATIENCE_S, SIZES, Screen
 
-pytestmark = pytest.mark.xdist_group("chromium")
+pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(180)]
 
 PAN = "5555555555554444"
 CVC = "737"
@@ -172,7 +172,7 @@ class TestTheCardFrame:
             screen.picture("card-frame")
             screen.click("main button")
             chromium.switch_to.default_content()
-            WebDriverWait(chromium, 10).until(lambda driver: driver.title == session["id"])
+            WebDriverWait(chromium, PATIENCE_S).until(lambda driver: driver.title == session["id"])
             assert client.get(f"/v1/card-sessions/{session['id']}").json()["status"] == "completed"
 
     def test_stays_empty_elsewhere(self, chromium: Chrome, banks: LiveServer, partner: Partner) -> None:
