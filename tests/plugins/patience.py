@@ -1,11 +1,20 @@
-"""Give examples of properties as long as they take: on a machine that others use, too, that says nothing of the code.
+"""Give examples of properties, and answers, as long as they take: a busy machine says nothing of the code.
 
 Hypothesis stops at an example of 200 ms, which one that waits for a processor may well take. In CI it has no such limit
-by itself, and takes the same examples each time.
+by itself, and takes the same examples each time. And httpx gives up on an answer after five seconds where nobody says
+how long it may take; the product always does.
 """
 
+from typing import Final
+
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from hypothesis import settings
+
+_ANSWER_S: Final = 60.0
 
 if settings.default is not None and settings.default.deadline is not None:
     settings.register_profile("patient", settings.default, deadline=None)
     settings.load_profile("patient")
+
+for phase in ("connect", "read", "write", "pool"):
+    setattr(DEFAULT_TIMEOUT_CONFIG, phase, _ANSWER_S)
