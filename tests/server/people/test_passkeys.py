@@ -215,9 +215,10 @@ class TestAPasskey:
         for slug, root in (("beta", "/auth"), ("alpha", "/auth/staff"), (None, "/auth")):
             assert show(named(Browser(live, slug, root)), owner[1]).status_code == 422
 
-    def test_is_enrolled_once(self, live: LiveServer, owner) -> None:
+    def test_is_enrolled_once(self, live: LiveServer) -> None:
         """One that somebody else has registered isn't taken, and neither is one that wasn't verified."""
-        _, device, _ = owner
+        # A device of its own, which has another key once it has made it anew.
+        _, device, _ = with_passkey(live)
         other = a_psu(live)
         browser = named(other.sign_in(named(other.browser())))
         page = browser.get("/account/passkey")

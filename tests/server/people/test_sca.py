@@ -141,8 +141,11 @@ class TestAnAgreement:
         assert not payments.use(challenge.id, Linked(**changed))
         assert not payments.use(challenge.id)
 
-    def test_is_void_after_five_failures(self, payments, browser) -> None:
+    def test_is_void_after_five_failures(self, bank) -> None:
         """No more than five wrong codes are taken (article 4(3)(b))."""
+        # Somebody of whom nobody else wants anything: they have to wait now.
+        person = a_psu(bank, "sca_bank")
+        payments, browser = Payments(bank, person), person.sign_in()
         challenge = payments.begin()
         answers = [approve(browser, challenge, "000000").status_code for _ in range(4)]
         assert answers == [422] * 4
