@@ -71,9 +71,10 @@ def status_within(client: httpx.Client, path: str, wanted: int, *, patience_s: f
 class TestACustomersToken:
     """A token of a customer."""
 
-    def test_shows_their_own_wallets_alone(self, profiled: LiveServer, customers_app: App, ada: Person) -> None:
+    def test_shows_their_own_wallets_alone(self, profiled: LiveServer, customers_app: App) -> None:
         """Whoever else's is asked for doesn't exist, by whatever way it is asked."""
-        own, others = open_wallet(profiled, ada), open_wallet(profiled, bob := add_person(profiled, SLUG))
+        ada, bob = (add_person(profiled, SLUG) for _ in range(2))
+        own, others = open_wallet(profiled, ada), open_wallet(profiled, bob)
         assert bob.party_id is not None
         with acting(profiled, tokens_of(customers_app, ada, scope="openid wallets:read")) as client:
             assert [each["id"] for each in client.get("/v1/wallets").json()["data"]] == [own]
