@@ -34,6 +34,7 @@ from billfold_server.sandbox import owned, seeding, service
 from billfold_server.sandbox.owned_rules import NEEDED
 from billfold_server.sandbox.rules import is_seeded
 from billfold_server.sandbox.seeding import DEFAULT_SEED
+from billfold_server.tenancy import migrations
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller, TenantRef
 from billfold_server.tenancy.transaction import Tx
@@ -83,7 +84,12 @@ _DETACHED: Final = re.compile("(journal_entries|postings)_[0-9]{4}_[0-9]{2}")
 """Months that were detached from the ledger and stayed. A ledger that begins anew may come to have the same ones."""
 _ANEW: Final = (
     # Links hold who ordered transfers that are gone, so the trail is sealed again from its beginning.
-    "UPDATE audit_head SET number = 0, hash = decode(repeat('00', 32), 'hex'), skips = '', ordered_to = NULL",
+    # A server of a version that didn't know the head yet has emptied its table, where it reset the sandbox last.
+    """
+    INSERT INTO audit_head (id, number, hash, skips, sealed_at)
+    VALUES (1, 0, decode(repeat('00', 32), 'hex'), '', now())
+    ON CONFLICT (id) DO UPDATE SET number = 0, hash = EXCLUDED.hash, skips = '', ordered_to = NULL
+    """,
     "UPDATE audit_records SET link = NULL, salt = NULL WHERE link IS NOT NULL",
     "UPDATE consent_evidence_head SET number = 0, digest = decode(repeat('00', 32), 'hex')",
     """
@@ -133,6 +139,7 @@ async def reset(services: Services, tenant: TenantRef, caller: Caller, body: Res
         errors.SandboxOnly: The tenant is no sandbox.
         errors.FeatureDisabled: This process has no administrator's hands.
         errors.Busy: Something goes on in it all the time; nothing has changed.
+        errors.TenantUnreadable: A newer version has migrated its schema; nothing has changed.
     """
     service.require_sandbox(tenant)
     # Two at once, each from a seed of its own, would take turns at emptying and filling it.
@@ -179,6 +186,7 @@ async def _empty(owner: Tx, caller: Caller, seed: int | None) -> None:
         caller: Who wants it.
         seed: From what the customers will follow; None where there will be none.
     """
+    await _refuse_newer()
     # Whoever writes to the ledger ends first, and knows afterwards that what it remembers holds no longer.
     await owner.execute("SELECT 1 FROM ledger_head FOR UPDATE")
     # Whoever seals the audit trail ends first, too.
@@ -207,6 +215,16 @@ async def _empty(owner: Tx, caller: Caller, seed: int | None) -> None:
     if seed is not None:
         await seeding.begin(owner, seed)
     await audit.record(owner, audit.new_record(caller, "sandbox.reset", "sandbox"))
+
+
+async def _refuse_newer() -> None:
+    """See that every table of the open transaction's schema is known here, as it isn't in the midst of an upgrade.
+
+    What isn't known to be kept would be emptied.
+    """
+    if await migrations.applied("tenant") - set(migrations.load("tenant")):
+        msg = "the sandbox's schema is newer than this server, so that a server of that version has to reset it"
+        raise errors.TenantUnreadable(msg, retry_after_s=5)
 
 
 async def _parties(owner: Tx) -> set[UUID]:

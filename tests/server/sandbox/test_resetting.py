@@ -183,6 +183,29 @@ class TestAReset:
             assert client.post("/v1/sandbox/reset", json={"seeded": False}).status_code == 200
         assert live.run(tables_there()) == []
 
+    def test_is_left_to_a_newer_server_once_that_has_migrated_the_schema(self, live: LiveServer):
+        """During an upgrade the others would empty tables that they don't know, and which of them were to be kept."""
+        slug = f"ahead_{secrets.token_hex(4)}"
+        live.add_tenant(manifest(slug))
+
+        async def as_owner(sql: str) -> int:
+            async with live.services.tenants.as_owner(slug) as owner:
+                await owner.execute(sql)
+                return int(await owner.fetchval("SELECT count(*) FROM audit_head"))
+
+        with live.client(slug) as client:
+            assert client.post("/v1/parties", json={"kind": "person", "name": "Ada"}).status_code == 201
+            live.run(as_owner("INSERT INTO migration (name, app_name) VALUES ('tenant_9999_later', 'tenant')"))
+            left = client.post("/v1/sandbox/reset", json={"seeded": False})
+            assert (left.status_code, left.json()["code"]) == (503, "tenant_unreadable")
+            assert len(client.get("/v1/parties").json()["data"]) == 1
+            live.run(as_owner("DELETE FROM migration WHERE name = 'tenant_9999_later'"))
+            # One of before has emptied what keeps the audit trail from being sealed ever again.
+            assert live.run(as_owner("TRUNCATE audit_head, audit_links")) == 0
+            assert client.post("/v1/sandbox/reset", json={"seeded": False}).status_code == 200
+            assert client.get("/v1/parties").json()["data"] == []
+            assert live.run(as_owner("SELECT 1")) == 1
+
     def test_can_leave_it_empty(self, live: LiveServer):
         """Nobody is there, where that is asked for; and where money is real, it is refused."""
         live.add_tenant(manifest("emptied"))
