@@ -39,7 +39,7 @@ from billfold_server.serving.listening import listen
 from billfold_server.serving.rules import Check
 from billfold_server.serving.tls.contexts import server_side
 from billfold_server.serving.tls.identity import read_identity
-from billfold_server.serving.vault.examining import examine_vault
+from billfold_server.serving.vault.examining import examine_kept, examine_vault
 from billfold_server.settings import Secret, Settings, SettingsInvalid
 from billfold_server.tenancy import migrations, secret
 from billfold_server.tenancy.context import WITH_SCHEMA
@@ -237,27 +237,28 @@ async def _judged(settings: Settings, url: Secret, facts: Facts) -> list[Check]:
             checks.append(Check("logins", "fail", str(KeyringDiffers())))
         elif settings.keyring_path.exists():
             checks += await _schemas(settings, url, facts, deployment)
-    return [*checks, await _key_store(settings, url, facts, prepared=deployment is not None)]
+    return [*checks, *await _key_store(settings, url, facts, prepared=deployment is not None)]
 
 
-async def _key_store(settings: Settings, url: Secret, facts: Facts, *, prepared: bool) -> Check:
-    """Look whether the keys' own database is there, up to date, and another than the tenants'."""
+async def _key_store(settings: Settings, url: Secret, facts: Facts, *, prepared: bool) -> list[Check]:
+    """Look whether the keys' own database is there, up to date, and another than the tenants', and what opens them."""
     named = settings.key_store_url or settings.key_store_admin_url
     own = named or keys_beside(url)
     try:
         await look(own, "BILLFOLD_KEY_STORE_URL")
         if not prepared:
-            return Check("key_store", "ok", "The key store answers; the first start sets it up.")
+            return [Check("key_store", "ok", "The key store answers; the first start sets it up.")]
         await check_store(own.reveal())
+        kept = await examine_kept(settings, own.reveal())
         if await same_database(own.reveal(), url.reveal()):
             sentence = "The keys lie in the tenants' database, so a copy of it holds them: name another one for them."
-            return Check("key_store", "fail" if settings.production else "warn", sentence)
+            return [Check("key_store", "fail" if settings.production else "warn", sentence), *kept]
     except Exception as error:  # noqa: BLE001 - Whatever is wrong with it, doctor is there to say so.
         failure = explain(error)
         if failure.code == "database_missing" and named is None and facts.creates_roles and not settings.production:
-            return Check("key_store", "ok", "There is none yet; the next start makes one beside the database.")
-        return Check("key_store", "fail", failure.sentence)
-    return Check("key_store", "ok", "The key store answers, and is a database of its own.")
+            return [Check("key_store", "ok", "There is none yet; the next start makes one beside the database.")]
+        return [Check("key_store", "fail", failure.sentence)]
+    return [Check("key_store", "ok", "The key store answers, and is a database of its own."), *kept]
 
 
 async def _follows_keyring(settings: Settings, url: Secret, deployment: Deployment) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
+from uuid import UUID
 
 import msgspec
 
@@ -25,6 +26,7 @@ __all__ = [
     "judge_sizes",
     "judge_skew",
     "judge_space",
+    "judge_wrapping",
 ]
 
 Verdict = Literal["ok", "warn", "fail"]
@@ -237,6 +239,22 @@ def judge_tenants(unreadable: Mapping[str, str]) -> Check:
     named += [f"{len(unreadable) - _NAMED} more"] if len(unreadable) > _NAMED else []
     sentence = f"This version can't read {', '.join(named)}: run the version that wrote it, or apply the manifest anew."
     return Check("tenants", "fail", sentence)
+
+
+def judge_wrapping(lacking: Sequence[UUID], *, of: int) -> Check:
+    """Judge whether Vault has the keys that have wrapped what lies in the key store.
+
+    Args:
+        lacking: The tenants whose key it doesn't have, or not in the version that was used last.
+        of: Of how many tenants it was asked.
+    """
+    if not lacking:
+        return Check("vault_keys", "ok", "Vault has the keys that the key store's are wrapped by.")
+    sentence = (
+        f"Vault lacks the keys of {len(lacking)} of {of} tenants, such as {lacking[0]}, by which the key store's are "
+        "wrapped: name the Vault that has them, or restore it to its newest state; nothing of theirs opens without."
+    )
+    return Check("vault_keys", "fail", sentence)
 
 
 def judge_beginnings(begun: Mapping[str, datetime], now: datetime) -> Check:

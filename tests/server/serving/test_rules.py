@@ -1,6 +1,7 @@
 """What the doctor makes of what it finds."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 
@@ -140,6 +141,13 @@ class TestTheDoctor:
         assert rules.judge_tenants({}).verdict == "ok"
         found = rules.judge_tenants({f"t{number}": "no slug" for number in range(5)})
         assert (found.verdict, "t0 (no slug)" in found.sentence, "2 more" in found.sentence) == ("fail", True, True)
+
+    def test_judges_the_keys_that_vault_has(self):
+        """Where it lacks some, nothing of theirs opens, though it answers."""
+        assert rules.judge_wrapping([], of=3).verdict == "ok"
+        lost = UUID(int=1)
+        found = rules.judge_wrapping([lost], of=3)
+        assert (found.verdict, str(lost) in found.sentence, "1 of 3" in found.sentence) == ("fail", True, True)
 
     @pytest.mark.parametrize(("minutes", "verdict"), [(9, "ok"), (11, "warn")])
     def test_judges_beginnings(self, minutes: int, verdict: str):

@@ -13,6 +13,10 @@ import pytest
 
 from billfold_server.keys.backends.vault.backend import PATIENCE_S, VaultBackend
 from billfold_server.keys.rules import SealBroken
+from billfold_server.keys.service import Keys
+from billfold_server.serving.vault.examining import examine_kept
+from billfold_server.settings import Settings
+from tests.keystores import Owner, StoreUrls, as_administrator
 from tests.openbao import OpenBao
 from tests.pace import quickest
 from tests.ports import held
@@ -159,6 +163,39 @@ class TestAVaultThat:
             async with opened(openbao, tmp_path, address=other.url) as backend:
                 assert await cause(backend) == expected
             assert elsewhere.seen == []
+
+    async def test_was_brought_back_from_before_is_told_by_the_doctor(
+        self,
+        openbao: OpenBao,
+        tmp_path: Path,
+        key_store_urls: StoreUrls,
+        new_keys: Callable[..., Keys],
+        owner: Owner,
+    ):
+        """It answers and lets us in as ever, and has no key, or no version of one, that was made meanwhile."""
+        login = approle(openbao, tmp_path)
+        named = Settings(key_backend="vault", data_dir=str(tmp_path), vault_address=openbao.url, **login)
+        transit, name = openbao.root.secrets.transit, f"billfold-data-{owner.id}"
+
+        async def lacks_ours() -> bool:
+            (check,) = await examine_kept(named, key_store_urls.own)
+            return str(owner.id) in check.sentence and check.verdict == "fail"
+
+        async with opened(openbao, tmp_path, **login) as backend:
+            keys = new_keys(backend=lambda _store: backend)
+            await keys.sealer(owner)
+            assert not await lacks_ours()
+            as_kept = "UPDATE key_epochs SET key_version = $2 WHERE tenant_id = $1"
+            await as_administrator(key_store_urls, as_kept, owner.id, 2)
+            assert await lacks_ours()
+            await as_administrator(key_store_urls, as_kept, owner.id, 1)
+            transit.update_key_configuration(name, deletion_allowed=True)
+            transit.delete_key(name)
+            assert await lacks_ours()
+            assert (await backend.health()).ok
+            with openbao.sealed():
+                assert await examine_kept(named, key_store_urls.own) == []
+        assert await examine_kept(Settings(data_dir=str(tmp_path)), key_store_urls.own) == []
 
     async def test_has_a_key_that_it_would_hand_out_is_not_used(self, openbao: OpenBao, tmp_path: Path):
         """Somebody has made it by hand, exportable or not derived."""
