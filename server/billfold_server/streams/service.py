@@ -50,6 +50,8 @@ _EVERY_S: Final = 1.0
 """How often one process tries to reach NATS, whoever waits for it."""
 _ONCE_S: Final = 120.0
 """For how long a stream that we make knows the ids of what it has taken."""
+_SAID_MOST: Final = 200
+"""So much is logged of what NATS says."""
 _ID: Final = "Nats-Msg-Id"
 _OMITTED: Final = "Billfold-Omitted"
 """What is left out of a message, because NATS takes none that is so large."""
@@ -254,7 +256,9 @@ class NatsPublisher:
                 async with asyncio.timeout(2 * _CONNECT_S):
                     await client.connect(server, **self._options())
             except (OSError, TimeoutError, Error) as error:
-                log.warning("nats_unreachable", server=server, cause=type(error).__name__)
+                # Where NATS itself says why, as of a wrong password, the error's class says nothing.
+                said = str(error)[:_SAID_MOST] if type(error) is Error else None
+                log.warning("nats_unreachable", server=server, cause=type(error).__name__, said=said)
                 # A connection that was refused for its password is there all the same. One of which the handshake
                 # failed never says that it is closed.
                 await _close(client)

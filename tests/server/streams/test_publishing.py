@@ -14,6 +14,7 @@ from typing import Any
 import asyncpg
 import msgspec
 import pytest
+import structlog
 from cryptography import x509
 
 from billfold.clock import SystemClock
@@ -392,7 +393,11 @@ class TestAServerThatIsGuarded:
         await emitted(tenancy, 0, 1)
         guarded.password_file.write_text("another", encoding="utf-8")
         stream = guarded.stream()
-        assert await stream.relay(tenancy).run(tenancy.tenant) == 1.0
+        with structlog.testing.capture_logs() as logs:
+            assert await stream.relay(tenancy).run(tenancy.tenant) == 1.0
+        said = next(each["said"] for each in logs if each["event"] == "nats_unreachable")
+        assert "authorization violation" in said.lower()
+        assert not {"another", guarded.password} & set(said.split())
         elsewhere = guarded.stream(nats_ca_file=guarded.given["nats_client_certificate"])
         await tenancy.as_owner(tenancy.tenant, NO_LEASE)
         assert await elsewhere.relay(tenancy).run(tenancy.tenant) == 2.0
