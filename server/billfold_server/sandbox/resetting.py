@@ -34,9 +34,9 @@ from billfold_server.sandbox import owned, seeding, service
 from billfold_server.sandbox.owned_rules import NEEDED
 from billfold_server.sandbox.rules import is_seeded
 from billfold_server.sandbox.seeding import DEFAULT_SEED
-from billfold_server.tenancy import migrations
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller, TenantRef
+from billfold_server.tenancy.service import newer_migrations
 from billfold_server.tenancy.transaction import Tx
 
 __all__ = ["KEPT", "SEEDING", "SHRED_JOB", "Seed", "Shred", "reset", "shred"]
@@ -222,7 +222,7 @@ async def _refuse_newer() -> None:
 
     What isn't known to be kept would be emptied.
     """
-    if await migrations.applied("tenant") - set(migrations.load("tenant")):
+    if await newer_migrations("tenant"):
         msg = "the sandbox's schema is newer than this server, so that a server of that version has to reset it"
         raise errors.TenantUnreadable(msg, retry_after_s=5)
 

@@ -15,6 +15,7 @@ from billfold.contract.platform import TenantState
 from billfold_server.tenancy import queries
 from billfold_server.tenancy.context import SYSTEM, Caller
 from billfold_server.tenancy.manifest import Manifest, check_manifest
+from billfold_server.tenancy.migrations import newer as newer_migrations
 from billfold_server.tenancy.partitions import AHEAD, AT_FIRST, bounds, let_erase, month_of, partition_name
 from billfold_server.tenancy.provisioning import Administrator
 from billfold_server.tenancy.records import Applied, Change, Migrated, Owner, Partitioned, Record, read_record
@@ -40,6 +41,7 @@ __all__ = [
     "bounds",
     "let_erase",
     "month_of",
+    "newer_migrations",
     "partition_name",
 ]
 

@@ -17,7 +17,7 @@ from piccolo.apps.migrations.tables import Migration
 from billfold_server.db.engine import ENGINE
 from billfold_server.tenancy.rules import quoted
 
-__all__ = ["App", "SqlMigration", "applied", "is_behind", "load", "newest", "pending"]
+__all__ = ["App", "SqlMigration", "applied", "is_behind", "load", "newer", "newest", "pending"]
 
 App = Literal["platform", "tenant"]
 
@@ -98,6 +98,11 @@ async def pending(app: App) -> list[SqlMigration]:
     """Return the migrations that the schema of the open transaction lacks, in order."""
     done = await applied(app)
     return [await _step(app, migration_id) for migration_id in load(app) if migration_id not in done]
+
+
+async def newer(app: App) -> set[str]:
+    """Return the ids of the migrations of the open transaction's schema that this version doesn't know."""
+    return await applied(app) - set(load(app))
 
 
 async def applied(app: App) -> set[str]:
