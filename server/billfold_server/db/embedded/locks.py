@@ -42,17 +42,28 @@ def locked(path: Path, *, timeout_s: float) -> Iterator[int]:
     """Hold the lock exclusively and yield its descriptor.
 
     Polls, because a blocked flock can't be given a time-out without signals, which belong to the program around us.
+    A file that was moved or deleted before we had it locks nothing any more: then it is the one that lies there now.
 
     Raises:
         TimeoutError: Someone else held it all the time.
+        FileNotFoundError: Its folder is gone.
     """
     deadline = time.monotonic() + timeout_s
-    fd = open_lock(path)
+    while True:
+        fd = open_lock(path)
+        try:
+            if try_lock(fd, shared=False) and _lies_at(path, fd):
+                yield fd
+                return
+        finally:
+            os.close(fd)
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{path} stayed locked for {timeout_s} s")
+        time.sleep(_POLL_S)
+
+
+def _lies_at(path: Path, fd: int) -> bool:
     try:
-        while not try_lock(fd, shared=False):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{path} stayed locked for {timeout_s} s")
-            time.sleep(_POLL_S)
-        yield fd
-    finally:
-        os.close(fd)
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except FileNotFoundError:
+        return False

@@ -18,6 +18,7 @@ import logging
 import os
 import shutil
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Coroutine, Iterator
@@ -226,17 +227,27 @@ class EmbeddedPostgres:
                 return False
             if not self._home.exists():
                 return and_delete
-            with os_errors_explained(self._home), self._starting():
+            with os_errors_explained(self._home), contextlib.ExitStack() as held:
+                try:
+                    held.enter_context(self._starting())
+                except FileNotFoundError:
+                    # Somebody else has discarded it meanwhile.
+                    return and_delete
                 self._users_fd = open_lock(self._home / "users") if self._users_fd is None else self._users_fd
                 try:
                     if not try_lock(self._users_fd, shared=False):
                         return False
                     stopped = self._shut_down()
                     if and_delete:
-                        shutil.rmtree(self._home)
+                        self._delete()
                     return stopped or and_delete
                 finally:
                     self._leave()
+
+    def _delete(self) -> None:
+        """Delete what the folder holds, which is no longer there for anybody from the first moment on."""
+        gone = Path(tempfile.mkdtemp(prefix=f"{self._home.name}.gone-", dir=self._home.parent))
+        shutil.rmtree(self._home.rename(gone))
 
     def _leave(self) -> None:
         if self._users_fd is not None:

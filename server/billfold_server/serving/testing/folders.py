@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from billfold_server.db.embedded import EmbeddedPostgres, scratch_data_dir
+from billfold_server.db.embedded import EmbeddedPostgres, EmbeddedPostgresError, scratch_data_dir
 
 __all__ = ["discard", "discard_abandoned", "folder_of"]
 
@@ -46,11 +46,12 @@ def discard(folder: Path) -> None:
 def discard_abandoned() -> None:
     """Take away what runs have left that were killed.
 
-    In both places: what they have left in memory may be why there is no longer plenty of it.
+    In both places: what they have left in memory may be why there is no longer plenty of it. What can't be taken away
+    stays for the next one, as it is no business of this run's.
     """
     pattern = scratch_data_dir(_PREFIX)
     for place in {pattern.parent, _MEMORY}:
         for left in place.glob(f"{pattern.name}*"):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, EmbeddedPostgresError):
                 if left.stat().st_mtime < time.time() - _ABANDONED_AFTER_S:
                     discard(left)

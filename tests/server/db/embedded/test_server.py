@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import asyncpg
@@ -265,6 +266,18 @@ class TestTwoProcesses:
         assert server.is_alive()
         assert server.discard()
         assert not home(data_dir).exists()
+
+    def test_delete_it_at_once_as_if_alone(self, data_dir):
+        """Several that come upon the same leftovers find them gone, whoever of them was the first."""
+        told: list[bool] = []
+        for _ in range(30):
+            home(data_dir).mkdir(parents=True)
+            for name in range(20):
+                (home(data_dir) / f"left-{name}").touch()
+            with ThreadPoolExecutor(8) as together:
+                told += together.map(lambda _: EmbeddedPostgres(data_dir).discard(), range(8))
+            assert list(data_dir.iterdir()) == []
+        assert told == [True] * 240
 
     def test_wait_for_each_other_only_so_long(self, data_dir):
         """One that starts or stops for ever is reported, not waited for in silence."""
