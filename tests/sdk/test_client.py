@@ -295,6 +295,13 @@ class TestFollowingEvents:
             next(billfold.events.follow(after=0, type="transfer.psted"))
         assert len(transport.requests) == 1
 
+    def test_is_no_asking_without_end(self):
+        """An interval in which nobody waits is refused before anybody is asked."""
+        billfold, transport = client()
+        with pytest.raises(ValueError, match=r"an interval is 0\.1 s or more"):
+            next(billfold.events.follow(after=0, interval=timedelta(0)))
+        assert not transport.requests
+
 
 class TestTheClock:
     def test_is_advanced_by_a_while(self):

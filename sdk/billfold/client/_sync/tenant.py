@@ -18,6 +18,7 @@ __all__ = ["AuditRecords", "Clock", "Events", "Tenant"]
 
 _MOST: Final = 100
 _LONGEST_WAIT_S: Final = 30.0
+_SHORTEST_WAIT_S: Final = 0.1
 
 
 class Tenant(Resource):
@@ -114,13 +115,16 @@ class Events(Resource):
             after: Behind which sequence to begin: that of the last event which was dealt with; 0 is the very beginning.
             type: Only those of these types, such as ``transfer.posted`` or ``transfer.*,hold.created``.
             object_id: Only those about this object, such as a wallet or a transfer.
-            interval: How long to wait before asking again where nothing is new.
+            interval: How long to wait before asking again where nothing is new, a tenth of a second at least.
 
         Raises:
+            ValueError: Nobody would wait.
             errors.EventTypeUnknown: There are no events of such a type.
             errors.ProblemError: The server refuses for good.
         """
         interval_s, away_s = interval.total_seconds(), 0.0
+        if interval_s < _SHORTEST_WAIT_S:
+            raise ValueError(f"an interval is {_SHORTEST_WAIT_S} s or more")
         while True:
             try:
                 page = self.list(type=type, object_id=object_id, after=after, limit=_MOST).page()
