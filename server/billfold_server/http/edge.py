@@ -132,10 +132,11 @@ class Edge:
         except asyncio.CancelledError:
             # A stop has lost patience with it. What it has begun may be carried out all the same, and whoever was told
             # anything else would ask for it anew.
-            if exchange is not None:
-                context.problem = errors.OutcomeUnknown("the server ended before the answer", retry_after_s=1)
-                await self._refuse(context.problem, context, answering)
-            raise
+            if exchange is None:
+                raise
+            # Nobody is above this task but uvicorn, which would log the end of it as a fault of ours.
+            context.problem = errors.OutcomeUnknown("the server ended before the answer", retry_after_s=1)
+            await self._refuse(context.problem, context, answering)
         finally:
             self._account(scope, context, answering, time.perf_counter() - started)
 

@@ -331,9 +331,9 @@ class TestAConnection:
         assert taken == [False, False, False, True]
 
     def test_that_a_stop_ends_is_told_that_the_outcome_is_unknown(
-        self, live: LiveServer, monkeypatch: pytest.MonkeyPatch
+        self, live: LiveServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """What was begun may be carried out all the same, so the client is to ask again under the same key."""
+        """What was begun may be carried out all the same, so the client is to ask again; no fault is logged."""
         begun = asyncio.Event()
 
         async def wait(_: TenantRef) -> None:
@@ -353,6 +353,7 @@ class TestAConnection:
             ending.result(10)
         told = answer.status_code, answer.json()["code"], answer.headers["retry-after"]
         assert told == (503, "outcome_unknown", "1")
+        assert "Exception in ASGI application" not in caplog.text
 
     async def test_is_spoken_to_by_messages_where_something_stands_between(self) -> None:
         """An application around ours sees, and may change, all that is received and sent."""
