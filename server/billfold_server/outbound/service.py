@@ -33,6 +33,7 @@ from billfold_server.outbound.rules import (
     read_retry_after,
     read_url,
 )
+from billfold_server.outbound.standing import Standing
 from billfold_server.tenancy.context import TenantRef
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "Policy",
     "Reason",
     "Resolve",
+    "Standing",
     "UrlRefused",
     "next_attempt_at",
     "read_retry_after",

@@ -6,6 +6,7 @@ go out in their order, those of others beside them; one that fails is tried agai
 """
 
 import asyncio
+import functools
 import random
 import time
 from collections import defaultdict
@@ -27,7 +28,7 @@ from billfold_server.db import outbox
 from billfold_server.db.jobs import JobRun, NewJob
 from billfold_server.http.services import Services
 from billfold_server.keys.service import Place, Sealer
-from billfold_server.outbound.service import Answer, Failure, Outbound, next_attempt_at, read_retry_after
+from billfold_server.outbound.service import Answer, Failure, Outbound, Standing, next_attempt_at, read_retry_after
 from billfold_server.tenancy import clock
 from billfold_server.tenancy.clock import ClockState
 from billfold_server.tenancy.context import SYSTEM
@@ -49,8 +50,6 @@ _BEGIN_S: Final = 60.0
 _BATCH: Final = 10
 _AT_ONCE: Final = 4
 """How many go to one endpoint at once: as many as it has places, so that what is sent is sent at once."""
-_LOOK_S: Final = 0.5
-"""How often it is seen, while a batch is being sent, whether its endpoint is still as it was."""
 _OK: Final = range(200, 300)
 _GONE: Final = 410
 _STOPPED: Final = {
@@ -114,33 +113,6 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
         return self.said.cause
 
 
-class Standing:
-    """Whether an endpoint is still as it was when a batch for it was read.
-
-    A slow one takes minutes for a batch. Who deletes or pauses it, moves it or gives it another secret, or suspends its
-    partner, doesn't mean once these are over.
-    """
-
-    def __init__(self, run: JobRun, endpoint: EndpointRow) -> None:
-        self._run = run
-        self._endpoint = endpoint
-        self._looked_s = time.monotonic()
-        self._stands = True
-
-    async def holds(self) -> bool:
-        """Tell whether it is so, as seen just now or a moment ago. Where that can't be seen, it isn't."""
-        if self._stands and time.monotonic() - self._looked_s >= _LOOK_S:
-            self._looked_s = time.monotonic()
-            try:
-                async with self._run.tx() as tx:
-                    found = await queries.find(tx, self._endpoint.id)
-            except Exception:  # What was sent before is noted all the same, if it can be.
-                log.exception("webhook_endpoint_not_read", tenant=self._run.tenant.slug)
-                found = None
-            self._stands = found is not None and found.version == self._endpoint.version and rules.is_due(found)
-        return self._stands
-
-
 def delivery_job(endpoint_id: UUID, due_at: datetime) -> NewJob:
     """Return the job that delivers to an endpoint what is due."""
     wire_id = ids.encode(Prefix.WEBHOOK_ENDPOINT, endpoint_id)
@@ -168,7 +140,8 @@ async def deliver(run: JobRun, services: Services, outbound: Outbound) -> None:
         groups: defaultdict[str, list[DeliveryRow]] = defaultdict(list)
         for each in batch.due:
             groups[batch.events[each.sequence].object_id if each.sequence in batch.events else ""].append(each)
-        standing, places = Standing(run, batch.endpoint), asyncio.Semaphore(_AT_ONCE)
+        standing = Standing(run, batch.endpoint.wire_id, functools.partial(_stands, batch.endpoint))
+        places = asyncio.Semaphore(_AT_ONCE)
         sending = (
             _send(run, services, outbound, batch, group, keys=keys, standing=standing, places=places)
             for group in groups.values()
@@ -176,6 +149,12 @@ async def deliver(run: JobRun, services: Services, outbound: Outbound) -> None:
         tried = [each for group in await asyncio.gather(*sending) for each in group]
         async with run.tx() as tx:
             await _note(tx, batch.endpoint, tried, sealer, real_now=services.clock.now())
+
+
+async def _stands(was: EndpointRow, tx: TenantTx) -> bool:
+    """Tell whether an endpoint is as it was, and is still to be sent what is due; nor is its partner suspended."""
+    found = await queries.find(tx, was.id)
+    return found is not None and found.version == was.version and rules.is_due(found)
 
 
 async def _due(run: JobRun, tx: TenantTx, endpoint_id: UUID, *, late: bool) -> Batch | None:

@@ -15,6 +15,7 @@ from billfold.contract.sandbox import SimulationKind
 from billfold.contract.webhooks import WebhookEndpointReason, WebhookEndpointState, WebhookSecret
 from billfold.ids import Prefix
 from billfold_server.db.outbox import list_events
+from billfold_server.outbound import standing
 from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.webhooks import delivering, delivery_queries, endpoints
 from tests.callers import CALLER
@@ -254,7 +255,7 @@ class TestAnEndpoint:
         self, sender: Sender, monkeypatch: pytest.MonkeyPatch, change: str
     ):
         """However slow it is, what is still to be sent goes where it says by then, signed by what it has then."""
-        monkeypatch.setattr(delivering, "_LOOK_S", 0.0)
+        monkeypatch.setattr(standing, "_LOOK_S", 0.0)
 
         async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             match change if len(endpoint.bodies) == 1 else None:

@@ -6,6 +6,7 @@ that fails is made again later, on the tenant's clock; what is given up after so
 """
 
 import asyncio
+import functools
 import random
 import time
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ from billfold_server.identity import service as identity
 from billfold_server.open_banking.events import queries, tokens
 from billfold_server.open_banking.events.rows import Notification, Pause, Subscription
 from billfold_server.open_banking.events.rules import endpoint_of, refusal_in
-from billfold_server.outbound.service import Answer, Failure, Outbound, next_attempt_at, read_retry_after
+from billfold_server.outbound.service import Answer, Failure, Outbound, Standing, next_attempt_at, read_retry_after
 from billfold_server.tenancy import clock
 from billfold_server.tenancy.context import SYSTEM
 from billfold_server.tenancy.transaction import TenantTx
@@ -47,8 +48,6 @@ _BEGIN_S: Final = 60.0
 _BATCH: Final = 12
 _AT_ONCE: Final = 4
 """How many go to one third party at once: as many as it has places, so that what is sent is sent at once."""
-_LOOK_S: Final = 0.5
-"""How often it is seen, while a batch is being sent, whether its subscription is still as it was."""
 _KEPT_OUT: Final = timedelta(hours=1)
 """After how long it is seen whether a third party is still kept out, be it blocked or its client disabled."""
 _TAKEN: Final = 202
@@ -82,41 +81,21 @@ async def push(run: JobRun, services: Services, outbound: Outbound) -> None:
             subscription, due = await _due(run, tx, client_id, late=time.monotonic() - begun > _BEGIN_S)
         if subscription is None:
             return
-        standing = _Standing(run, subscription)
-        delivering = (_deliver(run, services, outbound, standing, each) for each in due)
+        standing = Standing(run, subscription.wire_id, functools.partial(_stands, subscription))
+        places = asyncio.Semaphore(_AT_ONCE)
+        delivering = (
+            _deliver(run, services, outbound, subscription, each, standing=standing, places=places) for each in due
+        )
         ended = await asyncio.gather(*delivering, return_exceptions=True)
         failed = [(each, error) for each, error in zip(due, ended, strict=True) if error is not None]
         await _reckon(run, services, subscription, failed)
 
 
-class _Standing:
-    """Whether a subscription is still as it was when a batch was read, and its third party let in.
-
-    A slow endpoint takes most of a minute for a batch. Who ends a subscription, says where else to push to or keeps a
-    third party out doesn't mean once that is over.
-
-    Attributes:
-        subscription: As it was.
-        places: Who has one is sending.
-    """
-
-    def __init__(self, run: JobRun, subscription: Subscription) -> None:
-        self.subscription = subscription
-        self.places = asyncio.Semaphore(_AT_ONCE)
-        self._run = run
-        self._looked_s = time.monotonic()
-        self._stands = True
-
-    async def holds(self) -> bool:
-        """Tell whether it is so, as seen just now or a moment ago."""
-        if self._stands and time.monotonic() - self._looked_s >= _LOOK_S:
-            self._looked_s, was = time.monotonic(), self.subscription
-            async with self._run.tx() as tx:
-                found = await queries.find_of_client(tx, was.client_id)
-                admitted = await _is_let_in(tx, was.client_id)
-            same = found is not None and (found.id, found.updated_at) == (was.id, was.updated_at)
-            self._stands = same and admitted
-        return self._stands
+async def _stands(was: Subscription, tx: TenantTx) -> bool:
+    """Tell whether a subscription is as it was, and its third party still let in."""
+    found = await queries.find_of_client(tx, was.client_id)
+    same = found is not None and (found.id, found.updated_at) == (was.id, was.updated_at)
+    return same and await _is_let_in(tx, was.client_id)
 
 
 async def _reckon(
@@ -179,10 +158,16 @@ async def _is_let_in(tx: TenantTx, client_id: UUID) -> bool:
 
 
 async def _deliver(
-    run: JobRun, services: Services, outbound: Outbound, standing: _Standing, notification: Notification
+    run: JobRun,
+    services: Services,
+    outbound: Outbound,
+    subscription: Subscription,
+    notification: Notification,
+    *,
+    standing: Standing,
+    places: asyncio.Semaphore,
 ) -> None:
     """Push one, unless that isn't wanted any more as it was: then it is the next batch's, if there is one."""
-    subscription = standing.subscription
     assert subscription.callback_url is not None, "only what has an endpoint is pushed to"
     tenant = run.tenant
     token = await tokens.fresh(services, tenant, notification.token)
@@ -193,7 +178,7 @@ async def _deliver(
         "x-fapi-interaction-id": str(notification.id),
     }
     url = endpoint_of(subscription.callback_url)
-    async with standing.places:
+    async with places:
         if not await standing.holds():
             return
         said = await outbound.post(tenant, url, headers=headers, body=token.encode(), lane=subscription.client_id)

@@ -7,6 +7,9 @@ import pytest
 
 from billfold_server.consents import queries as consent_queries
 from billfold_server.open_banking.events import pushing, queries
+from billfold_server.open_banking.events.rows import Subscription
+from billfold_server.outbound import standing
+from billfold_server.tenancy.transaction import TenantTx
 from tests.server.open_banking.events.telling import Teller
 from tests.server.open_banking.events.test_pushing import TAKEN, push_anew
 from tests.server.outbound.endpoints import Endpoint, answering
@@ -39,7 +42,7 @@ class TestASlowThirdParty:
         self, teller: Teller, monkeypatch: pytest.MonkeyPatch, change: str
     ):
         """What is still to be sent goes to where the subscription says by then, or not while it says nothing."""
-        monkeypatch.setattr(pushing, "_LOOK_S", 0.0)
+        monkeypatch.setattr(standing, "_LOOK_S", 0.0)
 
         changing, changed = asyncio.Lock(), False
 
@@ -66,6 +69,33 @@ class TestASlowThirdParty:
         # Four at most are on their way at once.
         assert 1 <= len(endpoint.bodies) <= 4
         assert len(elsewhere.bodies) == (6 - len(endpoint.bodies) if change == "moved" else 0)
+
+    async def test_is_pushed_the_rest_with_the_next_batch_where_it_cannot_be_seen_whether_it_stands(
+        self, teller: Teller, monkeypatch: pytest.MonkeyPatch
+    ):
+        """Nothing was sent meanwhile, so none of it was an attempt that failed, after which it would wait."""
+        monkeypatch.setattr(standing, "_LOOK_S", 0.0)
+        find, looks = queries.find_of_client, 0
+
+        async def find_later(tx: TenantTx, client_id: UUID) -> Subscription | None:
+            nonlocal looks
+            looks += 1
+            if looks == 1:
+                raise ConnectionResetError
+            return await find(tx, client_id)
+
+        async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            monkeypatch.setattr(queries, "find_of_client", find_later)
+            await TAKEN(reader, writer)
+
+        async with Endpoint(behave).listening() as endpoint:
+            await teller.subscribe(endpoint.url(), ("UK.OBIE.Consent-Authorization-Revoked",))
+            for _ in range(6):
+                await teller.revoked()
+            await teller.publish()
+            await teller.push()
+        assert looks > 1
+        assert (len(endpoint.bodies), await teller.unread()) == (6, [])
 
     async def test_that_moves_does_not_wait_for_as_long_as_its_former_endpoint_has_said(self, teller: Teller):
         """What was on its way there when it moved says nothing of the new one, though it was the first attempt."""
