@@ -15,6 +15,7 @@ from billfold.ids import Prefix
 from billfold_server.db.personal import Erasing, Exported, Subject, SubjectProvider, counted, to_plain
 from billfold_server.http.routing import Call
 from billfold_server.ledger.stores import ACCOUNT_COLUMNS, HOLD_COLUMNS, to_account, to_hold
+from billfold_server.tenancy.service import detached_months
 from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = ["SUBJECTS"]
@@ -48,13 +49,6 @@ _ERASE_ENTRIES: Final = f"""
 UPDATE journal_entries SET description = NULL, metadata = '{{}}', text_salt = NULL
 WHERE text_salt IS NOT NULL AND id IN (SELECT o.entry_id FROM postings AS o WHERE o.account_id IN ({_OWN}))
 """  # noqa: S608 - constants
-_DETACHED: Final = """
-SELECT substring(c.relname FROM '[0-9]{4}_[0-9]{2}$') AS month FROM pg_catalog.pg_class AS c
-WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r' AND NOT c.relispartition
-    AND c.relname ~ '^journal_entries_[0-9]{4}_[0-9]{2}$' AND has_any_column_privilege(c.oid, 'UPDATE')
-ORDER BY c.relname
-"""
-"""Months that were detached without an archive, and stay as tables of the owner's."""
 _ERASE_SALTS: Final = """
 UPDATE hold_terms SET text_salt = NULL
 WHERE text_salt IS NOT NULL
@@ -105,9 +99,10 @@ async def _holds(call: Call, subject: Subject, after: UUID | None, limit: int) -
 async def _erase_entries(tx: TenantTx, erasing: Erasing) -> Mapping[str, int]:
     wallets = list(erasing.subject.wallet_ids)
     erased = counted(await tx.execute(_ERASE_ENTRIES, wallets))
-    for row in await tx.fetch(_DETACHED):
-        erase = _ERASE_ENTRIES.replace("journal_entries", f"journal_entries_{row['month']}")
-        erased += counted(await tx.execute(erase.replace("postings", f"postings_{row['month']}"), wallets))
+    for month in await detached_months(tx):
+        if month.erasable:
+            erase = _ERASE_ENTRIES.replace("journal_entries", month.journal_entries)
+            erased += counted(await tx.execute(erase.replace("postings", month.postings), wallets))
     return {"journal_entries": erased}
 
 

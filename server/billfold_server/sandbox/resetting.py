@@ -9,7 +9,6 @@ Rows of the ledger may be deleted by their owner alone, so this needs the admini
 
 import asyncio
 import contextlib
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Final
@@ -36,7 +35,7 @@ from billfold_server.sandbox.rules import is_seeded
 from billfold_server.sandbox.seeding import DEFAULT_SEED
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller, TenantRef
-from billfold_server.tenancy.service import newer_migrations
+from billfold_server.tenancy.service import detached_months, newer_migrations
 from billfold_server.tenancy.transaction import Tx
 
 __all__ = ["KEPT", "SEEDING", "SHRED_JOB", "Seed", "Shred", "reset", "shred"]
@@ -80,8 +79,6 @@ SELECT c.relname AS name FROM pg_catalog.pg_class c
 WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
 ORDER BY c.relname
 """
-_DETACHED: Final = re.compile("(journal_entries|postings)_[0-9]{4}_[0-9]{2}")
-"""Months that were detached from the ledger and stayed. A ledger that begins anew may come to have the same ones."""
 _ANEW: Final = (
     # Links hold who ordered transfers that are gone, so the trail is sealed again from its beginning.
     # A server of a version that didn't know the head yet has emptied its table, where it reset the sandbox last.
@@ -197,7 +194,8 @@ async def _empty(owner: Tx, caller: Caller, seed: int | None) -> None:
     apart = {"parties", "users", *_OF_USERS}
     names = ", ".join(f'"{name}"' for name in found if name not in KEPT | apart)
     await owner.execute(f"TRUNCATE {names}")
-    if detached := [name for name in found if _DETACHED.fullmatch(name)]:
+    # A ledger that begins anew may come to have the same months.
+    if detached := [name for each in await detached_months(owner) for name in (each.journal_entries, each.postings)]:
         await owner.execute(f"DROP TABLE {', '.join(detached)}")
     customers = "SELECT id FROM users WHERE login_realm = 'psu'"
     # Those who follow from a seed are nobody, and come again under the same ids, which need keys then.

@@ -22,9 +22,11 @@ from billfold_server.tenancy.transaction import Tx
 __all__ = [
     "AHEAD",
     "AT_FIRST",
+    "DetachedMonth",
     "Partition",
     "bounds",
     "default_months",
+    "detached_months",
     "let_erase",
     "list_partitions",
     "make",
@@ -49,11 +51,35 @@ _LAST_MONTH: Final = 12
 
 
 _DETACHED: Final = """
-SELECT substring(c.relname FROM '[0-9]{4}_[0-9]{2}$') AS month FROM pg_catalog.pg_class AS c
+SELECT to_date(substring(c.relname FROM '[0-9]{4}_[0-9]{2}$'), 'YYYY_MM') AS month,
+    has_any_column_privilege(coalesce($1::name, current_user), c.oid, 'UPDATE') AS erasable
+FROM pg_catalog.pg_class AS c
 WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r' AND NOT c.relispartition
     AND c.relname ~ '^journal_entries_[0-9]{4}_[0-9]{2}$'
-    AND NOT has_any_column_privilege($1, c.oid, 'UPDATE')
+ORDER BY c.relname
 """
+
+
+class DetachedMonth(msgspec.Struct, frozen=True):
+    """A month that has left the ledger without an archive, and stays as two tables of the owner's.
+
+    Attributes:
+        month: Its first day.
+        erasable: Whether a role may erase what people have written of its entries.
+    """
+
+    month: date
+    erasable: bool
+
+    @property
+    def journal_entries(self) -> str:
+        """The table of its entries."""
+        return partition_name("journal_entries", self.month)
+
+    @property
+    def postings(self) -> str:
+        """The table of their postings."""
+        return partition_name("postings", self.month)
 
 
 class Partition(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,6 +198,16 @@ _COLUMNS: Final = {
 }
 
 
+async def detached_months(tx: Tx, role: str | None = None) -> list[DetachedMonth]:
+    """Return the months that were detached and stay in the database, oldest first.
+
+    Args:
+        tx: In the tenant's schema.
+        role: Of whom it is told what may be erased; of who asks where it is absent.
+    """
+    return [DetachedMonth(row["month"], row["erasable"]) for row in await tx.fetch(_DETACHED, role)]
+
+
 async def let_erase(tx: Tx, runtime: str) -> None:
     """Let the role that serves requests erase what people have written of entries whose months were detached.
 
@@ -183,10 +219,10 @@ async def let_erase(tx: Tx, runtime: str) -> None:
     """
     role = quoted(runtime)
     statements = [
-        f"GRANT SELECT (entry_id, account_id) ON postings_{row['month']} TO {role}; "
-        f"GRANT SELECT (id, text_salt), UPDATE (description, metadata, text_salt) "
-        f"ON journal_entries_{row['month']} TO {role}"
-        for row in await tx.fetch(_DETACHED, runtime)
+        f"GRANT SELECT (entry_id, account_id) ON {each.postings} TO {role}; "
+        f"GRANT SELECT (id, text_salt), UPDATE (description, metadata, text_salt) ON {each.journal_entries} TO {role}"
+        for each in await detached_months(tx, runtime)
+        if not each.erasable
     ]
     if statements:
         await tx.execute("; ".join(statements))

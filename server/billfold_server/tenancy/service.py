@@ -16,7 +16,15 @@ from billfold_server.tenancy import queries
 from billfold_server.tenancy.context import SYSTEM, Caller
 from billfold_server.tenancy.manifest import Manifest, check_manifest
 from billfold_server.tenancy.migrations import newer as newer_migrations
-from billfold_server.tenancy.partitions import AHEAD, AT_FIRST, bounds, let_erase, month_of, partition_name
+from billfold_server.tenancy.partitions import (
+    AHEAD,
+    AT_FIRST,
+    bounds,
+    detached_months,
+    let_erase,
+    month_of,
+    partition_name,
+)
 from billfold_server.tenancy.provisioning import Administrator
 from billfold_server.tenancy.records import Applied, Change, Migrated, Owner, Partitioned, Record, read_record
 from billfold_server.tenancy.registry import CACHE_S, Registry
@@ -39,6 +47,7 @@ __all__ = [
     "Registry",
     "Tenants",
     "bounds",
+    "detached_months",
     "let_erase",
     "month_of",
     "newer_migrations",

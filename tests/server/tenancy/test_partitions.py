@@ -166,3 +166,18 @@ class TestALedger:
         """An unknown tenant is named as such."""
         with pytest.raises(errors.UnknownTenant):
             await tenancy.tenants.partition("nobody")
+
+
+class TestAMonthThatWasDetached:
+    async def test_is_told_with_whether_it_may_be_erased_and_none_of_the_ledger_is(self, tenancy: Tenancy):
+        """By one query for whoever erases what is in it or drops it."""
+        for table in ("journal_entries", "postings"):
+            await tenancy.as_owner(tenancy.tenant, f"CREATE TABLE {table}_2025_01 (LIKE {table} INCLUDING ALL)")
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            (before,) = await partitions.detached_months(tx)
+        assert before == partitions.DetachedMonth(date(2025, 1, 1), erasable=False)
+        assert (before.journal_entries, before.postings) == ("journal_entries_2025_01", "postings_2025_01")
+        await tenancy.tenants.partition(tenancy.tenant.slug, ahead=partitions.AT_FIRST)
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            (after,) = await partitions.detached_months(tx)
+        assert (after.month, after.erasable) == (before.month, True)
