@@ -109,6 +109,9 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 LONGEST_CLAIM_S: Final = 7200
 """Longer than any process claims a job for, be it to do it or to let it rest."""
 
+_LEASE_S: Final = 120
+"""How long a claim lasts at most that is to do a job; one that takes longer is renewed meanwhile (``db.leases``)."""
+
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """How often a kind of job is tried, how long one attempt may take, and how long to wait in between.
@@ -130,8 +133,8 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def lease_s(self) -> int:
-        """How long a claim lasts: the attempt, and time to write down how it went."""
-        return self.timeout_s + 10
+        """How long a claim lasts: the attempt, and time to write down how it went; less where it is renewed."""
+        return min(self.timeout_s + 10, _LEASE_S)
 
 
 Handler = Callable[["JobRun"], Awaitable[None]]
@@ -305,6 +308,12 @@ UPDATE jobs SET claimed_until = now() + $3::float8 * interval '1 second', last_e
 WHERE id = $1 AND claimed_by = $2
 """
 
+_RENEW = """
+UPDATE jobs SET claimed_until = now() + $3::float8 * interval '1 second'
+WHERE id = $1 AND claimed_by = $2
+RETURNING id
+"""
+
 _BURY = """
 UPDATE jobs SET status = 'dead', died_at = now(), last_error = $3, claimed_by = NULL, claimed_until = NULL
 WHERE id = $1 AND claimed_by = $2
@@ -409,6 +418,11 @@ async def rest(tx: TenantTx, job: Job, *, wait: timedelta, cause: str) -> None:
     """
     await tx.execute(_REST, job.id, job.token, wait.total_seconds(), cause)
     tx.wake(Work.JOBS)
+
+
+async def renew(tx: TenantTx, job: Job, lease_s: float) -> bool:
+    """Let a claim last for so long from now on; tell whether it holds, as it doesn't once the job was finished."""
+    return await tx.fetchval(_RENEW, job.id, job.token, lease_s) is not None
 
 
 async def release(tx: TenantTx, job: Job) -> None:

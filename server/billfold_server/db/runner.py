@@ -24,6 +24,7 @@ from billfold.ids import Prefix, uuid7
 from billfold_server.db import jobs, schedules
 from billfold_server.db.apart import Apart
 from billfold_server.db.jobs import Job, JobKinds, JobRun, LeaseLostError
+from billfold_server.db.leases import renewed
 from billfold_server.db.relay import Relay
 from billfold_server.db.schedules import Schedule
 from billfold_server.db.turns import Turns
@@ -349,11 +350,12 @@ class JobRunner:
             return await self._fail(tenant, job, _LEASE_ENDED)
         run = JobRun(self._database, tenant, job)
         try:
-            async with asyncio.timeout(kind.retry.timeout_s):
-                await kind.handler(run)
-            if not run.settled:
-                async with run.tx() as tx:
-                    await run.finish(tx)
+            async with renewed(run, kind.retry):
+                async with asyncio.timeout(kind.retry.timeout_s):
+                    await kind.handler(run)
+                if not run.settled:
+                    async with run.tx() as tx:
+                        await run.finish(tx)
         except asyncio.CancelledError:
             await asyncio.shield(self._give_back(tenant, job))
             raise

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billfold import errors, ids
-from billfold_server.db import jobs
+from billfold_server.db import jobs, leases
 from billfold_server.db.jobs import JobKinds, JobRun, NewJob, RetryPolicy, backoff
 from billfold_server.db.runner import JobRunner
 from billfold_server.db.schedules import Schedule
@@ -407,6 +407,37 @@ class TestAClaim:
 
         await runner(tenancy, note_attempt).run(tenancy.tenant)
         assert (lost.attempt, attempts) == (1, [2])
+
+    async def test_of_a_job_that_takes_long_ends_soon_after_whoever_made_it(self, tenancy: Tenancy):
+        """A process that is killed keeps nobody from the job for as long as that may take."""
+        recorder, patient = Recorder(), RetryPolicy(timeout_s=3600)
+        await enqueue(tenancy, job())
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            leases_s = {"note": patient.lease_s}
+            assert await jobs.claim(tx, now=await tenant_now(tx), leases_s=leases_s, tokens=uuid4, limit=1)
+        later = runner(tenancy, recorder, patient)
+        await later.run(tenancy.tenant)
+        assert recorder.done == []
+        await pass_real_time(tenancy, seconds=150)
+        await later.run(tenancy.tenant)
+        assert len(recorder.done) == 1
+
+    async def test_lasts_as_long_as_the_job_that_whoever_made_it_does(
+        self, tenancy: Tenancy, monkeypatch: pytest.MonkeyPatch
+    ):
+        """It is renewed again and again, however long that takes."""
+        monkeypatch.setattr(leases, "_RENEWALS", 1_000_000)
+        seen: set[datetime] = set()
+
+        async def take_long(run: JobRun) -> None:
+            async with asyncio.timeout(60):
+                while len(seen) < 3:
+                    async with run.tx() as tx:
+                        seen.add(await tx.fetchval("SELECT claimed_until FROM jobs"))
+
+        await enqueue(tenancy, job())
+        await runner(tenancy, take_long, RetryPolicy(timeout_s=3600)).run(tenancy.tenant)
+        assert (len(seen), await remaining(tenancy)) == (3, 0)
 
     async def test_is_the_last_where_none_of_those_who_made_one_came_back(self, tenancy: Tenancy):
         """A job that kills whoever does it kills no more of them than it has attempts."""
