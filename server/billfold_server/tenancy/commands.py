@@ -96,7 +96,7 @@ async def apply(opened: Tenants, as_json: bool, folders: Sequence[str]) -> None:
         if len(manifests) > 1:
             # What was done before stays done, and the refusal itself needn't say of which one it is.
             _print_applied(done, as_json=as_json)
-            if not as_json:
+            if not as_json and len(done) < len(manifests):
                 click.echo(f"Not applied to its end: {manifests[len(done)].slug}; what follows wasn't begun.", err=True)
         raise
     _print_applied(done, as_json=as_json)

@@ -5,7 +5,7 @@ import json
 import secrets
 import tomllib
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from billfold import errors
+from billfold_server.tenancy import commands
 from billfold_server.tenancy.commands import tenants as group
 from billfold_server.tenancy.service import Tenants
 from tests.postgres import copying, execute
@@ -131,6 +132,24 @@ class TestTheCommands:
         assert [(each["slug"], each["change"]) for each in json.loads(refused.stdout)] == [("acme", "created")]
         told = run(*words)
         assert ("acme" in told.stdout, "Not applied to its end: other" in told.stderr) == (True, True)
+
+    def test_show_all_that_were_applied_where_they_are_interrupted_at_the_end(
+        self, run: Run, acme: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """None is named as cut short, as there is none."""
+        told: list[str] = []
+
+        @contextmanager
+        def progress(_: str, total: int, *, shown: bool) -> Iterator[Callable[[str], None]]:
+            yield told.append
+            assert shown
+            raise InterruptedError(total)
+
+        monkeypatch.setattr(commands, "_progress", progress)
+        result = run("apply", acme, "sandbox")
+        assert isinstance(result.exception, InterruptedError)
+        assert told == ["acme", "sandbox"]
+        assert ("acme" in result.stdout, "sandbox" in result.stdout, result.stderr) == (True, True, "")
 
     def test_ask_before_they_delete(self, run: Run, acme: str) -> None:
         """Without ``--confirm`` the slug has to be typed, and a wrong one deletes nothing."""
