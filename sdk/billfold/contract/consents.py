@@ -177,7 +177,7 @@ BelievedDirectory = Annotated[
     Meta(
         min_length=1,
         max_length=500,
-        pattern="^[^\\u0000-\\u001f]*$",
+        pattern=r"^[^\u0000-\u001f]*$(?!\n)",
         description="The issuer of its software statements: one of those that the tenant believes.",
         examples=["https://directory.openbanking.example"],
     ),

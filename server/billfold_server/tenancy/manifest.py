@@ -60,21 +60,23 @@ SecurityProfile = Literal["fapi2", "fapi2-message-signing", "fapi1-advanced", "s
 """What a tenant's authorization server asks of clients; ``identity.profiles`` says what each means."""
 
 _FILE = "tenant.toml"
-_PLAIN = "^[^\\u0000-\\u001f]*$"
+_PLAIN = "^[^\\u0000-\\u001f]*$(?!\\n)"
 _Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=_PLAIN)]
-_Color = Annotated[str, Meta(pattern="^#[0-9a-f]{6}$", description="An sRGB colour.", examples=["#0b5fff"])]
+_Color = Annotated[str, Meta(pattern=r"^#[0-9a-f]{6}$(?!\n)", description="An sRGB colour.", examples=["#0b5fff"])]
 _Host = Annotated[
     str,
     Meta(
         max_length=253,
-        pattern=r"^(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))+$",
+        pattern=r"^(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))+$(?!\n)",
         description="A host name of the tenant's own, lower case, without port.",
         examples=["wallet.demo-bank.example"],
     ),
 ]
 _Asset = Annotated[
     str,
-    Meta(max_length=200, pattern=r"^theme/[a-z0-9_-]+\.(svg|png|webp)$", description="A file beside the manifest."),
+    Meta(
+        max_length=200, pattern=r"^theme/[a-z0-9_-]+\.(svg|png|webp)$(?!\n)", description="A file beside the manifest."
+    ),
 ]
 _AmountMinor = Annotated[int, Meta(ge=1, le=MAX_AMOUNT_MINOR)]
 _PerCurrency = Annotated[dict[CurrencyCode, _AmountMinor], Meta(description="Minor units by currency.")]
@@ -120,8 +122,8 @@ class Brand(_Part, frozen=True, kw_only=True):
         ]
         | None
     ) = None
-    support_email: Annotated[str, Meta(max_length=254, pattern="^[^@\\s]+@[^@\\s]+$")] | None = None
-    support_url: Annotated[str, Meta(max_length=500, pattern="^https://[^\\s]+$")] | None = None
+    support_email: Annotated[str, Meta(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$(?!\n)")] | None = None
+    support_url: Annotated[str, Meta(max_length=500, pattern=r"^https://[^\s]+$(?!\n)")] | None = None
 
 
 class Limits(_Part, frozen=True, kw_only=True):
@@ -237,7 +239,9 @@ class OpenBanking(_Part, frozen=True, kw_only=True):
         Meta(max_length=8, description="What of accounts the bank doesn't show; its addresses answer 404."),
     ] = []
     financial_id: (
-        Annotated[str, Meta(max_length=18, pattern="^[0-9A-Za-z]+$", description="The bank's id in its directory.")]
+        Annotated[
+            str, Meta(max_length=18, pattern=r"^[0-9A-Za-z]+$(?!\n)", description="The bank's id in its directory.")
+        ]
         | None
     ) = None
 

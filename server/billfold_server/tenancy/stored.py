@@ -53,7 +53,7 @@ _FORM: Final = inspect.type_info(Manifest)
 
 
 def _known(value: Any, form: inspect.Type) -> Any:
-    """Return a value without the keys that its form doesn't have."""
+    """Return a value without the keys that its form doesn't have, and as it is meant."""
     while isinstance(form, inspect.Metadata):
         form = form.type
     if isinstance(form, inspect.UnionType):
@@ -67,4 +67,5 @@ def _known(value: Any, form: inspect.Type) -> Any:
         return {name: _known(each, form.value_type) for name, each in value.items()}
     if isinstance(form, inspect.ListType) and isinstance(value, list):
         return [_known(each, form.item_type) for each in value]
-    return value
+    # Former versions overlooked a newline at the end of what has none.
+    return value.removesuffix("\n") if isinstance(value, str) else value

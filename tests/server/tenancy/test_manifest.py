@@ -15,6 +15,7 @@ from billfold_server.people.pages.brand import logo_of
 from billfold_server.serving.cast import iban_of
 from billfold_server.tenancy.manifest import LOGO_BYTES, json_schema, load_manifest, parse_manifest
 from billfold_server.tenancy.shipped import find_folder, shipped_tenants
+from billfold_server.tenancy.stored import read_stored
 from billfold_server.wallets.service import AliasKey, is_given_out
 
 pytestmark = pytest.mark.any_postgres
@@ -89,6 +90,8 @@ class TestAMistake:
             ({"name": ""}, "name"),
             ({"name": 7}, "name"),
             ({"name": "line\nbreak"}, "name"),
+            ({"name": "a line\n"}, "name"),
+            ({"hosts": ["pay.example\n"]}, "hosts[0]"),
             ({"keys": {"rotate_days": 0}}, "keys.rotate_days"),
             ({"keys": {"rotate_days": 731}}, "keys.rotate_days"),
             ({"keys": {"rotate_months": 1}}, "keys.rotate_months"),
@@ -204,3 +207,10 @@ class TestAMistake:
         with pytest.raises(errors.ManifestInvalid) as caught:
             load_manifest(tmp_path / "sandbox")
         assert caught.value.key == "brand.logo"
+
+
+class TestAStoredManifest:
+    def test_that_says_more_by_a_newline_at_its_end_is_read_without(self) -> None:
+        """Former versions overlooked it, and no tenant is cut off for what only new manifests may not say."""
+        stored = data(name="Acme\n", hosts=["pay.example\n"])
+        assert read_stored(json.dumps(stored)) == parse_manifest(data(hosts=["pay.example"]))
