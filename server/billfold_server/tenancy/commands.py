@@ -299,7 +299,7 @@ def _print_tenants(views: Sequence[Tenant], *, extra: tuple[str, Sequence[str]] 
         row = [view.slug, view.name, view.state.value, view.isolation, view.schema_version or "-", " ".join(view.hosts)]
         row.append(whose)
         table.add_row(*row, *([extra[1][number]] if extra is not None else []))
-    Console().print(table)
+    print_listing(table)
 
 
 def _tell_unreadable(views: Sequence[Tenant]) -> None:
@@ -315,4 +315,4 @@ def _print_migrated(results: Sequence[Migrated]) -> None:
     table = PlainTable("Slug", "Version", "Error")
     for result in results:
         table.add_row(result.slug, result.schema_version or "-", result.error or "")
-    Console().print(table)
+    print_listing(table)

@@ -111,6 +111,16 @@ class TestTheCommands:
         applied = document(run("apply", "sandbox", "demo_bank", "--json"))
         assert [(each["slug"], each["isolation"]) for each in applied] == [("sandbox", "role"), ("demo_bank", "login")]
 
+    def test_show_each_tenant_in_a_line_where_no_terminal_does(self, run: Run, acme: str) -> None:
+        """However much there is to say of it, a program that reads lines finds it in one."""
+        path = Path(acme) / "tenant.toml"
+        host = f"{'wallets-' * 6}of.acme.example"
+        path.write_text(path.read_text().replace("[brand]", f'hosts = ["{host}"]\n[brand]'))
+        applied, listed = run("apply", acme), run("list")
+        for result in (applied, listed):
+            (line,) = [each for each in result.stdout.splitlines() if "acme" in each]
+            assert ("Acme" in line, "active" in line, host in line) == (True, True, True)
+
     def test_read_every_manifest_before_they_change_anything(self, run: Run, acme: str, tmp_path: Path) -> None:
         """A mistake in the second folder leaves the first one alone."""
         (tmp_path / "wrong").mkdir()
