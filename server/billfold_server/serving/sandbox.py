@@ -88,6 +88,7 @@ async def ensure_sandbox(
         client_secret=found[1],
         file=str(path),
         seed=None if begun is None else begun.seed,
+        suspended=tenant.state == "suspended",
     )
 
 

@@ -376,10 +376,15 @@ def _welcome(
             "customers_file": str(customers) if customers.exists() else None,
             "seed": credentials.seed,
             "directory": str(Directory(Path(settings.data_dir)).folder),
-            "curl": curl_lines(credentials, files),
-            "python": python_lines(credentials, files),
-            "commands": command_lines(credentials, files),
         }
+        if credentials.suspended:
+            warnings.append(
+                "the sandbox is suspended, and answers nobody until billfold tenants resume sandbox --reason REASON."
+            )
+        else:
+            facts["curl"] = curl_lines(credentials, files)
+            facts["python"] = python_lines(credentials, files)
+            facts["commands"] = command_lines(credentials, files)
     if files is not None:
         facts |= msgspec.structs.asdict(files)
         if settings.mtls_base_url is not None:

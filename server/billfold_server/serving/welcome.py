@@ -40,6 +40,7 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
         client_secret: Its secret.
         file: Where these three lie, as lines for a shell.
         seed: From what the sandbox's customers follow; None where there are none.
+        suspended: Whether the sandbox answers nobody until it is resumed.
     """
 
     base_url: str
@@ -47,6 +48,7 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
     client_secret: str
     file: str
     seed: int | None = None
+    suspended: bool = False
 
     def __repr__(self) -> str:
         """Show whose credentials they are, and not the secret."""

@@ -1,11 +1,14 @@
 """The sandbox that a start makes."""
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from billfold import errors
+from billfold_server.serving.database import Found
 from billfold_server.serving.sandbox import SLUG, ensure_sandbox
+from billfold_server.serving.service import _welcome
 from tests.live import LiveServer
 from tests.tenants import manifest
 
@@ -30,5 +33,24 @@ class TestASandbox:
         made = live.run(ensure_sandbox(live.services, step=lambda _: None))
         assert made.base_url.endswith(f"/t/{SLUG}")
         assert live.run(live.services.registry.get(SLUG)).id != before
+        live.run(tenants.suspend(SLUG, reason="test"))
+        live.run(tenants.delete(SLUG, confirm=SLUG))
+
+    def test_that_is_suspended_has_no_lines_to_paste(self, live: LiveServer):
+        """None of them would work; what is to be done first is said instead, until it is done."""
+        tenants, found = live.services.tenants, SimpleNamespace(facts=SimpleNamespace(version="18"), embedded=None)
+        live.add_tenant(manifest(SLUG, sandbox=True, security_profile="sandbox"))
+
+        def said() -> tuple[list[bool], bool]:
+            made = live.run(ensure_sandbox(live.services, step=lambda _: None))
+            welcome = _welcome(live.services.settings, cast("Found", found), made, None, 1.0)
+            lines = [each is not None for each in (welcome.curl, welcome.python, welcome.commands)]
+            return lines, any("billfold tenants resume sandbox --reason" in each for each in welcome.warnings)
+
+        assert said() == ([True] * 3, False)
+        live.run(tenants.suspend(SLUG, reason="test"))
+        assert said() == ([False] * 3, True)
+        live.run(tenants.resume(SLUG, reason="test"))
+        assert said() == ([True] * 3, False)
         live.run(tenants.suspend(SLUG, reason="test"))
         live.run(tenants.delete(SLUG, confirm=SLUG))
