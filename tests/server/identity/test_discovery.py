@@ -86,8 +86,8 @@ class TestTheMetadata:
             "request_object_signing_alg_values_supported",
             "authorization_signing_alg_values_supported",
             "id_token_signing_alg_values_supported",
+            "introspection_signing_alg_values_supported",
         } <= set(algorithms)
-        assert ("introspection_signing_alg_values_supported" in said) is profile.signed_introspection
 
     def test_leads_to_the_second_port_for_certificates(self, realm: Realm) -> None:
         """RFC 8705, section 5: the same paths at the other address; the browser's endpoint isn't among them."""

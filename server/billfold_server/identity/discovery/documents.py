@@ -148,7 +148,8 @@ def _client_authentication(profile: Profile, served: Mapping[str, str], deployme
         if f"{endpoint}_endpoint" in served:
             said[f"{endpoint}_endpoint_auth_methods_supported"] = methods
             said[f"{endpoint}_endpoint_auth_signing_alg_values_supported"] = list(profile.algorithms)
-    if profile.signed_introspection and "introspection_endpoint" in served:
+    if "introspection_endpoint" in served:
+        # In every profile a client may be registered so that the answers for it are signed (RFC 9701).
         said["introspection_signing_alg_values_supported"] = list(profile.algorithms)
     return said
 
