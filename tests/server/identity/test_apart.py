@@ -67,8 +67,9 @@ def told(pid: int, what: str) -> bytes:
 
 
 @pytest.fixture
-async def apart() -> AsyncIterator[Apart]:
-    """What signs."""
+async def apart(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Apart]:
+    """What signs, and waits for its process for as long as a busy machine lets that stand still."""
+    monkeypatch.setattr(aside, "_PATIENCE_S", 60.0)
     made = Apart()
     yield made
     await made.close()
