@@ -25,6 +25,7 @@ from billfold_server.keys.service import (
     LocalBackend,
     prepare_store,
 )
+from billfold_server.keys.store import TIMEOUT_S
 from billfold_server.settings import Settings
 from billfold_server.tenancy.rules import quoted
 from tests.postgres import create_database, drop_database, in_own_loop
@@ -101,7 +102,7 @@ async def new_keys(key_store_urls: StoreUrls, keyring: Keyring) -> AsyncIterator
         **options: Any,
     ) -> Keys:
         url = key_store_urls.own if dsn is None else dsn
-        own = KeyStore(url, timeout_s=_PATIENT_S) if patient else KeyStore(url)
+        own = KeyStore(url, timeout_s=_PATIENT_S if patient else TIMEOUT_S)
         wraps = LocalBackend(keyring, own) if backend is None else backend(own)
         made.append(Keys(own, Backends(wraps), domain=domain, limits=limits, **options))
         return made[-1]

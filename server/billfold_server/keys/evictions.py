@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
 import structlog
@@ -20,8 +20,6 @@ __all__ = ["Evictions"]
 _log = structlog.stdlib.get_logger("billfold.keys")
 
 _POLL_S = 1.0
-_WAIT_S: Final = 1.9
-"""How long whoever wants to use keys waits for a look, be it another's."""
 
 
 class _Forgetful(Protocol):
@@ -77,7 +75,7 @@ class Evictions:
         """
         failures = self._failures
         try:
-            async with asyncio.timeout(_WAIT_S), self._looking:
+            async with asyncio.timeout(self._store.timeout_s), self._looking:
                 if self.fresh:
                     return
                 if failures != self._failures:

@@ -21,12 +21,12 @@ from billfold_server.keys.rules import DOMAINS
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
-__all__ = ["SCHEMA", "KeyStore", "forget", "forget_tenant", "tell", "unavailable"]
+__all__ = ["SCHEMA", "TIMEOUT_S", "KeyStore", "forget", "forget_tenant", "tell", "unavailable"]
 
 SCHEMA: Final = "billfold_keys"
 """In which schema the tables lie, in whatever database."""
 
-_TIMEOUT_S: Final = 1.9
+TIMEOUT_S: Final = 1.9
 """So that whoever waits for keys is answered within two seconds."""
 _CONNECTIONS: Final = 4
 _TRIES: Final = 5
@@ -47,12 +47,15 @@ class KeyStore:
         dsn: Where the database is, as the server's own login; that may read and write rows, and nothing else.
         connections: How many connections this process may hold.
         timeout_s: How long the database may take for anything, connecting included.
+
+    Attributes:
+        timeout_s: For so long whoever wants something of it waits.
     """
 
-    def __init__(self, dsn: str, *, connections: int = _CONNECTIONS, timeout_s: float = _TIMEOUT_S) -> None:
+    def __init__(self, dsn: str, *, connections: int = _CONNECTIONS, timeout_s: float = TIMEOUT_S) -> None:
         self._dsn = dsn
         self._connections = connections
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
     async def fetch(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
@@ -91,7 +94,7 @@ class KeyStore:
             errors.KeysUnavailable: The database can't be reached, or the connection breaks.
         """
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self.timeout_s):
                 connection = await asyncpg.connect(
                     self._dsn,
                     connection_class=KnowingConnection,
@@ -105,7 +108,7 @@ class KeyStore:
             raise unavailable() from error
         finally:
             with contextlib.suppress(*_AWAY, asyncpg.InterfaceError):
-                await connection.close(timeout=self._timeout_s)
+                await connection.close(timeout=self.timeout_s)
 
     async def forget(self, tenant_id: UUID, subjects: Collection[UUID], reason: str) -> None:
         """Destroy every key of some subjects, see that they get no other, and tell every process."""
@@ -140,7 +143,7 @@ class KeyStore:
         if pool is None:
             return
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self.timeout_s):
                 await pool.close()
         except TimeoutError:
             pool.terminate()
@@ -149,7 +152,7 @@ class KeyStore:
     async def _connection(self) -> AsyncIterator["PoolConnectionProxy[asyncpg.Record]"]:
         pool, connection = self._ready(), None
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self.timeout_s):
                 # Nothing connects here yet, for the pool may be empty; one that is ready returns at once.
                 await pool
                 connection = await pool.acquire()
@@ -181,7 +184,7 @@ class KeyStore:
                 self._dsn,
                 min_size=0,
                 max_size=self._connections,
-                timeout=self._timeout_s,
+                timeout=self.timeout_s,
                 reset=_nothing_to_reset,
                 max_inactive_connection_lifetime=300,
                 connection_class=KnowingConnection,

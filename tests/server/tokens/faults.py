@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from billfold_server.decryptor.client import PATIENCE_S
 from billfold_server.decryptor.service import Client
 from tests.live import LiveServer
 
@@ -44,10 +45,13 @@ def away(live: LiveServer, folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def paused(live: LiveServer) -> Iterator[None]:
-    """Stop the decryptor's process where it stands."""
-    pid = live.run(live.services.decryptor.decryptor.client.look()).pid
+    """Stop the decryptor's process where it stands. The server waits for it as long as outside of tests."""
+    client = live.services.decryptor.decryptor.client
+    pid = live.run(client.look()).pid
+    patient_s, client._patience_s = client._patience_s, PATIENCE_S
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
+        client._patience_s = patient_s
