@@ -115,6 +115,7 @@ def bank(live: LiveServer) -> Iterator[Bank]:
         yield Bank(live, client)
 
 
+@pytest.mark.usefixtures("patient_locks")
 class TestARequest:
     def test_below_the_threshold_is_carried_out_at_once(self, bank: Bank) -> None:
         """Who makes a small refund waits for nobody."""
@@ -381,7 +382,6 @@ class TestAnApprovedRequest:
         transfer = bank.transfer(700)
         before = bank.balance()
         approval_id = waits(bank.refund(transfer, "slow"))
-
         held = threading.Event()
 
         async def hold() -> None:
@@ -389,8 +389,7 @@ class TestAnApprovedRequest:
             async with bank.live.services.database.tx(tenant) as tx:
                 await tx.execute("SELECT FROM ledger_head FOR UPDATE")
                 held.set()
-                # A copy waits for two seconds.
-                await asyncio.sleep(3.5)
+                await asyncio.sleep(3.5)  # A copy waits for two seconds.
 
         holding = bank.live.begin(hold())
         assert held.wait(10)
@@ -515,6 +514,7 @@ class TestARejectedRequest:
             bank.decide(approval_id)
 
 
+@pytest.mark.usefixtures("patient_locks")
 class TestADecision:
     def test_needs_a_person(self, bank: Bank) -> None:
         """A client by itself may be anybody's, its maker's too."""

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-import pytest
 
 from billfold import ids
 from billfold.clock import SystemClock
@@ -49,13 +48,6 @@ def open_engine(database: Database, **options: Any) -> Engine:
         stores=(*checkpoints.STORES, *service.STORES, *reconciliation.STORES, *options.pop("stores", ())),
         **options,
     )
-
-
-def wait_for_locks(monkeypatch: pytest.MonkeyPatch, *, ms: int) -> None:
-    """Let transactions of a tenant that say nothing else wait so long for a lock."""
-    defaults = Database.tx.__kwdefaults__
-    assert defaults is not None
-    monkeypatch.setitem(defaults, "lock_timeout_ms", ms)
 
 
 class Bench:

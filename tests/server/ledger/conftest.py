@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.server.ledger.books import Bench, open_engine, wait_for_locks
+from tests.locks import wait_for_locks
+from tests.server.ledger.books import Bench, open_engine
 from tests.tenants import Tenancy
 
 

@@ -24,7 +24,8 @@ from billfold_server.tenancy import transaction
 from billfold_server.tenancy.context import IdempotencyRef
 from billfold_server.tenancy.transaction import TenantTx
 from tests.apart import apart
-from tests.server.ledger.books import CALLER, Bench, decoded, open_engine, wait_for_locks
+from tests.locks import wait_for_locks
+from tests.server.ledger.books import CALLER, Bench, decoded, open_engine
 from tests.tenants import Tenancy
 
 

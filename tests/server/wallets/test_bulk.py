@@ -266,6 +266,7 @@ class TestCopiesOfABulk:
     """Copies of a bulk."""
 
     @pytest.mark.parametrize("mode", ["each", "atomic"])
+    @pytest.mark.usefixtures("patient_locks")
     def test_at_once_move_money_once(self, desk: BulkDesk, mode: str) -> None:
         """Four copies at once, and single copies beside them: each item has one transfer, in all the answers."""
         items = [desk.item(f"k{number}-{secrets.token_hex(4)}", 1) for number in range(50)]

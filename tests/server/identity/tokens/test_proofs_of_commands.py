@@ -127,6 +127,7 @@ class TestAProofOfATransfer:
         again = payer.send({**payer.headers(), "Idempotency-Key": headers["Idempotency-Key"]})
         assert (again.status_code, again.headers["idempotent-replayed"]) == (201, "true")
 
+    @pytest.mark.usefixtures("patient_locks")
     def test_is_good_for_one_of_many(self, payer: Payer, elsewhere: str) -> None:
         """Of copies that come to two workers at once, each under a key of its own, one moves money."""
         before, headers = payer.received(), payer.headers()
