@@ -37,7 +37,7 @@ class OpenBao:
         self.url = url
         self.tls_url = tls_url
         self.folder = folder
-        self.root = hvac.Client(url, token=token, timeout=10)
+        self.root = hvac.Client(url, token=token, timeout=30)
 
     @property
     def ca_file(self) -> str:
@@ -70,7 +70,7 @@ class OpenBao:
         """Return a client that is logged in by a token with a policy of its own."""
         name = f"policy-{secrets.token_hex(4)}"
         self.root.sys.create_or_update_policy(name, policy)
-        return hvac.Client(self.url, token=self.token_for(name), timeout=10)
+        return hvac.Client(self.url, token=self.token_for(name), timeout=30)
 
     def make_approle(self, name: str, policies: list[str], **options: Any) -> tuple[str, str]:
         """Make an AppRole with some policies, and return its role id and a secret id."""

@@ -245,12 +245,12 @@ def _in_flight(live: LiveServer, token: str, key: str) -> Iterator[None]:
             await done.wait()
 
     work = asyncio.run_coroutine_threadsafe(hold(), live._loop)
-    assert held.wait(10)
+    assert held.wait(30)
     try:
         yield
     finally:
         live._loop.call_soon_threadsafe(done.set)
-        work.result(10)
+        work.result(30)
 
 
 async def _forget(live: LiveServer, token_id: str) -> None:

@@ -67,7 +67,7 @@ def _running(live: LiveServer, data_dir: Path, software: str, port: int) -> Iter
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(30)
         assert process.stdout is not None
         process.stdout.close()
 

@@ -146,7 +146,7 @@ def misbehaving(*behaviours: Behaviour) -> Iterator[Server]:
     stop = asyncio.Event()
     thread = threading.Thread(target=loop.run_until_complete, args=(run(stop),))
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(30)
     try:
         yield server
     finally:

@@ -224,7 +224,7 @@ class TestAServer:
 
     def encryption_keys(self, up: Up):
         """Return the keys to encrypt to, or why they aren't to be had."""
-        return httpx.get(f"{up.welcome['base_url']}/v1/encryption-keys", timeout=5).json()
+        return httpx.get(f"{up.welcome['base_url']}/v1/encryption-keys", timeout=30).json()
 
     def test_restarts_its_database_when_that_is_killed(self, up: Up):
         """After kill -9 of PostgreSQL requests are answered again, by the same workers."""

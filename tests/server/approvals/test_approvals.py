@@ -392,7 +392,7 @@ class TestAnApprovedRequest:
                 await asyncio.sleep(3.5)  # A copy waits for two seconds.
 
         holding = bank.live.begin(hold())
-        assert held.wait(10)
+        assert held.wait(30)
         bank.decide(approval_id)
         holding.result()
         deadline = datetime.now(UTC).timestamp() + 30

@@ -43,7 +43,7 @@ class TestAJobThatRunsApart:
         kinds.register("note", note)
         runner = JobRunner(tenancy.database, kinds, apart=APART)
         await enqueue(tenancy, *(job("hang") for _ in range(APART + 3)), job("note"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await runner.run(tenancy.tenant)
             await begun.wait()
         assert done.is_set()
@@ -66,7 +66,7 @@ class TestAJobThatRunsApart:
         kinds.register("note", hang, apart=True)
         stopped = JobRunner(tenancy.database, kinds)
         await enqueue(tenancy, job())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await stopped.run(tenancy.tenant)
             await begun.wait()
             await stopped.stop()

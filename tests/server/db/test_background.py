@@ -227,7 +227,7 @@ class TestTheBackground:
 
     async def test_goes_on_after_the_database_was_away(self, tenancy: Tenancy):
         """Connections that are cut cost a visit or two, and nothing else."""
-        async with running(idle(tenancy, poll_s=0.05, sweep_s=0.2)) as server, asyncio.timeout(10):
+        async with running(idle(tenancy, poll_s=0.05, sweep_s=0.2)) as server, asyncio.timeout(30):
             for _ in range(5):
                 await cut_connections(tenancy)
             await enqueue_one(tenancy.database, tenancy.tenant)

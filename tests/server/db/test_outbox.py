@@ -42,7 +42,7 @@ async def emit_and_fail(tenancy: Tenancy, *events: NewEvent) -> None:
 async def blocked(tenancy: Tenancy) -> None:
     """Wait until a session of the test's database waits for another's lock."""
     session = await asyncpg.connect(tenancy.admin_dsn)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not await session.fetchval(
             "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
         ):

@@ -237,11 +237,11 @@ class TestASocket:
         """Who doesn't know the deployment's secret gets a nonce and a proof, and no order."""
         heard: list[bytes] = []
         listener = listen(folder_of(settings.data_dir))
-        listener.settimeout(10)
+        listener.settimeout(30)
 
         def pretend() -> None:
             connection, _ = listener.accept()
-            connection.settimeout(10)
+            connection.settimeout(30)
             connection.sendall(b"n" * 32)
             heard.append(connection.recv(65_536))
             connection.sendall(b"p" * 32)

@@ -169,7 +169,7 @@ class TestAHost:
     def test_is_named(self, live: LiveServer, line: bytes, header: bytes, status: int) -> None:
         """Only HTTP/1.0 knew none (RFC 9112, section 3.2)."""
         parts = urlsplit(live.url)
-        with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:
+        with socket.create_connection((parts.hostname, parts.port), timeout=15) as connection:
             connection.sendall(line + b"\r\n" + header + b"Connection: close\r\n\r\n")
             answer = http.client.HTTPResponse(connection)
             answer.begin()

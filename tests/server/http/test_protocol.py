@@ -30,7 +30,7 @@ _FAR_TOO_MUCH = 64 * 1024 * 1024
 def connected(live: LiveServer) -> Iterator[socket.socket]:
     """Connect to the server."""
     parts = urlsplit(live.url)
-    with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:
+    with socket.create_connection((parts.hostname, parts.port), timeout=15) as connection:
         yield connection
 
 
@@ -157,11 +157,11 @@ class TestAConnection:
         app = Keeping()
         async with serving(app) as (reader, writer):
             writer.write(START + b"\r\n")
-            await asyncio.wait_for(app.begun.wait(), 10)
+            await asyncio.wait_for(app.begun.wait(), 15)
             writer.write(START + b"\r\n\0\r\n\r\n")
             await asyncio.sleep(0.1)
             app.may_answer.set()
-            assert re.fullmatch(ANSWER * 2 + REFUSAL, await asyncio.wait_for(reader.read(), 10), re.DOTALL)
+            assert re.fullmatch(ANSWER * 2 + REFUSAL, await asyncio.wait_for(reader.read(), 15), re.DOTALL)
         assert len(app.asked) == 2
 
     async def test_answers_what_came_in_one_piece_with_what_is_none(self) -> None:
@@ -170,7 +170,7 @@ class TestAConnection:
         app.may_answer.set()
         async with serving(app) as (reader, writer):
             writer.write(POST + b"Content-Length: 2\r\n\r\nok" + START + b"\r\nGARBAGE\r\n\r\n")
-            assert re.fullmatch(ANSWER * 2 + REFUSAL, await asyncio.wait_for(reader.read(), 10), re.DOTALL)
+            assert re.fullmatch(ANSWER * 2 + REFUSAL, await asyncio.wait_for(reader.read(), 15), re.DOTALL)
         assert len(app.asked) == 2
 
     @pytest.mark.parametrize("before", [0, 1, 2])
@@ -180,7 +180,7 @@ class TestAConnection:
         app.may_answer.set()
         async with serving(app) as (reader, writer):
             writer.write((START + b"\r\n") * before + CHUNKED + b"2\r\nokay, and what now?\r\n")
-            assert re.fullmatch(ANSWER * before + REFUSAL, await asyncio.wait_for(reader.read(), 10), re.DOTALL)
+            assert re.fullmatch(ANSWER * before + REFUSAL, await asyncio.wait_for(reader.read(), 15), re.DOTALL)
         assert len(app.asked) == before
 
     async def test_refuses_the_request_whose_body_turns_out_to_be_broken(self) -> None:
@@ -188,11 +188,11 @@ class TestAConnection:
         app = Keeping()
         async with serving(app) as (reader, writer):
             writer.write(CHUNKED + b"2\r\nok\r\n")
-            await asyncio.wait_for(app.begun.wait(), 10)
+            await asyncio.wait_for(app.begun.wait(), 15)
             writer.write(b"no size\r\n")
-            assert re.fullmatch(REFUSAL, await asyncio.wait_for(reader.read(), 10), re.DOTALL)
+            assert re.fullmatch(REFUSAL, await asyncio.wait_for(reader.read(), 15), re.DOTALL)
             app.may_answer.set()
-            await asyncio.wait_for(app.answered.wait(), 10)
+            await asyncio.wait_for(app.answered.wait(), 15)
         assert app.asked == [["http.request", "http.disconnect"]]
 
     async def test_takes_no_request_behind_one_that_is_too_large(self) -> None:
@@ -201,7 +201,7 @@ class TestAConnection:
         app.may_answer.set()
         async with serving(app) as (reader, writer):
             writer.write(START + b"X: a\r\n" * HEADERS_LIMIT + b"\r\n" + START + b"\r\n")
-            assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"HTTP/1.1 431 ")
+            assert (await asyncio.wait_for(reader.read(), 15)).startswith(b"HTTP/1.1 431 ")
         assert app.asked == []
 
     async def test_tells_the_request_that_is_carried_out_that_the_client_is_gone(self) -> None:
@@ -219,9 +219,9 @@ class TestAConnection:
 
         async with serving(app) as (_, writer):
             writer.write((START + b"\r\n") * 2)
-            await asyncio.wait_for(begun.wait(), 10)
+            await asyncio.wait_for(begun.wait(), 15)
             abort(writer)
-            assert await asyncio.wait_for(told.get(), 10) == "http.disconnect"
+            assert await asyncio.wait_for(told.get(), 15) == "http.disconnect"
 
     @pytest.mark.parametrize("before", [1, 2])
     @pytest.mark.parametrize("behind", [b"", b"GET /hea", CHUNKED + b"2\r\n"], ids=["nothing", "head", "body"])
@@ -234,10 +234,10 @@ class TestAConnection:
             async with serving(app) as (reader, writer):
                 writer.write((START + b"\r\n") * before + behind)
                 writer.write_eof()
-                await asyncio.wait_for(app.begun.wait(), 10)
+                await asyncio.wait_for(app.begun.wait(), 15)
                 await asyncio.sleep(0.1)
                 app.may_answer.set()
-                assert await asyncio.wait_for(reader.read(), 10) == ANSWER * before
+                assert await asyncio.wait_for(reader.read(), 15) == ANSWER * before
 
         if loop == "uvloop":
             await asyncio.to_thread(uvloop.run, ask())
@@ -255,15 +255,15 @@ class TestAConnection:
             async with serving(app, timeout_keep_alive=0.4) as (reader, writer):
                 began = loop.time()
                 writer.write(START + b"\r\n")
-                assert await asyncio.wait_for(reader.readexactly(len(ANSWER)), 10) == ANSWER
+                assert await asyncio.wait_for(reader.readexactly(len(ANSWER)), 15) == ANSWER
                 if loop.time() - began > 0.15:
                     # The machine is busy, so the connection might end before anything else is sent.
                     return False
                 # When the loop is free again, two timers are due: what comes by the first isn't read before the other.
                 loop.call_later(0.1, time.sleep, 0.4)
                 loop.call_later(0.2, os.write, writer.get_extra_info("socket").fileno(), START + b"\r\n")
-                assert await asyncio.wait_for(reader.readexactly(len(ANSWER)), 10) == ANSWER
-                assert await asyncio.wait_for(reader.read(), 10) == b""
+                assert await asyncio.wait_for(reader.readexactly(len(ANSWER)), 15) == ANSWER
+                assert await asyncio.wait_for(reader.read(), 15) == b""
             assert len(app.asked) == 2
             return True
 
@@ -281,11 +281,11 @@ class TestAConnection:
         app = Keeping()
         async with serving(app) as (reader, writer):
             writer.write(CHUNKED + b"2\r\nok\r\n")
-            await asyncio.wait_for(app.begun.wait(), 10)
+            await asyncio.wait_for(app.begun.wait(), 15)
             writer.write_eof()
-            assert await asyncio.wait_for(reader.read(), 10) == b""
+            assert await asyncio.wait_for(reader.read(), 15) == b""
             app.may_answer.set()
-            await asyncio.wait_for(app.answered.wait(), 10)
+            await asyncio.wait_for(app.answered.wait(), 15)
         assert app.asked[0][-1] == "http.disconnect"
 
     async def test_is_kept_for_a_time_from_its_last_answer_on(self) -> None:
@@ -307,7 +307,7 @@ class TestAConnection:
                     writer.write(START + b"\r\n")
                     assert await reader.readexactly(len(ANSWER)) == ANSWER
                     await asyncio.sleep(pause_s)
-                assert await asyncio.wait_for(reader.read(), 10) == b""
+                assert await asyncio.wait_for(reader.read(), 15) == b""
                 assert time.monotonic() - began > 0.8
             return True
 
@@ -353,7 +353,7 @@ class TestAConnection:
             monkeypatch.setattr(live.services, "slow_down", wait)
             ending = live.begin(end())
             answer = client.post("/v1/parties", json={"kind": "person"}, headers={"Idempotency-Key": "ended"})
-            ending.result(10)
+            ending.result(15)
         told = answer.status_code, answer.json()["code"], answer.headers["retry-after"]
         assert told == (503, "outcome_unknown", "1")
         assert "Exception in ASGI application" not in caplog.text
@@ -400,7 +400,7 @@ class TestAnUpgrade:
         came = (POST + UPGRADE + body) * 2 + START + b"\r\n"
         async with serving(app) as (reader, writer):
             await send(writer, came, pieces)
-            assert await asyncio.wait_for(reader.readexactly(len(ANSWER) * 3), 10) == ANSWER * 3
+            assert await asyncio.wait_for(reader.readexactly(len(ANSWER) * 3), 15) == ANSWER * 3
         expected = HIDDEN if len(body) > 2 else b""
         assert app.bodies == [expected, expected, b""]
         assert not any(name in {b"upgrade", b"x-hidden"} for each in app.headers for name, _ in each)
@@ -412,7 +412,7 @@ class TestAnUpgrade:
         app = Keeping()
         async with serving(app) as (reader, writer):
             writer.write(POST + UPGRADE + b"Transfer-Encoding: " + coding + b"\r\n\r\n0\r\n\r\n")
-            assert re.match(rb"HTTP/1.1 (400|501) ", await asyncio.wait_for(reader.read(), 10))
+            assert re.match(rb"HTTP/1.1 (400|501) ", await asyncio.wait_for(reader.read(), 15))
         assert app.asked == []
 
     def test_to_a_tunnel_is_refused(self, live: LiveServer) -> None:
@@ -475,7 +475,7 @@ class TestTrailers:
                 writer.write(piece)
                 await asyncio.sleep(0.05)
             with contextlib.suppress(ConnectionError):
-                assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"HTTP/1.1 431 ")
+                assert (await asyncio.wait_for(reader.read(), 15)).startswith(b"HTTP/1.1 431 ")
         assert {each[-1] for each in app.asked} <= {"http.disconnect"}
 
     @pytest.mark.parametrize("endless", [b"0\r\nX: ", b"0\r\n", b"2;x="], ids=["value", "many", "extension"])
@@ -489,7 +489,7 @@ class TestTrailers:
                 for _ in range(20):
                     await asyncio.sleep(0.01)
                     writer.write(piece)
-                assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"HTTP/1.1 431 ")
+                assert (await asyncio.wait_for(reader.read(), 15)).startswith(b"HTTP/1.1 431 ")
         assert [each[-1] for each in app.asked] == ["http.disconnect"]
 
 
@@ -527,7 +527,7 @@ class TestABody:
         app.may_answer.set()
         async with serving(app) as (reader, writer):
             writer.write((START + b"\r\n") * before + CODED % coding)
-            answers = await asyncio.wait_for(reader.read(), 10)
+            answers = await asyncio.wait_for(reader.read(), 15)
         assert re.findall(rb"HTTP/1\.1 (\d+)", answers) == [b"200"] * before + [b"%d" % status]
         assert len(app.asked) == before + (status == 200)
 
@@ -536,7 +536,7 @@ class TestABody:
         app = Keeping()
         async with serving(app) as (reader, writer):
             writer.write(CHUNKED.replace(b"HTTP/1.1", b"HTTP/1.0") + b"0\r\n\r\n")
-            assert re.fullmatch(REFUSAL, await asyncio.wait_for(reader.read(), 10), re.DOTALL)
+            assert re.fullmatch(REFUSAL, await asyncio.wait_for(reader.read(), 15), re.DOTALL)
         assert app.asked == []
 
     @pytest.mark.parametrize(

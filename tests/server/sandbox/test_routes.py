@@ -91,7 +91,7 @@ def created(client: httpx.Client) -> list[dict[str, Any]]:
 class TestEvents:
     def test_follow_the_changes(self, client: httpx.Client, party: dict[str, Any]):
         """The background numbers what was committed, and the stream is read on by its numbers."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         # Other tests may have created parties at this tenant before.
         while not (told := [event for event in created(client) if event["object_id"] == party["id"]]):
             assert time.monotonic() < deadline

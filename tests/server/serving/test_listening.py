@@ -58,7 +58,7 @@ class TestListening:
         with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
             accepted, _ = listener.accept()
             with accepted:
-                accepted.settimeout(10)
+                accepted.settimeout(30)
                 with pytest.raises(TimeoutError) as caught:
                     while True:
                         accepted.sendall(b"a" * 65_536)

@@ -293,7 +293,7 @@ class TestAnIdlePool:
         database = Database(tenancy.runtime_dsn, deployment_secret=SECRET, settings=settings)
         async with database.tx(vaults[0]):
             assert database.pools.open_connections() == {vaults[0].runtime_role: 1}
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while database.pools.open_connections():
                 await asyncio.sleep(0.01)
         await session(database, vaults[1])

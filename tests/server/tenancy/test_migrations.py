@@ -190,7 +190,7 @@ class TestMigratingAllTenants:
         await holder.execute(f"BEGIN; LOCK TABLE {tenancy.tenant.schema}.busy IN ACCESS SHARE MODE")
         migrating = asyncio.create_task(tenancy.tenants.migrate())
         # A reader that comes while the step waits stands behind it, but not for longer than the step's time-out.
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not await holder.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
                 await asyncio.sleep(0.01)
         async with tenancy.database.tx(tenancy.tenant, lock_timeout_ms=8_000) as tx:

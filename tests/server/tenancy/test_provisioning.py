@@ -460,7 +460,7 @@ class TestWhatWasAskedToBeDeleted:
             await tenancy.add(slug)
             await tenancy.doom(slug)
         deletions = Deletions(tenancy.tenants)
-        async with asyncio.timeout(10), tenancy.administrator.exclusively("delete acme"):
+        async with asyncio.timeout(30), tenancy.administrator.exclusively("delete acme"):
             await deletions.carry_on()
             assert await tenancy.tenants.list_deleting() == ["acme"]
         await deletions.carry_on()

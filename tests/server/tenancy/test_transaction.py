@@ -566,7 +566,7 @@ class TestASession:
 async def lost(tx: TenantTx) -> None:
     """Wait until the process has noticed that its connection is gone."""
     with contextlib.suppress(asyncpg.InterfaceError):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not tx.connection.is_closed():
                 await asyncio.sleep(0.001)
 
@@ -589,7 +589,7 @@ async def until_running(tenancy: Tenancy, statement: str) -> None:
     """Wait until PostgreSQL itself is busy with a statement."""
     connection = await asyncpg.connect(tenancy.admin_dsn)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not await connection.fetchval(
                 "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE $1 "
                 "AND pid <> pg_backend_pid()",

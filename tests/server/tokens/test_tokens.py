@@ -152,9 +152,9 @@ class TestAVaultToken:
             assert code_of(answer) == (409, "request_in_flight")
 
         took_s = quickest_call(ask, below_s=3.5)
-        live.begin(_set(answered)).result(10)
+        live.begin(_set(answered)).result(30)
         with pytest.raises(TimeoutError):
-            holding.result(10)
+            holding.result(30)
         assert 1.5 < took_s < 3.5
         assert bank.sql("SELECT id FROM vault_tokens WHERE metadata ->> 'copy' = 'held'") == []
         assert bank.post("/v1/vault-tokens", ACCOUNT, key="held").status_code == 201

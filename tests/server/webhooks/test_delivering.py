@@ -388,7 +388,7 @@ class TestASlowEndpoint:
             await sender.listen(quick.url())
             for number in range(12):
                 await sender.happen("hold.created", of=f"wal_{number}")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await sender.runner.run(sender.tenant)
                 while len(quick.bodies) < 12 or slow.open < 8:
                     await asyncio.sleep(0.001)

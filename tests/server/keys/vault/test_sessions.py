@@ -44,7 +44,7 @@ async def any_of(holds: Callable[[int], Awaitable[bool]]) -> bool:
 
 async def is_gone(openbao: OpenBao, token: str) -> bool:
     """Tell whether Vault doesn't know a token any more."""
-    client = hvac.Client(openbao.url, token=token, timeout=5)
+    client = hvac.Client(openbao.url, token=token, timeout=30)
     answer = await asyncio.to_thread(client.adapter.request, "get", "/v1/auth/token/lookup-self", raise_exception=False)
     return not isinstance(answer, dict)
 

@@ -288,7 +288,7 @@ class TestPolling:
             ending.drain()
 
         done = server.begin(end())
-        assert (tpp.poll(returnImmediately=False)["sets"], done.result(10)) == ({}, None)
+        assert (tpp.poll(returnImmediately=False)["sets"], done.result(30)) == ({}, None)
         assert (tpp.poll(returnImmediately=False)["sets"], ending.should_exit) == ({}, True)
         assert time.monotonic() - begun < 10
 

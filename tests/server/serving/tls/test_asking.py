@@ -43,7 +43,7 @@ def own_certificate(answer: httpx.Response) -> bytes:
 @contextlib.contextmanager
 def connected(probe: Probe, context: SSL.Context) -> Iterator[SSL.Connection]:
     """Have a connection to the asking port, by OpenSSL's own client, after its handshake and a first request."""
-    with socket.create_connection(("localhost", probe.asking_port), timeout=10) as sock:
+    with socket.create_connection(("localhost", probe.asking_port), timeout=15) as sock:
         sock.settimeout(None)
         connection = SSL.Connection(context, sock)
         connection.set_tlsext_host_name(b"localhost")
@@ -140,7 +140,7 @@ class TestTheAskingPort:
             context.minimum_version = context.maximum_version = version
             session = None
             for _ in range(2):
-                raw = socket.create_connection(("localhost", probe.asking_port), timeout=10)
+                raw = socket.create_connection(("localhost", probe.asking_port), timeout=15)
                 with context.wrap_socket(raw, server_hostname="localhost", session=session) as connection:
                     connection.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
                     answer = b"".join(iter(lambda: connection.recv(65536), b""))
@@ -165,7 +165,7 @@ class TestTheAskingPort:
             assert client.post("/", content=bytes(3_000_000)).json()["received"] == 3_000_000
             assert client.get("/bytes/5000000").content == bytes(5_000_000)
         context = probe.trusting(issue("client"))
-        raw = socket.create_connection(("localhost", probe.asking_port), timeout=10)
+        raw = socket.create_connection(("localhost", probe.asking_port), timeout=15)
         with context.wrap_socket(raw, server_hostname="localhost") as connection:
             connection.sendall(b"GET /bytes/1 HTTP/1.1\r\nhost: localhost\r\n\r\n" * 400)
             answers = b""
@@ -177,7 +177,7 @@ class TestTheAskingPort:
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         pair = issue("client")
         tls = probe.trusting(pair).wrap_bio(incoming, outgoing, server_hostname="localhost")
-        with socket.create_connection(("localhost", probe.asking_port), timeout=10) as sock:
+        with socket.create_connection(("localhost", probe.asking_port), timeout=15) as sock:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
             def send_in_crumbs() -> None:
@@ -202,7 +202,7 @@ class TestTheAskingPort:
     def test_outlives_what_is_no_tls(self, probe: Probe, sent: bytes):
         """Clear text, rubbish and a connection that ends at once get no answer of the application's."""
         asked = probe.asked
-        with socket.create_connection(("localhost", probe.asking_port), timeout=10) as sock:
+        with socket.create_connection(("localhost", probe.asking_port), timeout=15) as sock:
             sock.sendall(sent)
             sock.shutdown(socket.SHUT_WR)
             with contextlib.suppress(ConnectionError):
@@ -249,7 +249,7 @@ class TestThePlainPort:
             context.minimum_version = context.maximum_version = version
             types: list[int] = []
             context._msg_callback = lambda *each, types=types: types.append(int(each[4]))  # type: ignore[attr-defined]
-            raw = socket.create_connection(("localhost", port), timeout=10)
+            raw = socket.create_connection(("localhost", port), timeout=15)
             with context.wrap_socket(raw, server_hostname="localhost"):
                 pass
             assert (CERTIFICATE_REQUEST in types) is asked
@@ -279,7 +279,7 @@ class TestBothPorts:
         context = probe.trusting()
         context.set_ciphers(suites)
         context.minimum_version = context.maximum_version = version
-        raw = socket.create_connection(("localhost", probe.port_of(port)), timeout=10)
+        raw = socket.create_connection(("localhost", probe.port_of(port)), timeout=15)
         with pytest.raises((ssl.SSLError, ConnectionError)), raw:
             context.wrap_socket(raw, server_hostname="localhost")
 
@@ -289,7 +289,7 @@ class TestBothPorts:
         context = probe.trusting()
         if offered:
             context.set_alpn_protocols(offered)
-        raw = socket.create_connection(("localhost", probe.port_of(port)), timeout=10)
+        raw = socket.create_connection(("localhost", probe.port_of(port)), timeout=15)
         with context.wrap_socket(raw, server_hostname="localhost") as connection:
             assert connection.selected_alpn_protocol() == ("http/1.1" if offered else None)
 
