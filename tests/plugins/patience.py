@@ -5,7 +5,8 @@ by itself, and takes the same examples each time. And httpx gives up on an answe
 how long it may take; the product always does.
 
 A server answers within two seconds where its keys are away, and takes a machine that stands still for as long for that.
-So servers in the tests' own process wait longer for their key store and their decryptor, unless a test says how long.
+So servers in the tests' own process wait longer for their key store and their decryptor, unless a test says how long,
+and signers for Vault.
 """
 
 from typing import Final
@@ -13,6 +14,7 @@ from typing import Final
 from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from hypothesis import settings
 
+from billfold.keys import VaultTransitKey
 from billfold_server.decryptor.client import Client
 from billfold_server.keys.store import KeyStore
 
@@ -26,8 +28,8 @@ if settings.default is not None and settings.default.deadline is not None:
 for phase in ("connect", "read", "write", "pool"):
     setattr(DEFAULT_TIMEOUT_CONFIG, phase, _ANSWER_S)
 
-for asked, patience in ((KeyStore.__init__, "timeout_s"), (Client.__init__, "patience_s")):
-    defaults = asked.__kwdefaults__
+for asked, patience in ((KeyStore, "timeout_s"), (Client, "patience_s"), (VaultTransitKey, "timeout_s")):
+    defaults = asked.__init__.__kwdefaults__
     assert defaults is not None
     assert patience in defaults
     defaults[patience] = _KEYS_S
