@@ -24,6 +24,7 @@ from billfold_server.settings import Settings
 from tests.openbao import OpenBao
 
 SEALING_KEY = b"k" * 32
+_PATIENT_S = 20.0
 
 
 def a_key(domain: Domain = "data") -> TenantKey:
@@ -50,13 +51,18 @@ def approle(openbao: OpenBao, folder: Path, policy: str = "billfold-worker", **o
 async def opened(
     openbao: OpenBao, folder: Path, *, domain: Domain = "data", address: str | None = None, **settings: Any
 ) -> AsyncIterator[VaultBackend]:
-    """Open a backend until the block ends; without a login it gets an AppRole of least privilege."""
+    """Open a backend until the block ends; without a login it gets an AppRole of least privilege.
+
+    It waits for the tests' OpenBao, unless that is asked by another address, for longer than the product does.
+    """
     if "vault_login" not in settings:
         settings |= approle(openbao, folder)
     made = Settings(
         key_backend="vault", vault_address=address or openbao.url, data_dir=str(folder / "data"), **settings
     )
     backend = open_vault(made, domain, sealing_key=SEALING_KEY)
+    if address is None:
+        backend._patience_s = _PATIENT_S
     try:
         yield backend
     finally:
