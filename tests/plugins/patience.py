@@ -6,7 +6,7 @@ how long it may take; the product always does.
 
 A server answers within two seconds where its keys are away, and takes a machine that stands still for as long for that.
 So servers in the tests' own process wait longer for their key store and their decryptor, unless a test says how long,
-and signers for Vault.
+and for their database when they are asked how they are; and signers do for Vault.
 """
 
 from typing import Final
@@ -16,6 +16,7 @@ from hypothesis import settings
 
 from billfold.keys import VaultTransitKey
 from billfold_server.decryptor.client import Client
+from billfold_server.http import health
 from billfold_server.keys.store import KeyStore
 
 _ANSWER_S: Final = 60.0
@@ -27,6 +28,8 @@ if settings.default is not None and settings.default.deadline is not None:
 
 for phase in ("connect", "read", "write", "pool"):
     setattr(DEFAULT_TIMEOUT_CONFIG, phase, _ANSWER_S)
+
+health._PATIENCE_S = _KEYS_S  # type: ignore[misc]
 
 for asked, patience in ((KeyStore, "timeout_s"), (Client, "patience_s"), (VaultTransitKey, "timeout_s")):
     defaults = asked.__init__.__kwdefaults__
