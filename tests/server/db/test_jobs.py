@@ -22,7 +22,7 @@ from tests.apart import apart
 from tests.tenants import Tenancy
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
-QUICK = RetryPolicy(attempts=3, first_wait_s=0, timeout_s=5)
+QUICK = RetryPolicy(attempts=3, first_wait_s=0, timeout_s=30)
 
 
 def job(kind: str = "note", *, due_at: datetime = LONG_AGO, payload: bytes = b"{}", key: str | None = None) -> NewJob:

@@ -22,7 +22,7 @@ from tests.live import LiveServer
 pytestmark = pytest.mark.any_postgres
 
 KIND = "test.letter"
-TWICE = RetryPolicy(attempts=2, first_wait_s=0, timeout_s=5)
+TWICE = RetryPolicy(attempts=2, first_wait_s=0, timeout_s=30)
 SECRET = "Ada Lovelace"
 PATH = "/v1/tenants/alpha/dead-jobs"
 
