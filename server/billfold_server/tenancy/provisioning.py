@@ -46,6 +46,8 @@ __all__ = [
     "refuse_new_keyring",
 ]
 
+_CONNECT_S = 20.0
+"""How long a connection may take. Who administers can wait for longer than a request, which others wait for."""
 _ASKED_EVERY_S = (0.01, 0.2)
 """How often a lock of the session is asked for that another process has, at first and later."""
 
@@ -285,7 +287,7 @@ class Administrator:
         try:
             connection: AdminConnection = await asyncpg.connect(
                 self._dsn,
-                timeout=5,
+                timeout=_CONNECT_S,
                 connection_class=KnowingConnection,
                 server_settings={"search_path": "", "application_name": "billfold admin"},
             )
@@ -379,7 +381,7 @@ async def refuse_new_keyring(dsn: str) -> None:
     Raises:
         KeyringDiffers: It follows a keyring, which then is another one.
     """
-    connection = await asyncpg.connect(dsn, timeout=5)
+    connection = await asyncpg.connect(dsn, timeout=_CONNECT_S)
     try:
         deployment = await find_deployment(connection)
         if deployment is not None and await find_fingerprint(connection, deployment) is not None:
