@@ -122,6 +122,7 @@ class Guarded(Nats):
         certificate, key = issue("nats", issuer, purposes=(SERVER,), names=here).write(folder, "server")
         own_certificate, own_key = issue("billfold", issuer).write(folder)
         self.password_file = folder / "password"
+        self.password_file.write_text(self.password + "\n", encoding="utf-8")
         self.given = {
             "nats_user": "billfold",
             "nats_password_file": str(self.password_file),
