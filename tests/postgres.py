@@ -133,7 +133,9 @@ def drop_database(server: EmbeddedPostgres, dsn: str) -> None:
     _execute(server, f'DROP DATABASE "{_name(dsn)}" WITH (FORCE)')
 
 
-def template_database(server: EmbeddedPostgres, name: str, build: Callable[[str], Awaitable[None]]) -> str:
+def template_database(
+    server: EmbeddedPostgres, name: str, build: Callable[[str], Awaitable[None]], *, template: str = "template0"
+) -> str:
     """Return the name of a template, which the first process that asks for it builds.
 
     Args:
@@ -141,10 +143,11 @@ def template_database(server: EmbeddedPostgres, name: str, build: Callable[[str]
         name: What the template is called; one name stands for one way to build it.
         build: Fills the database of the DSN that it is given; it runs in an event loop of its own and closes every
             connection that it opens. Until it is done the database has another name, so a failure leaves no template.
+        template: What it is a copy of before it is filled.
     """
     with locked(_run_dir() / f"{name}.lock", timeout_s=100):
         if not _execute(server, "SELECT FROM pg_database WHERE datname = $1", name):
-            dsn = create_database(server)
+            dsn = create_database(server, template=template)
             in_own_loop(_built(build, dsn))
             _execute(server, f'ALTER DATABASE "{_name(dsn)}" RENAME TO "{name}"')
     return name

@@ -12,8 +12,10 @@ import pytest
 from billfold_server.ledger import archives as looking
 from billfold_server.ledger.archives import Sums, verify_archive, verify_archives
 from tests.server.ledger.giving import reverse
-from tests.server.ledger.test_detaching import WAITERS, past
+from tests.server.ledger.past import WAITERS, past, tenancy_template
 from tests.tenants import Tenancy
+
+__all__ = ["tenancy_template"]
 
 
 class TestReversalsAndHolds:

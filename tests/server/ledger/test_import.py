@@ -11,6 +11,7 @@ import pytest_asyncio
 from billfold import ids
 from billfold.chain import Head, verify_export
 from billfold.ids import Prefix
+from billfold_server.db.embedded import EmbeddedPostgres
 from billfold_server.invariants.service import check
 from billfold_server.keys.service import Keys
 from billfold_server.ledger import kinds
@@ -21,9 +22,15 @@ from billfold_server.tenancy.context import COMMAND_LINE
 from tests.server.ledger.books import CALLER, Bench, open_engine
 from tests.server.ledger.full import full_books
 from tests.server.ledger.giving import accepted
-from tests.tenants import Tenancy
+from tests.tenants import Tenancy, manifest, template_with
 
 STATEMENT = Path(__file__).parents[3] / "examples" / "statement_import" / "monday.camt053.xml"
+
+
+@pytest.fixture(scope="session")
+def tenancy_template(postgres: EmbeddedPostgres, tenancy_template: str) -> str:
+    """Return the name of a template that has the tenant as well to which books are moved."""
+    return template_with(postgres, tenancy_template, "tenancy_elsewhere", manifest("elsewhere"))
 
 
 @pytest_asyncio.fixture
@@ -51,7 +58,7 @@ async def lines_of(bench: Bench) -> list[bytes]:
 
 async def moved(tenancy: Tenancy, full: Bench) -> Bench:
     """Return the same books at another tenant."""
-    other = Bench(full.engine, full.database, await tenancy.add("elsewhere"))
+    other = Bench(full.engine, full.database, await tenancy.registry.get("elsewhere"))
     await import_ledger(other.database, other.tenant, await lines_of(full), caller=COMMAND_LINE)
     other.wallets = full.wallets
     return other
@@ -136,7 +143,7 @@ class TestAnImport:
     async def test_writes_nothing_of_an_export_that_is_damaged(self, tenancy: Tenancy, full: Bench) -> None:
         """Edited, cut short, or with a line too many: the tenant stays empty, and the first finding says why."""
         lines = await lines_of(full)
-        other = Bench(full.engine, full.database, await tenancy.add("elsewhere"))
+        other = Bench(full.engine, full.database, await tenancy.registry.get("elsewhere"))
         empty = await lines_of(other)
         place = next(at for at, line in enumerate(lines) if line.startswith(b'{"record":"journal_entry"'))
         edited = lines[place].replace(b'"amount_minor":10000', b'"amount_minor":10001')
@@ -157,7 +164,7 @@ class TestAnImport:
     async def test_of_what_the_database_refuses_is_refused(self, tenancy: Tenancy, full: Bench) -> None:
         """What the verification knows nothing of, the tables' constraints still hold."""
         lines = await lines_of(full)
-        other = Bench(full.engine, full.database, await tenancy.add("elsewhere"))
+        other = Bench(full.engine, full.database, await tenancy.registry.get("elsewhere"))
         place = next(at for at, line in enumerate(lines) if line.startswith(b'{"record":"party"'))
         lines[place] = lines[place].replace(b'"person"', b'"robot"')
         with pytest.raises(ImportRefusedError) as refused:
@@ -167,7 +174,7 @@ class TestAnImport:
     async def test_writes_nothing_of_books_that_dont_hold(self, tenancy: Tenancy, full: Bench) -> None:
         """What no chain tells of, other rooms' rows, is held to the invariants before anything is kept."""
         lines = await lines_of(full)
-        other = Bench(full.engine, full.database, await tenancy.add("elsewhere"))
+        other = Bench(full.engine, full.database, await tenancy.registry.get("elsewhere"))
         empty = await lines_of(other)
         (place, *_) = [
             at for at, line in enumerate(lines) if b'"statement_entries"' in line and b'"outcome":"suspense"' in line
@@ -206,7 +213,7 @@ class TestAnImport:
     ) -> None:
         """Whoever finds it, the verification, the driver or the database, nothing is imported and the line is told."""
         lines = await lines_of(full)
-        other = Bench(full.engine, full.database, await tenancy.add("elsewhere"))
+        other = Bench(full.engine, full.database, await tenancy.registry.get("elsewhere"))
         empty = await lines_of(other)
         # The last of its kind, so that others of the same batch come before it.
         place = max(at for at, line in enumerate(lines) if kind.encode() in line)
@@ -225,7 +232,7 @@ class TestAnImport:
     async def test_takes_rows_from_before_a_column_was_there(self, tenancy: Tenancy, full: Bench) -> None:
         """An export of an older version has no account that a statement entry went to, and is the same books."""
         lines = await lines_of(full)
-        other = Bench(full.engine, full.database, await tenancy.add("elsewhere"))
+        other = Bench(full.engine, full.database, await tenancy.registry.get("elsewhere"))
         before = [
             line.replace(b'"account_id":null,', b"") if b'"statement_entries"' in line else line for line in lines
         ]
@@ -237,7 +244,7 @@ class TestAnImport:
     async def test_takes_the_columns_of_a_row_or_none(self, tenancy: Tenancy, full: Bench, change: str) -> None:
         """A column too many, which nobody would keep, or one too few, which may be NULL, is refused by its line."""
         lines = await lines_of(full)
-        other = Bench(full.engine, full.database, await tenancy.add("elsewhere"))
+        other = Bench(full.engine, full.database, await tenancy.registry.get("elsewhere"))
         place = max(at for at, line in enumerate(lines) if b'"table":"statement_entries"' in line)
         record = msgspec.json.decode(lines[place])
         if change == "put in":
@@ -254,7 +261,7 @@ class TestAnImport:
         """Books that don't lead to a head that was kept are refused, however whole they are."""
         lines = await lines_of(full)
         kept = (await verify_ledger(full.database, full.tenant)).head
-        other = Bench(full.engine, full.database, await tenancy.add("elsewhere"))
+        other = Bench(full.engine, full.database, await tenancy.registry.get("elsewhere"))
         with pytest.raises(ImportRefusedError) as refused:
             await import_ledger(
                 other.database,

@@ -20,8 +20,10 @@ from billfold_server.tenancy.context import COMMAND_LINE
 from billfold_server.tenancy.service import bounds
 from billfold_server.wallets import kinds
 from tests.server.ledger.giving import accepted
-from tests.server.ledger.test_detaching import JANUARY, past
+from tests.server.ledger.past import JANUARY, past, tenancy_template
 from tests.tenants import Tenancy
+
+__all__ = ["tenancy_template"]
 
 
 def _names(folder: Path) -> list[str]:

@@ -29,7 +29,7 @@ from billfold_server.wallets import holds
 from tests.parties import add_party
 from tests.server.ledger.books import CALLER, Bench, open_engine
 from tests.server.ledger.giving import accepted, account, capture, hold
-from tests.server.ledger.test_detaching import past
+from tests.server.ledger.past import SHORT, past
 from tests.tenants import Tenancy
 
 SOON = timedelta(days=30)
@@ -259,7 +259,7 @@ class TestWhoeverChangesAHold:
 
     async def test_whose_captures_have_left_the_ledger_is_found_out(self, tenancy: Tenancy, tmp_path: Path) -> None:
         """Months leave, and the holds of those months stay with what they were placed as."""
-        books = await past(tenancy)
+        books = await past(tenancy, await tenancy.add("oldbank", limits=SHORT))
         await books.detach(date(2025, 3, 1), tmp_path)
         assert await books.ok()
         await tenancy.as_owner(books.tenant, "UPDATE holds SET expires_at = '2030-01-01Z'")

@@ -23,7 +23,7 @@ from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.transaction import TenantTx
 from tests.server.ledger.books import CALLER
 from tests.server.ledger.full import full_books
-from tests.server.ledger.test_detaching import past
+from tests.server.ledger.past import SHORT, past
 from tests.server.ledger.test_import import STATEMENT
 from tests.server.payments.desk import Desk
 from tests.server.payments.test_hearing import said
@@ -151,7 +151,7 @@ class TestAValueThatIsMissing:
 
     async def test_is_noticed_in_a_checkpoint(self, tenancy: Tenancy, tmp_path: Path) -> None:
         """And in the balances that it has sealed."""
-        books = await past(tenancy)
+        books = await past(tenancy, await tenancy.add("oldbank", limits=SHORT))
         await books.detach(date(2025, 2, 1), tmp_path)
         assert await unnoticed(tenancy, books.tenant, CHECKPOINTS) == []
 

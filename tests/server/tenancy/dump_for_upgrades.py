@@ -35,7 +35,7 @@ from billfold_server.tenancy.manifest import Manifest
 from billfold_server.tenancy.provisioning import Administrator
 from tests.live import Credentials, LiveServer, serve
 from tests.postgres import own_data_dir, query, remove
-from tests.server.ledger.test_detaching import past
+from tests.server.ledger.past import SHORT, past
 from tests.server.open_banking.scene import Scene
 from tests.server.privacy.test_erasure import Bank as Forgetting
 from tests.server.privacy.test_erasure import enrolled
@@ -234,7 +234,7 @@ async def _tenancy(live: LiveServer) -> Tenancy:
 
 async def _live_through_the_past(tenancy: Tenancy, folder: Path) -> None:
     """Give a bank three months of long ago, of which one has left its ledger for a file, and one lies beside it."""
-    books = await past(tenancy)
+    books = await past(tenancy, await tenancy.add(BANK, limits=SHORT))
     await books.detach(date(2025, 2, 1), folder)
     await books.detach(date(2025, 3, 1))
     await tenancy.as_owner(books.tenant, "UPDATE tenant_clock SET frozen_at = NULL")
