@@ -9,10 +9,11 @@ import asyncpg
 import pytest
 
 from billfold import errors
+from billfold_server.db.embedded import EmbeddedPostgres
 from billfold_server.db.pools import Login, PoolSettings
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.transaction import Database
-from tests.tenants import SECRET, Tenancy
+from tests.tenants import SECRET, Tenancy, manifest, template_with
 
 ROWS = (
     "CREATE TABLE rows (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, owner text NOT NULL, mark integer)",
@@ -28,17 +29,27 @@ async def session(database: Database, tenant: TenantRef) -> tuple[str, str]:
     return row["login"], row["role"]
 
 
+VAULTS = ("vault", "vault_two")
+
+
+@pytest.fixture(scope="session")
+def tenancy_template(postgres: EmbeddedPostgres, tenancy_template: str) -> str:
+    """Return the name of a template that has two tenants as well that are isolated by login."""
+    vaults = (manifest(slug, isolation="login") for slug in VAULTS)
+    return template_with(postgres, tenancy_template, "tenancy_vaults", *vaults)
+
+
 class TestATenantIsolatedByLogin:
     async def test_has_a_session_of_its_own(self, tenancy: Tenancy) -> None:
         """The tenant's transaction runs in a session that its own login opened."""
-        tenant = await tenancy.add("vault", isolation="login")
+        tenant = await tenancy.registry.get("vault")
         assert await session(tenancy.database, tenant) == (tenant.runtime_role, tenant.runtime_role)
 
     async def test_cannot_become_another_by_injected_sql(self, tenancy: Tenancy) -> None:
         """``SET ROLE`` to another tenant's role, or to the shared login, is refused (42501)."""
-        tenant = await tenancy.add("vault", isolation="login")
+        tenant = await tenancy.registry.get("vault")
         deployment = await tenancy.database.deployment()
-        other = await tenancy.add("vault_two", isolation="login")
+        other = await tenancy.registry.get("vault_two")
         for role in (
             other.runtime_role,
             other.owner_role,
@@ -54,21 +65,21 @@ class TestATenantIsolatedByLogin:
 
     async def test_gains_nothing_by_resetting_its_role(self, tenancy: Tenancy) -> None:
         """Below the role lies the same tenant's login."""
-        tenant = await tenancy.add("vault", isolation="login")
+        tenant = await tenancy.registry.get("vault")
         async with tenancy.database.tx(tenant) as tx:
             await tx.execute("RESET ROLE; RESET SESSION AUTHORIZATION")
             assert await tx.fetchval("SELECT current_user::text") == tenant.runtime_role
 
     async def test_is_out_of_the_shared_logins_reach(self, tenancy: Tenancy) -> None:
         """SQL injected into a tenant that is isolated by role can't become one that is isolated by login."""
-        vault = await tenancy.add("vault", isolation="login")
+        vault = await tenancy.registry.get("vault")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             async with tenancy.database.tx(tenancy.tenant) as tx:
                 await tx.execute(f"SET LOCAL ROLE {vault.runtime_role}")
 
     async def test_may_not_log_in_with_another_password(self, tenancy: Tenancy) -> None:
         """A server with another secret isn't let in, so the password matters."""
-        vault = await tenancy.add("vault", isolation="login")
+        vault = await tenancy.registry.get("vault")
         stranger = Database(tenancy.runtime_dsn, deployment_secret=b"another secret")
         with pytest.raises(asyncpg.InvalidPasswordError):
             await session(stranger, vault)
@@ -76,7 +87,7 @@ class TestATenantIsolatedByLogin:
 
     async def test_leaves_no_password_in_the_database(self, tenancy: Tenancy) -> None:
         """PostgreSQL stores a SCRAM verifier."""
-        vault = await tenancy.add("vault", isolation="login")
+        vault = await tenancy.registry.get("vault")
         connection = await asyncpg.connect(tenancy.admin_dsn)
         stored = await connection.fetchval("SELECT rolpassword FROM pg_authid WHERE rolname = $1", vault.runtime_role)
         await connection.close()
@@ -84,7 +95,7 @@ class TestATenantIsolatedByLogin:
 
     async def test_needs_the_deployments_secret(self, tenancy: Tenancy) -> None:
         """Without it the server can't know the password, and says so."""
-        vault = await tenancy.add("vault", isolation="login")
+        vault = await tenancy.registry.get("vault")
         database = Database(tenancy.runtime_dsn)
         with pytest.raises(RuntimeError):
             await session(database, vault)
@@ -288,7 +299,7 @@ class TestTheBudget:
 class TestAnIdlePool:
     async def test_closes(self, tenancy: Tenancy) -> None:
         """A tenant that nobody asks for holds no connection, and in the end no pool."""
-        vaults = [await tenancy.add(f"vault{number}", isolation="login") for number in range(2)]
+        vaults = [await tenancy.registry.get(slug) for slug in VAULTS]
         settings = PoolSettings(idle_s=0.05)
         database = Database(tenancy.runtime_dsn, deployment_secret=SECRET, settings=settings)
         async with database.tx(vaults[0]):
