@@ -38,6 +38,18 @@ _ABANDONED_AFTER_S = 3600
 _PLENTY_BYTES = 2 * 1024**3
 _owns_run = pytest.StashKey[bool]()
 
+WAITS = """
+SELECT EXISTS (
+    SELECT FROM pg_locks AS wanted WHERE NOT wanted.granted AND EXISTS (
+        SELECT FROM pg_locks AS locked WHERE locked.pid = wanted.pid
+            AND locked.database = (SELECT oid FROM pg_database WHERE datname = current_database())))
+"""
+"""Whether some session of this database waits for a lock.
+
+Locks of all databases are shown, so of other tests' sessions too. Which database a session is of is told by its locks
+alone: ``pg_stat_activity`` stays, within a transaction, as it was at first.
+"""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Name the run, in the process that everyone else's environment comes from."""

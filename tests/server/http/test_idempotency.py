@@ -24,6 +24,7 @@ from billfold_server.tenancy.transaction import TenantTx
 from tests.apart import apart
 from tests.callers import CALLER
 from tests.live import LiveServer
+from tests.postgres import WAITS
 from tests.server.http.copies_of_a_request import Done, doing, ref
 from tests.tenants import Tenancy
 
@@ -178,7 +179,7 @@ async def blocked(tenancy: Tenancy) -> None:
     """Wait until a session of the database waits for another one."""
     connection = await asyncpg.connect(tenancy.admin_dsn)
     try:
-        while not await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+        while not await connection.fetchval(WAITS):
             pass
     finally:
         await connection.close()

@@ -15,6 +15,10 @@ from tests.pace import quickest
 
 NewKeys = Callable[..., Keys]
 PLACE = Place("parties", "pty_1", "email")
+WAITING = """
+SELECT FROM pg_stat_activity
+WHERE wait_event_type = 'Lock' AND query LIKE '%eviction_head%' AND datname = current_database()
+"""
 LIVING = "SELECT FROM subject_keys WHERE tenant_id = $1 AND subject_id = $2 AND wrapped IS NOT NULL"
 
 
@@ -206,8 +210,7 @@ class TestEvictions:
         async with store.tx() as connection:
             before = await connection.fetchval("UPDATE eviction_head SET number = number + 1 RETURNING number")
             telling = asyncio.create_task(keys.forget(second, [uuid4()], reason="erasure request"))
-            waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%eviction_head%'"
-            while not await as_administrator(key_store_urls, waiting):
+            while not await as_administrator(key_store_urls, WAITING):
                 assert not telling.done()
             await connection.execute(
                 "INSERT INTO evictions (number, tenant_id, made_at) VALUES ($1, $2, now())", before, first.id

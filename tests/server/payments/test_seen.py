@@ -16,6 +16,7 @@ from billfold_server.consents import queries
 from billfold_server.consents.service import Consent
 from billfold_server.payments import service
 from billfold_server.tenancy.context import IdempotencyRef
+from tests.postgres import WAITS
 from tests.server.consents.consenting import caller_of
 from tests.server.payments.desk import OPENED_MINOR, Desk
 from tests.server.payments.test_paying import errors_of
@@ -24,7 +25,6 @@ from tests.server.payments.test_recurring import Till, till
 __all__ = ["till"]
 
 DEADLINE_S = 30
-WAITS = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
 
 @asynccontextmanager

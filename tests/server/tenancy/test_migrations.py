@@ -19,6 +19,7 @@ from billfold_server.tenancy import indexing, migrations
 from billfold_server.tenancy.context import SYSTEM
 from billfold_server.tenancy.migrations import tenant as tenant_package
 from billfold_server.tenancy.service import Migrated
+from tests.postgres import WAITS
 from tests.tenants import Tenancy, manifest
 
 STEP = """
@@ -191,7 +192,7 @@ class TestMigratingAllTenants:
         migrating = asyncio.create_task(tenancy.tenants.migrate())
         # A reader that comes while the step waits stands behind it, but not for longer than the step's time-out.
         async with asyncio.timeout(30):
-            while not await holder.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            while not await holder.fetchval(WAITS):
                 await asyncio.sleep(0.01)
         async with tenancy.database.tx(tenancy.tenant, lock_timeout_ms=8_000) as tx:
             assert await tx.fetch("SELECT id FROM busy") == []

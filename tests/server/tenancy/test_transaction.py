@@ -592,7 +592,7 @@ async def until_running(tenancy: Tenancy, statement: str) -> None:
         async with asyncio.timeout(30):
             while not await connection.fetchval(
                 "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE $1 "
-                "AND pid <> pg_backend_pid()",
+                "AND pid <> pg_backend_pid() AND datname = current_database()",
                 statement,
             ):
                 await asyncio.sleep(0.002)
