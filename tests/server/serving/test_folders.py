@@ -4,13 +4,14 @@ import asyncio
 import os
 import secrets
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import anyio
 import pytest
 
 from billfold_server.db.embedded import scratch_data_dir
-from billfold_server.serving.testing.folders import discard_abandoned, folder_of
+from billfold_server.serving.testing.folders import discard, discard_abandoned, folder_of
 from billfold_server.serving.testing.platform import open_testing
 
 LONG_AGO_S = 86_400.0
@@ -35,6 +36,18 @@ class TestWhatAKilledRunHasLeft:
 
 
 class TestARun:
+    def test_is_taken_away_by_several_at_once(self):
+        """Its last processes often end together; whatever one of them has deleted, the others don't miss."""
+        folder = folder_of(secrets.token_hex(10))
+        for _ in range(20):
+            for number in range(200):
+                part = folder / ("postgres" if number % 2 else f"process-{number % 8}")
+                part.mkdir(parents=True, exist_ok=True)
+                (part / f"file-{number}").touch()
+            with ThreadPoolExecutor(8) as together:
+                list(together.map(discard, [folder] * 8))
+            assert not folder.exists()
+
     def test_leaves_nothing_when_it_is_ended_while_it_begins(self):
         """By Ctrl-C the portal in which it opens breaks every wait off, while a thread still starts the cluster."""
         run = secrets.token_hex(10)

@@ -156,6 +156,8 @@ def prepare_home(home: Path, user: RuntimeUser | None) -> None:
             folder.mkdir(exist_ok=True)
             # Not by mkdir's mode, from which a umask would take what the other user needs.
             folder.chmod(0o711 if user else 0o700)
+        # Not the same as a folder that somebody has deleted meanwhile.
+        home.stat()
         if not os.access(home, os.R_OK | os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(home))
 

@@ -14,6 +14,7 @@ Three lock files in the folder arrange it:
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import shutil
@@ -31,6 +32,7 @@ import asyncpg
 from billfold_server.db.embedded.binaries import find_binaries, runnable_binaries
 from billfold_server.db.embedded.cluster import OWNER, Cluster
 from billfold_server.db.embedded.errors import (
+    DataDirUnwritable,
     EmbeddedPostgresError,
     NotStarted,
     StartFailed,
@@ -49,6 +51,7 @@ _POLL_S = 0.02
 _FAST_STOP_S = 60
 _IMMEDIATE_STOP_S = 15
 _LONGEST_PAUSE_S = 5.0
+_DISCARDED_AT_MOST = 10
 
 NO_ANSWER = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """What asyncpg raises when the server goes away; the last, which has no base of asyncpg's, when it does so in
@@ -100,15 +103,14 @@ class EmbeddedPostgres:
         Raises:
             EmbeddedPostgresError: One of its subclasses, each a sentence that says what to do.
         """
-        with self._mutex, os_errors_explained(self._home):
-            self._cluster = self._open_cluster()
-            with self._starting() as lock:
-                self._join()
-                try:
-                    self._bring_up(self._cluster, lock)
-                except BaseException:
-                    self._leave()
-                    raise
+        with self._mutex, os_errors_explained(self._home), contextlib.ExitStack() as held:
+            self._cluster, lock = self._open_to_start(held)
+            self._join()
+            try:
+                self._bring_up(self._cluster, lock)
+            except BaseException:
+                self._leave()
+                raise
             return self.dsn()
 
     def dsn(self, database: str = DATABASE) -> str:
@@ -192,6 +194,16 @@ class EmbeddedPostgres:
         prepare_home(self._home, user)
         return Cluster(self._home, binaries, user, max_connections=self._max_connections, durable=self._durable)
 
+    def _open_to_start(self, held: contextlib.ExitStack) -> tuple[Cluster, int]:
+        """Make the folder, and be the only one who starts the server: anew where others were just discarding it."""
+        for _ in range(_DISCARDED_AT_MOST):
+            try:
+                return self._open_cluster(), held.enter_context(self._starting())
+            except (FileNotFoundError, DataDirUnwritable) as error:
+                if isinstance(error, DataDirUnwritable) and error.facts["errno"] != errno.ENOENT:
+                    raise
+        return self._open_cluster(), held.enter_context(self._starting())
+
     def _started(self) -> Cluster:
         if self._cluster is None or self._users_fd is None:
             raise NotStarted("The embedded PostgreSQL is not started: call start() first.")
@@ -247,7 +259,11 @@ class EmbeddedPostgres:
     def _delete(self) -> None:
         """Delete what the folder holds, which is no longer there for anybody from the first moment on."""
         gone = Path(tempfile.mkdtemp(prefix=f"{self._home.name}.gone-", dir=self._home.parent))
-        shutil.rmtree(self._home.rename(gone))
+        self._home.rename(gone)
+        while gone.exists():
+            # Whoever deletes the folder around it may be at the same files.
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(gone)
 
     def _leave(self) -> None:
         if self._users_fd is not None:

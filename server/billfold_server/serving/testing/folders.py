@@ -38,9 +38,18 @@ def _place(name: str) -> Path:
 
 
 def discard(folder: Path) -> None:
-    """Stop the cluster of a run and delete it with all else of the run, unless another process uses it."""
+    """Stop the cluster of a run and delete it with all else of the run, unless another process uses it.
+
+    A process that is late to begin may make the cluster anew beside this: all that it makes stays.
+    """
+    others: set[Path] = set()
+    with contextlib.suppress(FileNotFoundError):
+        others = {*folder.iterdir()} - {folder / "postgres"}
     if EmbeddedPostgres(folder).discard():
-        shutil.rmtree(folder, ignore_errors=True)
+        for each in others:
+            shutil.rmtree(each, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def discard_abandoned() -> None:

@@ -279,6 +279,20 @@ class TestTwoProcesses:
             assert list(data_dir.iterdir()) == []
         assert told == [True] * 240
 
+    def test_start_it_anew_while_it_is_deleted(self, data_dir, monkeypatch):
+        """Who begins while the last one clears up loses the folder from under it, and makes it again."""
+        opened, others = EmbeddedPostgres._open_cluster, [EmbeddedPostgres(data_dir) for _ in range(2)]
+
+        def open_and_lose(server):
+            cluster = opened(server)
+            if others:
+                assert others.pop().discard()
+            return cluster
+
+        monkeypatch.setattr(EmbeddedPostgres, "_open_cluster", open_and_lose)
+        with EmbeddedPostgres(data_dir) as server:
+            assert (others, query(server.dsn(), "SELECT 1")[0][0]) == ([], 1)
+
     def test_wait_for_each_other_only_so_long(self, data_dir):
         """One that starts or stops for ever is reported, not waited for in silence."""
         home(data_dir).mkdir(parents=True)
