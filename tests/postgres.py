@@ -5,6 +5,7 @@ major version (16 or 18; the wheel carries both).
 """
 
 import asyncio
+import contextlib
 import os
 import shutil
 import time
@@ -22,6 +23,7 @@ from billfold_server.db.embedded import (
     MAJORS,
     BinariesMissing,
     EmbeddedPostgres,
+    EmbeddedPostgresError,
     PlatformUnsupported,
     find_binaries,
     scratch_data_dir,
@@ -34,6 +36,7 @@ _T = TypeVar("_T")
 RUN = "BILLFOLD_TEST_RUN"
 """The environment variable that tells the processes of one run which cluster is theirs."""
 _SCRATCH = "tests-"
+_MEMORY = Path("/dev/shm")  # noqa: S108 -- the names in it are ours and can't be guessed.
 _ABANDONED_AFTER_S = 3600
 _PLENTY_BYTES = 2 * 1024**3
 _owns_run = pytest.StashKey[bool]()
@@ -62,9 +65,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if config.stash.get(_owns_run, default=False):
         remove(_run_dir())
         del os.environ[RUN]
-        for left in _in_memory(_SCRATCH).parent.glob(_in_memory(_SCRATCH).name + "*"):
-            if left.stat().st_mtime < time.time() - _ABANDONED_AFTER_S:
-                remove(left)
+        _remove_abandoned()
 
 
 def binaries(major: int) -> Path:
@@ -88,15 +89,27 @@ def remove(data_dir: Path) -> None:
         shutil.rmtree(data_dir, ignore_errors=True)
 
 
+def _remove_abandoned() -> None:
+    """Remove what killed runs left behind, in both places; what can't be removed stays for the next run.
+
+    Other tests' folders are among what is found, and go at any moment: a run that is part of a test ends beside them.
+    """
+    pattern = scratch_data_dir(_SCRATCH)
+    for place in {pattern.parent, _MEMORY}:
+        for left in place.glob(f"{pattern.name}*"):
+            with contextlib.suppress(OSError, EmbeddedPostgresError):
+                if left.stat().st_mtime < time.time() - _ABANDONED_AFTER_S:
+                    left.unlink() if left.is_file() else remove(left)
+
+
 def _run_dir() -> Path:
     return _in_memory(_SCRATCH + os.environ[RUN])
 
 
 def _in_memory(name: str) -> Path:
     """Return a scratch folder in memory where there is plenty, so that tests don't wait for each other's disk."""
-    memory = Path("/dev/shm")  # noqa: S108 -- the names in it are ours and can't be guessed.
-    if memory.is_dir() and shutil.disk_usage(memory).free > _PLENTY_BYTES:
-        return memory / scratch_data_dir(name).name
+    if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _PLENTY_BYTES:
+        return _MEMORY / scratch_data_dir(name).name
     return scratch_data_dir(name)
 
 

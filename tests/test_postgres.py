@@ -1,11 +1,23 @@
 """The PostgreSQL of the tests themselves."""
 
+import os
+import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import asyncpg
 import pytest
 
-from tests.postgres import create_database, drop_database, query, template_database
+from tests.postgres import (
+    _remove_abandoned,
+    create_database,
+    drop_database,
+    own_data_dir,
+    query,
+    template_database,
+)
+
+LONG_AGO_S = 86_400.0
 
 
 class TestTheClusterOfTheTests:
@@ -31,3 +43,23 @@ class TestTheClusterOfTheTests:
             drop_database(postgres, copy)
         with pytest.raises(asyncpg.InvalidCatalogNameError):
             query(copies[0], "SELECT 1")
+
+
+class TestWhatAKilledRunHasLeft:
+    def test_is_removed_by_several_runs_that_end_at_once(self):
+        """One of them is the first at each folder, and the others pass over what isn't there any more."""
+        left = [own_data_dir() for _ in range(100)]
+        for folder in left:
+            (folder / "postgres").mkdir(parents=True)
+            os.utime(folder, (LONG_AGO_S, LONG_AGO_S))
+        log = left[0].with_name(f"{left[0].name}.log")
+        log.touch()
+        os.utime(log, (LONG_AGO_S, LONG_AGO_S))
+        with ThreadPoolExecutor(4) as runs:
+            for run in [runs.submit(_remove_abandoned) for _ in range(4)]:
+                run.result()
+        # A run of somebody else's that ends just now may be at one of them.
+        until = time.monotonic() + 20
+        while staying := [each for each in (*left, log) if each.exists()]:
+            assert time.monotonic() < until, staying
+            time.sleep(0.01)
