@@ -27,14 +27,21 @@ NAME = "Zoe Quill"
 
 
 @pytest.fixture
-def logged(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
+def logged(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
     """Return what has gone to standard error; the logs are put back in the end."""
-    root = logging.getLogger()
+    root, access, configure = logging.getLogger(), logging.getLogger("uvicorn.access"), structlog.configure
     handlers, level, config = list(root.handlers), root.level, structlog.get_config()
+
+    def configure_for_now(**given: Any) -> None:
+        # Loggers that are used meanwhile would keep to this for as long as the process of tests lives.
+        configure(**{**given, "cache_logger_on_first_use": False})
+
+    monkeypatch.setattr(structlog, "configure", configure_for_now)
     yield lambda: capsys.readouterr().err
     root.handlers[:] = handlers
     root.setLevel(level)
-    structlog.configure(**config)
+    access.disabled = False
+    configure(**config)
 
 
 def log_with(form: Form, error: BaseException) -> None:
