@@ -82,7 +82,8 @@ class TestWhatIsNotKept:
             why = {name: bank.records(token["id"])[0]["facts"].get("why") for name, token in tokens.items()}
             assert why == {"used": "expired", "expired": "expired", "unused": "unused", "kept": None}
             events = client.get("/v1/events", params={"type": "vault_token.deleted"}).json()["data"]
-            assert {each["object_id"] for each in events} == {tokens[name]["id"] for name in aged}
+            ours = {token["id"] for token in tokens.values()}
+            assert {each["object_id"] for each in events} & ours == {tokens[name]["id"] for name in aged}
             # The value is known for as long as one token stands for it.
             assert len(bank.sql("SELECT id FROM vault_fingerprints", slug=keeping)) == 1
             client.delete(f"/v1/vault-tokens/{tokens['kept']['id']}")

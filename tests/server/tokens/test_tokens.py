@@ -200,7 +200,7 @@ class TestAVaultToken:
 
     def test_is_deleted(self, bank: Bank) -> None:
         """Then it isn't there any more, nor is its value, and the audit knows why."""
-        iban = "GB33BUKB20201555555555"
+        iban = "GB94BARC10201530093459"
         token = bank.account(iban)
         answer = bank.client.delete(f"/v1/vault-tokens/{token['id']}", params={"reason": "Account closed"})
         assert answer.status_code == 204
