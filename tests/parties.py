@@ -36,6 +36,6 @@ async def create_party(
 
 
 def open_tenant_keys(key_store_url: str) -> Keys:
-    """Open the keys of tests' tenants, as each process of a test does."""
-    store = KeyStore(key_store_url)
+    """Open the keys of tests' tenants, as each process of a test does, with the patience that its own has."""
+    store = KeyStore(key_store_url, timeout_s=20.0)
     return Keys(store, Backends(LocalBackend(Keyring(b"k" * 32), store)))

