@@ -104,7 +104,7 @@ class TestASealingProcessThatIsKilled:
             assert found.ok, found.findings
             interrupted += found.unsealed > 0
         assert interrupted >= KILLS - 1
-        await seal_all(tenancy)
+        await seal_all(tenancy, wait=True)
         await check_all_is_sealed_once(tenancy)
 
 

@@ -105,7 +105,7 @@ class TestASealing:
         sealing.cancel()
         await asyncio.wait([sealing])
         await other.engine.close()
-        await seal_all(tenancy)
+        await seal_all(tenancy, wait=True)
         found = await verified(tenancy)
         assert (found.ok, found.unsealed, found.counts["ordered"]) == (True, 0, 321), found.findings
 

@@ -27,9 +27,9 @@ async def note(tenancy: Tenancy, *names: str) -> list[NewAuditRecord]:
     return records
 
 
-async def seal_all(tenancy: Tenancy) -> Sealed:
-    """Seal what a trail has unsealed."""
-    return await seal(tenancy.database, tenancy.tenant)
+async def seal_all(tenancy: Tenancy, *, wait: bool = False) -> Sealed:
+    """Seal what a trail has unsealed; after another one that was cut off, once PostgreSQL has let go of that."""
+    return await seal(tenancy.database, tenancy.tenant, wait=wait)
 
 
 async def seal_some(tenancy: Tenancy, *, records: int = 2, ordered: int = 2) -> Sealed | None:

@@ -50,7 +50,7 @@ TAMPERING = [
     ("UPDATE account_statement_months SET behind = {behind_next} WHERE {newest}", MONTHS),
     ("UPDATE account_statement_months SET until = {until_next} WHERE {newest}", SUMS),
     ("UPDATE account_statement_months SET until = behind WHERE {newest}", TIMES),
-    ("UPDATE account_statement_months SET until = gen_random_uuid() WHERE {newest}", MONTHS),
+    ("UPDATE account_statement_months SET until = {nowhere} WHERE {newest}", MONTHS),
     ("UPDATE account_statement_months SET {year_before}", MONTHS),
     ("UPDATE account_statement_months SET made_at = NULL", MONTHS),
     ("DELETE FROM account_statement_months WHERE NOT {newest}", MONTHS),
@@ -81,6 +81,7 @@ WORDS = {
     "detached": "until <= (SELECT entry_id FROM ledger_checkpoints ORDER BY number DESC LIMIT 1)",
     "behind_next": _NEXT.replace("place", "behind"),
     "until_next": _NEXT.replace("place", "until"),
+    "nowhere": "'ffffffff-ffff-7fff-bfff-ffffffffffff'",
     "year_before": "starts_at = starts_at - interval '1 year', ends_at = ends_at - interval '1 year'",
 }
 
