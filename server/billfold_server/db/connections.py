@@ -5,13 +5,14 @@ that takes longer than most of ours. The numbers of these types are part of Post
 connection was told is true on every other one to the same major version.
 """
 
+import contextlib
 from collections.abc import Iterable
 from typing import Any, Final
 
 import asyncpg
 import msgspec
 
-__all__ = ["KnowingConnection"]
+__all__ = ["KnowingConnection", "hang_up"]
 
 _FIRST_OF_A_DATABASE: Final = 10_000
 """Types from this number on are numbered when PostgreSQL is built, a cluster is made or somebody creates them."""
@@ -38,3 +39,17 @@ class KnowingConnection(asyncpg.Connection):
         if max(asked[1]) < _FIRST_OF_A_DATABASE:
             _known[asked] = types
         return types, statement
+
+
+async def hang_up(connection: "asyncpg.Connection[asyncpg.Record]", *, timeout_s: float) -> None:
+    """Close a connection on which everything is done, or cut it off where PostgreSQL doesn't let go of it in time.
+
+    What was done on it is done all the same, so nobody is told of that: it would look as if it hadn't been.
+
+    Args:
+        connection: Which one; also one that is closed already.
+        timeout_s: How long PostgreSQL may take.
+    """
+    # The driver cuts it off by itself when this fails.
+    with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+        await connection.close(timeout=timeout_s)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import asyncpg
 
 from billfold import errors
-from billfold_server.db.connections import KnowingConnection
+from billfold_server.db.connections import KnowingConnection, hang_up
 from billfold_server.db.pools import CONNECTION_LOST, dsn_for
 from billfold_server.keys.migrations import MIGRATIONS, NEWEST
 from billfold_server.keys.store import SCHEMA, unavailable
@@ -225,4 +225,4 @@ async def _connect(dsn: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record
         yield connection
     finally:
         # Closing also gives the lock back.
-        await connection.close(timeout=_TIMEOUT_S)
+        await hang_up(connection, timeout_s=_TIMEOUT_S)

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from billfold import errors, ids
 from billfold.ids import Prefix
+from billfold_server.db.connections import hang_up
 from billfold_server.keys import rules, upkeep_queries
 from billfold_server.keys.backends import TenantKey, Wrapped
 from billfold_server.keys.hierarchy import Keys
@@ -147,7 +148,7 @@ async def verify_shredded(keys: Mapping[Domain, Keys], tenant: TenantRef, party_
             for column in columns:
                 await attempt.search(connection, column)
         finally:
-            await connection.close(timeout=_TIMEOUT_S)
+            await hang_up(connection, timeout_s=_TIMEOUT_S)
     except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise BackupUnreadable(_why(error)) from error
     left = sum(not row["forgotten"] for row in theirs)

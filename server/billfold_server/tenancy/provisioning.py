@@ -18,7 +18,7 @@ import asyncpg
 import msgspec
 
 from billfold import errors
-from billfold_server.db.connections import KnowingConnection
+from billfold_server.db.connections import KnowingConnection, hang_up
 from billfold_server.db.pools import CONNECTION_LOST, dsn_for, unavailable
 from billfold_server.db.unwritten import CANNOT_WRITE, cannot_write
 from billfold_server.tenancy import building, partitions, roles, secret
@@ -48,6 +48,7 @@ __all__ = [
 
 _CONNECT_S = 20.0
 """How long a connection may take. Who administers can wait for longer than a request, which others wait for."""
+_CLOSE_S = 5.0
 _ASKED_EVERY_S = (0.01, 0.2)
 """How often a lock of the session is asked for that another process has, at first and later."""
 
@@ -307,7 +308,7 @@ class Administrator:
             raise
         finally:
             # Closing also ends the locks of the session and whatever was left open.
-            connection.terminate() if connection.is_closed() else await connection.close(timeout=5)
+            connection.terminate() if connection.is_closed() else await hang_up(connection, timeout_s=_CLOSE_S)
 
     async def _add_roles(
         self, connection: AdminConnection, deployment: Deployment, names: TenantNames, isolation: Isolation
@@ -387,7 +388,7 @@ async def refuse_new_keyring(dsn: str) -> None:
         if deployment is not None and await find_fingerprint(connection, deployment) is not None:
             raise KeyringDiffers
     finally:
-        await connection.close(timeout=5)
+        await hang_up(connection, timeout_s=_CLOSE_S)
 
 
 async def find_fingerprint(connection: Connection, deployment: Deployment) -> str | None:

@@ -1,5 +1,7 @@
 """Connections that learn once in a process what PostgreSQL's own types are."""
 
+import os
+import signal
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -7,7 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from billfold_server.db import connections
-from billfold_server.db.connections import KnowingConnection
+from billfold_server.db.connections import KnowingConnection, hang_up
 
 VALUES: dict[str, list[Any]] = {
     "uuid[]": [UUID(int=7), None],
@@ -56,3 +58,17 @@ class TestATypeOfADatabase:
             read, sent = await echo(database, {"mood[]": ["sad", "glad"]})
             assert read == [["sad", "glad"]]
             assert len(sent) > 1
+
+
+class TestHangingUp:
+    async def test_ends_a_connection_that_postgresql_does_not_let_go_of(self, database: str) -> None:
+        """Whoever has done everything on it hears nothing of that, and hanging up once more changes nothing."""
+        connection = await asyncpg.connect(database)
+        backend = connection.get_server_pid()
+        os.kill(backend, signal.SIGSTOP)
+        try:
+            await hang_up(connection, timeout_s=0.1)
+            assert connection.is_closed()
+            await hang_up(connection, timeout_s=0.1)
+        finally:
+            os.kill(backend, signal.SIGCONT)

@@ -1,6 +1,8 @@
 """Setting a database up, and bringing tenants into being and out of it, whatever happens on the way."""
 
 import asyncio
+import contextlib
+import os
 import secrets
 import signal
 from collections.abc import AsyncIterator
@@ -17,7 +19,7 @@ from billfold.contract.platform import TenantState
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.db.pools import dsn_for
-from billfold_server.tenancy import migrations
+from billfold_server.tenancy import migrations, provisioning
 from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.deleting import Deletions
 from billfold_server.tenancy.provisioning import Administrator, DatabaseUnsuitable, KeyringDiffers, Provisioned
@@ -170,6 +172,19 @@ class TestBootstrapping:
         with pytest.raises(DatabaseUnsuitable) as caught:
             await Administrator(modest, deployment_secret=SECRET).bootstrap()
         assert name in str(caught.value)
+
+    async def test_is_done_though_postgresql_does_not_let_go(
+        self, tenancy: Tenancy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A connection on which everything was done, and which takes long to close, makes nothing of it undone."""
+        monkeypatch.setattr(provisioning, "_CLOSE_S", 0.1)
+        with contextlib.ExitStack() as stopped:
+            async with tenancy.administrator.connect() as connection:
+                await connection.execute("CREATE TABLE public.done (x int)")
+                backend = connection.get_server_pid()
+                os.kill(backend, signal.SIGSTOP)
+                stopped.callback(os.kill, backend, signal.SIGCONT)
+        assert await query(tenancy.admin_dsn, "SELECT FROM public.done") == []
 
     async def test_of_a_database_that_is_away_says_unavailable(self) -> None:
         """Nobody listens there."""

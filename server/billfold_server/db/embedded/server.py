@@ -29,6 +29,7 @@ from typing import Any, Self, TypeVar
 
 import asyncpg
 
+from billfold_server.db.connections import hang_up
 from billfold_server.db.embedded.binaries import find_binaries, runnable_binaries
 from billfold_server.db.embedded.cluster import OWNER, Cluster
 from billfold_server.db.embedded.errors import (
@@ -46,7 +47,8 @@ from billfold_server.db.ports import HOST
 DATABASE = "billfold"
 """The database that is always there."""
 _MAINTENANCE_DATABASE = "postgres"
-_CONNECT_TIMEOUT_S = 5
+_CONNECT_TIMEOUT_S = 5.0
+_CLOSE_TIMEOUT_S = 5.0
 _POLL_S = 0.02
 _FAST_STOP_S = 60
 _IMMEDIATE_STOP_S = 15
@@ -372,7 +374,7 @@ async def _data_directory(cluster: Cluster) -> str:
     try:
         return str(await connection.fetchval("SELECT current_setting('data_directory')"))
     finally:
-        await connection.close(timeout=_CONNECT_TIMEOUT_S)
+        await hang_up(connection, timeout_s=_CLOSE_TIMEOUT_S)
 
 
 async def _ensure_database(cluster: Cluster) -> None:
@@ -381,4 +383,4 @@ async def _ensure_database(cluster: Cluster) -> None:
         if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", DATABASE):
             await connection.execute(f"CREATE DATABASE {DATABASE}", timeout=60)
     finally:
-        await connection.close(timeout=_CONNECT_TIMEOUT_S)
+        await hang_up(connection, timeout_s=_CLOSE_TIMEOUT_S)

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from billfold import errors
+from billfold_server.db.connections import hang_up
 from billfold_server.db.embedded.locks import is_locked
 from billfold_server.keys.backends import TenantKey
 from billfold_server.keys.backends.vault.answers import Cause
@@ -76,7 +77,7 @@ async def examine_kept(settings: Settings, key_store_dsn: str) -> list[Check]:
         try:
             rows = await connection.fetch(_WRAPPED)
         finally:
-            await connection.close(timeout=5)
+            await hang_up(connection, timeout_s=5)
         lacking = [row["tenant_id"] for row in rows if await _lacks(backend, row["tenant_id"], row["version"])]
     except errors.KeysUnavailable:
         # Why that is has been said already.
