@@ -223,6 +223,9 @@ async def _connect(dsn: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record
         raise unavailable() from error
     try:
         yield connection
+    except CONNECTION_LOST as error:
+        # Also where it was silent for too long, which is an OSError as well.
+        raise unavailable() from error
     finally:
         # Closing also gives the lock back.
         await hang_up(connection, timeout_s=_TIMEOUT_S)

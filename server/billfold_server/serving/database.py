@@ -22,8 +22,9 @@ import anyio
 import asyncpg
 import msgspec
 
+from billfold_server.db.connections import hang_up
 from billfold_server.db.embedded import EmbeddedPostgres
-from billfold_server.db.pools import CONNECTIONS
+from billfold_server.db.pools import CONNECTION_LOST, CONNECTIONS
 from billfold_server.db.unwritten import CANNOT_WRITE
 from billfold_server.serving.failures import Exit, Failure
 from billfold_server.serving.unreachable import unreachable
@@ -39,6 +40,7 @@ __all__ = [
     "keys_beside",
     "look",
     "needed_connections",
+    "reached",
     "unfit",
     "why_unwritten",
 ]
@@ -57,7 +59,9 @@ _EMBEDDED_CONNECTIONS, _EMBEDDED_ALTOGETHER = 120, 240
 of them together, unless that leaves one with fewer than of another database."""
 _SPARE_CONNECTIONS = 50
 """What an embedded database accepts beyond that: PostgreSQL keeps some to itself, and other programs may join."""
-_CONNECT_TIMEOUT_S = 5
+_PATIENCE_S = 20.0
+"""How long a connection, and each question, may take. Who starts a server can wait for longer than a request."""
+_CLOSE_S = 5.0
 
 _FACTS = """
 SELECT current_setting('server_version_num')::int / 10000 AS major, current_setting('server_version') AS version,
@@ -162,6 +166,31 @@ class Found:
     embedded: EmbeddedPostgres | None
 
 
+@asynccontextmanager
+async def reached(
+    url: Secret, variable: str = "BILLFOLD_DATABASE_URL"
+) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """Have a connection to a database until the block ends.
+
+    Args:
+        url: Where it is.
+        variable: By which setting it was named.
+
+    Raises:
+        Failure: It can't be reached, doesn't let us in, or stops answering; the sentence says why.
+    """
+    try:
+        connection = await asyncpg.connect(url.reveal(), timeout=_PATIENCE_S, command_timeout=_PATIENCE_S)
+    except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise unreachable(url.reveal(), variable, error) from error
+    try:
+        yield connection
+    except CONNECTION_LOST as error:
+        raise unreachable(url.reveal(), variable, error) from error
+    finally:
+        await hang_up(connection, timeout_s=_CLOSE_S)
+
+
 async def look(url: Secret, variable: str = "BILLFOLD_DATABASE_URL") -> Facts:
     """Ask a database about itself.
 
@@ -172,16 +201,10 @@ async def look(url: Secret, variable: str = "BILLFOLD_DATABASE_URL") -> Facts:
     Raises:
         Failure: It can't be reached, or doesn't let us in; the sentence says why.
     """
-    try:
-        connection = await asyncpg.connect(url.reveal(), timeout=_CONNECT_TIMEOUT_S, command_timeout=_CONNECT_TIMEOUT_S)
-    except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise unreachable(url.reveal(), variable, error) from error
-    try:
+    async with reached(url, variable) as connection:
         asked, before = datetime.now(UTC), asyncio.get_running_loop().time()
         row = await connection.fetchrow(_FACTS)
         half_way = (asyncio.get_running_loop().time() - before) / 2
-    finally:
-        await connection.close(timeout=_CONNECT_TIMEOUT_S)
     assert row is not None, "everybody has a role"
     return Facts(**row, asked_at=datetime.fromtimestamp(asked.timestamp() + half_way, UTC))
 
@@ -192,15 +215,13 @@ async def why_unwritten(url: Secret) -> str | None:
     What is written is gone with the transaction, and stands in nobody's way. Who may make no table for it doesn't learn
     it. A full disk of PostgreSQL's log shows in another way: PostgreSQL ends.
     """
-    connection = await asyncpg.connect(url.reveal(), timeout=_CONNECT_TIMEOUT_S, command_timeout=_CONNECT_TIMEOUT_S)
-    try:
-        await connection.execute(f"BEGIN; {_WRITING}; ROLLBACK")
-    except asyncpg.InsufficientPrivilegeError:
-        return None
-    except CANNOT_WRITE as error:
-        return str(error).partition("\n")[0]
-    finally:
-        await connection.close(timeout=_CONNECT_TIMEOUT_S)
+    async with reached(url) as connection:
+        try:
+            await connection.execute(f"BEGIN; {_WRITING}; ROLLBACK")
+        except asyncpg.InsufficientPrivilegeError:
+            return None
+        except CANNOT_WRITE as error:
+            return str(error).partition("\n")[0]
     return None
 
 

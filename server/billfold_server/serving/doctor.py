@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import asyncpg
 import msgspec
 
 from billfold.contract.platform import TenantState
@@ -30,7 +29,7 @@ from billfold_server.db.pools import dsn_for
 from billfold_server.http.certificates import read_trust
 from billfold_server.keys.service import check_store, open_keyring, same_database
 from billfold_server.serving import rules
-from billfold_server.serving.database import Facts, Step, embedded_for, keys_beside, look, unfit, why_unwritten
+from billfold_server.serving.database import Facts, Step, embedded_for, keys_beside, look, reached, unfit, why_unwritten
 from billfold_server.serving.explaining import explain
 from billfold_server.serving.failures import Failure
 from billfold_server.serving.files import look_at_keyring
@@ -263,11 +262,8 @@ async def _key_store(settings: Settings, url: Secret, facts: Facts, *, prepared:
 
 async def _follows_keyring(settings: Settings, url: Secret, deployment: Deployment) -> bool:
     """Tell whether the database's logins follow from this keyring; one that isn't there yet would be another."""
-    connection = await asyncpg.connect(url.reveal(), timeout=5)
-    try:
+    async with reached(url) as connection:
         fingerprint = await find_fingerprint(connection, deployment)
-    finally:
-        await connection.close(timeout=5)
     if fingerprint is None:
         return True
     # Opening it would make one, and doctor changes nothing.
@@ -276,11 +272,8 @@ async def _follows_keyring(settings: Settings, url: Secret, deployment: Deployme
 
 
 async def _deployment(url: Secret) -> Deployment | None:
-    connection = await asyncpg.connect(url.reveal(), timeout=5)
-    try:
+    async with reached(url) as connection:
         return await find_deployment(connection)
-    finally:
-        await connection.close(timeout=5)
 
 
 async def _schemas(settings: Settings, url: Secret, facts: Facts, deployment: Deployment) -> list[Check]:
@@ -311,11 +304,7 @@ async def _schemas(settings: Settings, url: Secret, facts: Facts, deployment: De
 
 async def _platform_lacks(url: Secret, deployment: Deployment) -> int:
     """Return how many migrations the platform's schema lacks, as its own role reads them."""
-    connection = await asyncpg.connect(url.reveal(), timeout=5)
-    try:
-        async with connection.transaction(readonly=True):
-            await connection.execute(f"SET LOCAL ROLE {quoted(deployment.platform_owner)}")
-            rows = await connection.fetch(f"SELECT name FROM {PLATFORM_SCHEMA}.migration")  # noqa: S608 - A constant.
-    finally:
-        await connection.close(timeout=5)
+    async with reached(url) as connection, connection.transaction(readonly=True):
+        await connection.execute(f"SET LOCAL ROLE {quoted(deployment.platform_owner)}")
+        rows = await connection.fetch(f"SELECT name FROM {PLATFORM_SCHEMA}.migration")  # noqa: S608 - A constant.
     return len(set(migrations.load("platform")) - {row["name"] for row in rows})

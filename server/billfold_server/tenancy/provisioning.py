@@ -381,12 +381,18 @@ async def refuse_new_keyring(dsn: str) -> None:
 
     Raises:
         KeyringDiffers: It follows a keyring, which then is another one.
+        errors.DatabaseUnavailable: It can't be reached.
     """
-    connection = await asyncpg.connect(dsn, timeout=_CONNECT_S)
+    try:
+        connection = await asyncpg.connect(dsn, timeout=_CONNECT_S)
+    except CONNECTION_LOST as error:
+        raise unavailable() from error
     try:
         deployment = await find_deployment(connection)
         if deployment is not None and await find_fingerprint(connection, deployment) is not None:
             raise KeyringDiffers
+    except CONNECTION_LOST as error:
+        raise unavailable() from error
     finally:
         await hang_up(connection, timeout_s=_CLOSE_S)
 

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from billfold import errors
+from billfold_server.keys import administration
 from billfold_server.keys.service import (
     Backends,
     Keyring,
@@ -123,6 +124,12 @@ class TestAKeyStore:
         """One database is the same under another name of its host, and another one in the same PostgreSQL isn't."""
         assert await same_database(database, database.replace("127.0.0.1", "localhost"))
         assert not await same_database(database, postgres_dsn)
+
+    async def test_that_stops_answering_is_unavailable(self, database: str) -> None:
+        """Whatever it was asked while it was set up."""
+        with pytest.raises(errors.KeysUnavailable):
+            async with administration._connect(database) as connection:
+                await connection.fetchval("SELECT pg_sleep(60)", timeout=0.05)
 
     async def test_is_made_beside_a_database_by_who_may(self, database: str) -> None:
         """Made once, found again; a role that may make no databases is told so."""

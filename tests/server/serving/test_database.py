@@ -19,10 +19,11 @@ from billfold_server.serving.database import (
     follow_embedded,
     look,
     needed_connections,
+    reached,
     unfit,
     why_unwritten,
 )
-from billfold_server.serving.failures import Exit
+from billfold_server.serving.failures import Exit, Failure
 from billfold_server.settings import Secret, Settings
 from tests.postgres import own_data_dir, remove
 
@@ -96,6 +97,13 @@ class TestADatabase:
         assert (facts.creates_roles, facts.owns_database, facts.fsync, facts.encoding) == (True, True, False, "UTF8")
         assert 0 < facts.usable_connections <= facts.max_connections
         assert abs(facts.skew_s) < 1
+
+    async def test_that_stops_answering_is_said_to_be_away(self, database: str):
+        """What it was asked is no mistake of ours then."""
+        with pytest.raises(Failure) as caught:
+            async with reached(Secret(database)) as connection:
+                await connection.fetchval("SELECT pg_sleep(60)", timeout=0.05)
+        assert (caught.value.code, caught.value.exit_code) == ("database_unreachable", Exit.UNAVAILABLE)
 
     async def test_is_tried_for_whether_it_can_write(self, database: str):
         """What is written for that is gone afterwards, and where it can't be PostgreSQL says why."""
