@@ -27,6 +27,7 @@ from billfold_server.serving.failures import Exit, Failure
 from billfold_server.settings import Secret, Settings
 from tests.postgres import own_data_dir, remove
 
+FACTS = database._FACTS
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 FIT = Facts(
     major=16,
@@ -97,6 +98,13 @@ class TestADatabase:
         assert (facts.creates_roles, facts.owns_database, facts.fsync, facts.encoding) == (True, True, False, "UTF8")
         assert 0 < facts.usable_connections <= facts.max_connections
         assert abs(facts.skew_s) < 1
+
+    async def test_has_no_wrong_clock_for_standing_still(self, database: str, monkeypatch: pytest.MonkeyPatch):
+        """However long it takes to say what its clock says, it isn't ahead or behind for that."""
+        monkeypatch.setattr(
+            "billfold_server.serving.database._FACTS", f"{FACTS} AND (SELECT pg_sleep(0.3)) IS NOT NULL"
+        )
+        assert (await look(Secret(database))).skew_s == 0
 
     async def test_that_stops_answering_is_said_to_be_away(self, database: str):
         """What it was asked is no mistake of ours then."""
