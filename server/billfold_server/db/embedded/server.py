@@ -294,7 +294,7 @@ class EmbeddedPostgres:
             with locked(self._home / "running", timeout_s=self._start_timeout_s) as running:
                 launched_on = cluster.launch(running)
         try:
-            _wait_for(_ensure_database(cluster))
+            _wait_for(_ensure_database(cluster, timeout_s=self._start_timeout_s))
         except NO_ANSWER as error:
             raise cluster.start_failure(str(error)) from error
 
@@ -355,7 +355,7 @@ def _wait_for(work: Coroutine[Any, Any, _T]) -> _T:
         return thread.submit(asyncio.run, work).result()
 
 
-async def _connect(cluster: Cluster) -> "asyncpg.Connection[asyncpg.Record]":
+async def _connect(cluster: Cluster, *, timeout_s: float) -> "asyncpg.Connection[asyncpg.Record]":
     return await asyncpg.connect(
         host=HOST,
         port=cluster.port(),
@@ -363,24 +363,24 @@ async def _connect(cluster: Cluster) -> "asyncpg.Connection[asyncpg.Record]":
         password=cluster.password(),
         database=_MAINTENANCE_DATABASE,
         ssl=False,
-        timeout=_CONNECT_TIMEOUT_S,
-        command_timeout=_CONNECT_TIMEOUT_S,
+        timeout=timeout_s,
+        command_timeout=timeout_s,
     )
 
 
 async def _data_directory(cluster: Cluster) -> str:
     """Return whose server answers on our port: another program, even another PostgreSQL, may have it by now."""
-    connection = await _connect(cluster)
+    connection = await _connect(cluster, timeout_s=_CONNECT_TIMEOUT_S)
     try:
         return str(await connection.fetchval("SELECT current_setting('data_directory')"))
     finally:
         await hang_up(connection, timeout_s=_CLOSE_TIMEOUT_S)
 
 
-async def _ensure_database(cluster: Cluster) -> None:
-    connection = await _connect(cluster)
+async def _ensure_database(cluster: Cluster, *, timeout_s: float) -> None:
+    connection = await _connect(cluster, timeout_s=timeout_s)
     try:
         if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", DATABASE):
-            await connection.execute(f"CREATE DATABASE {DATABASE}", timeout=60)
+            await connection.execute(f"CREATE DATABASE {DATABASE}")
     finally:
         await hang_up(connection, timeout_s=_CLOSE_TIMEOUT_S)
