@@ -259,11 +259,11 @@ def _run(
         rail.wake = simulator.wake
     thread = threading.Thread(target=lambda: uvloop.new_event_loop().run_until_complete(run()), daemon=True)
     thread.start()
-    assert started.wait(20), "the server didn't start"
+    assert started.wait(60), "the server didn't start"
     try:
         yield LiveServer(app, url, settings, loops[0], outermost)
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(60)
         decryptor.stop()
         simulator.stop()

@@ -6,21 +6,36 @@ how long it may take; the product always does.
 
 A server answers within two seconds where its keys are away, and takes a machine that stands still for as long for that.
 So servers in the tests' own process wait longer for their key store and their decryptor, unless a test says how long,
-and for their database when they are asked how they are; and signers do for Vault.
+and for their database when they are asked how they are; and signers do for Vault. They wait longer as well for a
+connection to their database, and for the simulated rail, which would have said nothing else.
 """
 
 from typing import Final
 
+import msgspec
 from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from hypothesis import settings
 
 from billfold.keys import VaultTransitKey
+from billfold_server.connectors.simulator.client import SimulatedRail
+from billfold_server.db.pools import Pools, PoolSettings
 from billfold_server.decryptor.client import Client
 from billfold_server.http import health
 from billfold_server.keys.store import KeyStore
 
 _ANSWER_S: Final = 60.0
-_KEYS_S: Final = 20.0
+_OWN_S: Final = 20.0
+_USUAL: Final = PoolSettings()
+_opening: Final = Pools.__init__
+
+
+def _open(self: Pools, dsn: str, settings: PoolSettings | None = None) -> None:
+    """Have pools wait for longer, but for what a test has said about them."""
+    asked = settings or _USUAL
+    waits = ("acquire_timeout_s", "connect_timeout_s")
+    longer = {name: _OWN_S for name in waits if getattr(asked, name) == getattr(_USUAL, name)}
+    _opening(self, dsn, msgspec.structs.replace(asked, **longer))
+
 
 if settings.default is not None and settings.default.deadline is not None:
     settings.register_profile("patient", settings.default, deadline=None)
@@ -29,10 +44,16 @@ if settings.default is not None and settings.default.deadline is not None:
 for phase in ("connect", "read", "write", "pool"):
     setattr(DEFAULT_TIMEOUT_CONFIG, phase, _ANSWER_S)
 
-health._PATIENCE_S = _KEYS_S  # type: ignore[misc]
+Pools.__init__ = _open  # type: ignore[method-assign]
+health._PATIENCE_S = _OWN_S  # type: ignore[misc]
 
-for asked, patience in ((KeyStore, "timeout_s"), (Client, "patience_s"), (VaultTransitKey, "timeout_s")):
+for asked, patience in (
+    (KeyStore, "timeout_s"),
+    (Client, "patience_s"),
+    (VaultTransitKey, "timeout_s"),
+    (SimulatedRail, "patience_s"),
+):
     defaults = asked.__init__.__kwdefaults__
     assert defaults is not None
     assert patience in defaults
-    defaults[patience] = _KEYS_S
+    defaults[patience] = _OWN_S
