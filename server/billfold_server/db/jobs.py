@@ -111,6 +111,8 @@ LONGEST_CLAIM_S: Final = 7200
 
 _LEASE_S: Final = 120
 """How long a claim lasts at most that is to do a job; one that takes longer is renewed meanwhile (``db.leases``)."""
+_WRITING_S: Final = 10
+"""How long it may take to write down how a job went."""
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,7 +136,12 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def lease_s(self) -> int:
         """How long a claim lasts: the attempt, and time to write down how it went; less where it is renewed."""
-        return min(self.timeout_s + 10, _LEASE_S)
+        return min(self.timeout_s + _WRITING_S, _LEASE_S)
+
+    @property
+    def is_renewed(self) -> bool:
+        """Whether a claim is renewed while the job is being done, as it is too short for all of that."""
+        return self.lease_s < self.timeout_s + _WRITING_S
 
 
 Handler = Callable[["JobRun"], Awaitable[None]]

@@ -4,6 +4,7 @@ So what a process was doing that was killed is done by another one soon, however
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -23,11 +24,11 @@ _RENEWALS: Final = 4
 
 @asynccontextmanager
 async def renewed(run: JobRun, retry: RetryPolicy) -> AsyncIterator[None]:
-    """Keep the claim of a job while it is being done. Open no transaction before."""
-    if retry.timeout_s < retry.lease_s:
+    """Keep the claim of a job while it is being done, and as long as that may take. Open no transaction before."""
+    if not retry.is_renewed:
         yield
         return
-    renewing = asyncio.create_task(_renew(run, retry.lease_s), name=f"lease-{run.tenant.slug}")
+    renewing = asyncio.create_task(_renew(run, retry), name=f"lease-{run.tenant.slug}")
     try:
         yield
     finally:
@@ -36,12 +37,14 @@ async def renewed(run: JobRun, retry: RetryPolicy) -> AsyncIterator[None]:
         await asyncio.wait([renewing])
 
 
-async def _renew(run: JobRun, lease_s: float) -> None:
-    while True:
-        await asyncio.sleep(lease_s / _RENEWALS)
+async def _renew(run: JobRun, retry: RetryPolicy) -> None:
+    ends_s = time.monotonic() + retry.timeout_s
+    # An attempt that doesn't end when its time is over keeps nobody from the job for as long as this process lives.
+    while time.monotonic() < ends_s:
+        await asyncio.sleep(retry.lease_s / _RENEWALS)
         try:
             async with run.tx() as tx:
-                held = await jobs.renew(tx, run.job, lease_s)
+                held = await jobs.renew(tx, run.job, retry.lease_s)
         except Exception:  # The next one may succeed; and if none does, whoever takes the job up does it again.
             log.exception("job_lease_not_renewed", kind=run.job.kind, tenant=run.tenant.slug)
         else:

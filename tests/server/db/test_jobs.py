@@ -422,10 +422,12 @@ class TestAClaim:
         await later.run(tenancy.tenant)
         assert len(recorder.done) == 1
 
+    @pytest.mark.parametrize("timeout_s", [111, 119, 120, 3600])
+    @pytest.mark.usefixtures("patient_locks")
     async def test_lasts_as_long_as_the_job_that_whoever_made_it_does(
-        self, tenancy: Tenancy, monkeypatch: pytest.MonkeyPatch
+        self, tenancy: Tenancy, monkeypatch: pytest.MonkeyPatch, timeout_s: int
     ):
-        """It is renewed again and again, however long that takes."""
+        """It is renewed again and again, however long that takes, where it isn't long enough for all of it."""
         monkeypatch.setattr(leases, "_RENEWALS", 1_000_000)
         seen: set[datetime] = set()
 
@@ -436,8 +438,28 @@ class TestAClaim:
                         seen.add(await tx.fetchval("SELECT claimed_until FROM jobs"))
 
         await enqueue(tenancy, job())
-        await runner(tenancy, take_long, RetryPolicy(timeout_s=3600)).run(tenancy.tenant)
+        await runner(tenancy, take_long, RetryPolicy(timeout_s=timeout_s)).run(tenancy.tenant)
         assert (len(seen), await remaining(tenancy)) == (3, 0)
+
+    async def test_is_not_renewed_for_one_that_goes_on_when_its_time_is_over(
+        self, tenancy: Tenancy, monkeypatch: pytest.MonkeyPatch
+    ):
+        """What hangs, and can't even be ended, keeps nobody else from the job."""
+        monkeypatch.setattr(jobs, "_LEASE_S", 0)
+        seen: list[datetime] = []
+
+        async def hang_on(run: JobRun) -> None:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                for _ in range(10):
+                    async with run.tx() as tx:
+                        seen.append(await tx.fetchval("SELECT claimed_until FROM jobs"))
+                    await asyncio.sleep(0.01)
+
+        await enqueue(tenancy, job())
+        await runner(tenancy, hang_on, RetryPolicy(timeout_s=0)).run(tenancy.tenant)
+        assert (len(seen), len(set(seen))) == (10, 1)
 
     async def test_is_the_last_where_none_of_those_who_made_one_came_back(self, tenancy: Tenancy):
         """A job that kills whoever does it kills no more of them than it has attempts."""
