@@ -156,9 +156,9 @@ def prepare_home(home: Path, user: RuntimeUser | None) -> None:
             folder.mkdir(exist_ok=True)
             # Not by mkdir's mode, from which a umask would take what the other user needs.
             folder.chmod(0o711 if user else 0o700)
-        # Not the same as a folder that somebody has deleted meanwhile.
-        home.stat()
         if not os.access(home, os.R_OK | os.W_OK | os.X_OK):
+            # Not the same as a folder that somebody has deleted meanwhile.
+            home.stat()
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(home))
 
 

@@ -33,6 +33,7 @@ from billfold_server.db.connections import hang_up
 from billfold_server.db.embedded.binaries import find_binaries, runnable_binaries
 from billfold_server.db.embedded.cluster import OWNER, Cluster
 from billfold_server.db.embedded.errors import (
+    DataDirUnreachable,
     DataDirUnwritable,
     EmbeddedPostgresError,
     NotStarted,
@@ -201,7 +202,8 @@ class EmbeddedPostgres:
         for _ in range(_DISCARDED_AT_MOST):
             try:
                 return self._open_cluster(), held.enter_context(self._starting())
-            except (FileNotFoundError, DataDirUnwritable) as error:
+            except (FileNotFoundError, DataDirUnreachable, DataDirUnwritable) as error:
+                # Nobody can enter what is gone, nor the database's user what another process has only just made.
                 if isinstance(error, DataDirUnwritable) and error.facts["errno"] != errno.ENOENT:
                     raise
         return self._open_cluster(), held.enter_context(self._starting())

@@ -20,6 +20,7 @@ from billfold_server.db.embedded import (
     EmbeddedPostgres,
     NotStarted,
     StartTimedOut,
+    folders,
 )
 from billfold_server.db.embedded.folders import runtime_user
 from billfold_server.db.embedded.locks import locked
@@ -290,6 +291,22 @@ class TestTwoProcesses:
             return cluster
 
         monkeypatch.setattr(EmbeddedPostgres, "_open_cluster", open_and_lose)
+        with EmbeddedPostgres(data_dir) as server:
+            assert (others, query(server.dsn(), "SELECT 1")[0][0]) == ([], 1)
+
+    @pytest.mark.parametrize("step", [pytest.param("first_closed", marks=only_as_root), "access"])
+    def test_start_it_anew_while_it_is_deleted_before_it_is_made(self, data_dir, monkeypatch, step):
+        """A folder that goes while it is looked at isn't taken for one that keeps anybody out."""
+        place = folders if step == "first_closed" else os
+        look, others = getattr(place, step), [EmbeddedPostgres(data_dir)]
+
+        def lose_and_look(looked_at, *more):
+            if home(data_dir) in (looked_at if isinstance(looked_at, list) else [looked_at]) and others:
+                assert others.pop().discard()
+            return look(looked_at, *more)
+
+        home(data_dir).mkdir(parents=True)
+        monkeypatch.setattr(place, step, lose_and_look)
         with EmbeddedPostgres(data_dir) as server:
             assert (others, query(server.dsn(), "SELECT 1")[0][0]) == ([], 1)
 
