@@ -34,7 +34,7 @@ from tests.soak import SOAK
 _T = TypeVar("_T")
 
 RUN = "BILLFOLD_TEST_RUN"
-"""The environment variable that tells the processes of one run which cluster is theirs."""
+"""The environment variable that tells the processes of one run in which folder their cluster lies."""
 _SCRATCH = "tests-"
 _MEMORY = Path("/dev/shm")  # noqa: S108 -- the names in it are ours and can't be guessed.
 _ABANDONED_AFTER_S = 3600
@@ -55,9 +55,12 @@ alone: ``pg_stat_activity`` stays, within a transaction, as it was at first.
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Name the run, in the process that everyone else's environment comes from."""
+    """Say where the run's cluster lies, in the process that everyone else's environment comes from.
+
+    Once for all of them: there may be plenty of memory for the first one, and none any more for the last.
+    """
     config.stash[_owns_run] = RUN not in os.environ
-    os.environ.setdefault(RUN, uuid.uuid4().hex)
+    os.environ.setdefault(RUN, str(_in_memory(_SCRATCH + uuid.uuid4().hex)))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -103,7 +106,7 @@ def _remove_abandoned() -> None:
 
 
 def _run_dir() -> Path:
-    return _in_memory(_SCRATCH + os.environ[RUN])
+    return Path(os.environ[RUN])
 
 
 def _in_memory(name: str) -> Path:

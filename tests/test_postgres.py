@@ -1,6 +1,7 @@
 """The PostgreSQL of the tests themselves."""
 
 import os
+import sys
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import asyncpg
 import pytest
 
+from tests import postgres as shared
 from tests.postgres import (
     _remove_abandoned,
     create_database,
@@ -24,6 +26,16 @@ class TestTheClusterOfTheTests:
     def test_gives_each_test_a_database(self, database):
         """A test's database is its own and empty."""
         assert query(database, "SELECT FROM pg_tables WHERE schemaname = 'public'") == []
+
+    def test_stays_where_it_is_when_memory_runs_short(self, postgres, monkeypatch):
+        """What is built later is built beside all the rest, as by a process that begins later."""
+        monkeypatch.setattr(shared, "_PLENTY_BYTES", sys.maxsize)
+
+        async def build(_: str) -> None:
+            pass
+
+        name = f"template_{uuid.uuid4().hex}"
+        assert template_database(postgres, name, build) == name
 
     def test_builds_a_template_once(self, postgres):
         """A template is built by the first who asks, its copies hold what it holds, and a dropped one is gone."""
