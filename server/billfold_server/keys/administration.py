@@ -226,6 +226,11 @@ async def _connect(dsn: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record
     except CONNECTION_LOST as error:
         # Also where it was silent for too long, which is an OSError as well.
         raise unavailable() from error
+    except asyncpg.InterfaceError as error:
+        # What the driver says of a transaction whose connection was lost.
+        if connection.is_closed():
+            raise unavailable() from error
+        raise
     finally:
         # Closing also gives the lock back.
         await hang_up(connection, timeout_s=_TIMEOUT_S)

@@ -187,6 +187,11 @@ async def reached(
         yield connection
     except CONNECTION_LOST as error:
         raise unreachable(url.reveal(), variable, error) from error
+    except asyncpg.InterfaceError as error:
+        if not connection.is_closed():
+            raise
+        # In a transaction, the driver complains of how that ends instead.
+        raise unreachable(url.reveal(), variable, ConnectionError("the connection was lost")) from error
     finally:
         await hang_up(connection, timeout_s=_CLOSE_S)
 

@@ -302,7 +302,8 @@ class Administrator:
             raise errors.Busy(msg, retry_after_s=5) from error
         except CANNOT_WRITE as error:
             raise cannot_write() from error
-        except CONNECTION_LOST as error:
+        except (*CONNECTION_LOST, asyncpg.InterfaceError) as error:
+            # The latter is what the driver says of a transaction whose connection was lost.
             if connection.is_closed():
                 raise unavailable() from error
             raise

@@ -131,6 +131,12 @@ class TestAKeyStore:
             async with administration._connect(database) as connection:
                 await connection.fetchval("SELECT pg_sleep(60)", timeout=0.05)
 
+    async def test_that_ends_in_a_transaction_is_unavailable(self, database: str) -> None:
+        """Though the driver complains of how the transaction ends."""
+        with pytest.raises(errors.KeysUnavailable):
+            async with administration._connect(database) as connection, connection.transaction():
+                await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
     async def test_is_made_beside_a_database_by_who_may(self, database: str) -> None:
         """Made once, found again; a role that may make no databases is told so."""
         name = f"{database.rpartition('/')[2].partition('?')[0]}_keys"

@@ -113,6 +113,13 @@ class TestADatabase:
                 await connection.fetchval("SELECT pg_sleep(60)", timeout=0.05)
         assert (caught.value.code, caught.value.exit_code) == ("database_unreachable", Exit.UNAVAILABLE)
 
+    async def test_that_ends_in_a_transaction_is_said_to_be_away(self, database: str):
+        """Though the driver complains of how the transaction ends."""
+        with pytest.raises(Failure) as caught:
+            async with reached(Secret(database)) as connection, connection.transaction():
+                await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        assert (caught.value.code, caught.value.exit_code) == ("database_unreachable", Exit.UNAVAILABLE)
+
     async def test_is_tried_for_whether_it_can_write(self, database: str):
         """What is written for that is gone afterwards, and where it can't be PostgreSQL says why."""
         assert await why_unwritten(Secret(database)) is None

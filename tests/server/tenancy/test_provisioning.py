@@ -186,6 +186,12 @@ class TestBootstrapping:
                 stopped.callback(os.kill, backend, signal.SIGCONT)
         assert await query(tenancy.admin_dsn, "SELECT FROM public.done") == []
 
+    async def test_of_a_database_that_ends_in_a_transaction_says_unavailable(self, tenancy: Tenancy) -> None:
+        """Though the driver complains of how the transaction ends."""
+        with pytest.raises(errors.DatabaseUnavailable):
+            async with tenancy.administrator.connect() as connection, connection.transaction():
+                await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
     async def test_of_a_database_that_is_away_says_unavailable(self) -> None:
         """Nobody listens there."""
         with pytest.raises(errors.DatabaseUnavailable):
