@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import stat
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -101,8 +102,14 @@ def _remove_abandoned() -> None:
     for place in {pattern.parent, _MEMORY}:
         for left in place.glob(f"{pattern.name}*"):
             with contextlib.suppress(OSError, EmbeddedPostgresError):
-                if left.stat().st_mtime < time.time() - _ABANDONED_AFTER_S:
-                    left.unlink() if left.is_file() else remove(left)
+                found = left.lstat()
+                if found.st_uid != os.geteuid() or found.st_mtime > time.time() - _ABANDONED_AFTER_S:
+                    continue
+                # A link is neither: it may lead to what isn't for throwing away.
+                if stat.S_ISREG(found.st_mode):
+                    left.unlink()
+                elif stat.S_ISDIR(found.st_mode):
+                    remove(left)
 
 
 def _run_dir() -> Path:

@@ -34,6 +34,20 @@ class TestWhatAKilledRunHasLeft:
             shutil.rmtree(left, ignore_errors=True)
             shutil.rmtree(fresh, ignore_errors=True)
 
+    def test_is_no_link_that_leads_to_data(self, tmp_path: Path):
+        """Anybody may put one there, since all write to these places; what it leads to isn't for throwing away."""
+        (tmp_path / "postgres").mkdir()
+        (tmp_path / "requests").mkdir()
+        os.utime(tmp_path, (LONG_AGO_S, LONG_AGO_S))
+        link = folder_of(secrets.token_hex(10))
+        link.symlink_to(tmp_path)
+        os.utime(link, (LONG_AGO_S, LONG_AGO_S), follow_symlinks=False)
+        try:
+            discard_abandoned()
+            assert sorted(each.name for each in tmp_path.iterdir()) == ["postgres", "requests"]
+        finally:
+            link.unlink()
+
 
 class TestARun:
     def test_is_taken_away_by_several_at_once(self):

@@ -5,7 +5,9 @@ killed can't, so the next one does that for it.
 """
 
 import contextlib
+import os
 import shutil
+import stat
 import time
 from pathlib import Path
 from typing import Final
@@ -56,11 +58,14 @@ def discard_abandoned() -> None:
     """Take away what runs have left that were killed.
 
     In both places: what they have left in memory may be why there is no longer plenty of it. What can't be taken away
-    stays for the next one, as it is no business of this run's.
+    stays for the next one, as it is no business of this run's; and so does what isn't ours, or is a link under such a
+    name, which anybody may put there and may lead to somebody's data.
     """
     pattern = scratch_data_dir(_PREFIX)
     for place in {pattern.parent, _MEMORY}:
         for left in place.glob(f"{pattern.name}*"):
             with contextlib.suppress(OSError, EmbeddedPostgresError):
-                if left.stat().st_mtime < time.time() - _ABANDONED_AFTER_S:
+                found = left.lstat()
+                is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+                if is_ours and found.st_mtime < time.time() - _ABANDONED_AFTER_S:
                     discard(left)
