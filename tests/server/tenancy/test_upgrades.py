@@ -32,6 +32,7 @@ from billfold_server.tenancy import migrations
 from billfold_server.tenancy.context import COMMAND_LINE, TenantRef
 from tests.live import Credentials, LiveServer, serve
 from tests.postgres import binaries, own_data_dir, query, remove
+from tests.server.tenancy import dump_for_upgrades
 from tests.server.tenancy.dump_for_upgrades import (
     ANSWERS,
     ARCHIVE,
@@ -119,6 +120,11 @@ def asleep(app: Any) -> Any:
     return app
 
 
+def said_in(folder: Path) -> Said:
+    """Return what a folder's version said."""
+    return msgspec.json.decode(lzma.decompress((folder / ANSWERS).read_bytes()), type=Said)
+
+
 def restore(cluster: EmbeddedPostgres, folder: Path) -> None:
     """Read a dump into a cluster that is empty, as an operator would."""
     program = str(binaries(DEFAULT_MAJOR) / "psql")
@@ -142,7 +148,7 @@ def upgrading(folder: Path) -> Iterator[Upgraded]:
     # The test is skipped here where there is no PostgreSQL to start.
     binaries(DEFAULT_MAJOR)
     data_dir = own_data_dir()
-    said = msgspec.json.decode(lzma.decompress((folder / ANSWERS).read_bytes()), type=Said)
+    said = said_in(folder)
     try:
         with EmbeddedPostgres(data_dir, max_connections=CONNECTIONS, durable=False) as cluster:
             restore(cluster, folder)
@@ -264,6 +270,22 @@ class TestADatabaseOfAnOlderVersion:
         asked = {"vault_token_ids": [token["id"]], "purpose": PURPOSE, "reason": "Payout 4711"}
         (result,) = upgraded.client(BANK).post("/v1/vault-tokens/detokenize", json=asked).json()["results"]
         assert result["bank_account"]["iban"] == IBAN
+
+
+class TestTheDumpOfThisVersion:
+    @pytest.mark.timeout(600)
+    def test_is_made_as_each_release_makes_it(self, tmp_path: Path) -> None:
+        """All that fills it can still be done, and it says no less than the oldest one, in the same form."""
+        binaries(DEFAULT_MAJOR)
+        folder = tmp_path / "next"
+        dump_for_upgrades.main(folder)
+        assert {each.name for each in folder.iterdir()} == {CLUSTER, ANSWERS, KEYRING, ARCHIVE}
+        now, then = said_in(folder).tenants, said_in(FOLDERS[0]).tenants
+        for slug in TENANTS:
+            assert len(now[slug].orders) >= len(then[slug].orders), slug
+            # What is read of one wallet has its id, which is another one each time.
+            lists = {path for path in then[slug].read if "wal_" not in path}
+            assert lists <= now[slug].read.keys(), slug
 
 
 async def _itself(tenant: TenantRef) -> TenantRef:
