@@ -27,6 +27,7 @@ __all__ = ["create", "disable", "enable", "enrolment_half", "get", "list_page", 
 
 Access = Literal["enrolment", "return"]
 
+_OVER_OPERATORS: Final = "platform:users:write"
 _WAITS: Final = timedelta(days=3)
 """How long one operator's word waits for another one's."""
 
@@ -55,9 +56,9 @@ async def enrolment_half(realm: Realm, tx: PlatformTx, caller: Caller, user_id: 
         errors.NotFound: There is no such operator.
         errors.UserStateRefuses: They are disabled.
         errors.PersonRequired: A program asks.
-        errors.PermissionDenied: They ask for themselves.
+        errors.PermissionDenied: They ask for themselves, or are no operator any more.
     """
-    user = await _lock(tx, user_id)
+    user = await _lock(tx, caller, user_id)
     if user.state == "disabled":
         raise errors.UserStateRefuses("a disabled operator can't enrol", state=user.state)
     half, url = new_code(), f"{realm.base_url}/auth/enrol"
@@ -78,9 +79,9 @@ async def enable(realm: Realm, tx: PlatformTx, caller: Caller, user_id: UUID) ->
     Raises:
         errors.NotFound: There is no such operator.
         errors.PersonRequired: A program asks.
-        errors.PermissionDenied: They ask for themselves.
+        errors.PermissionDenied: They ask for themselves, or are no operator any more.
     """
-    user = await _lock(tx, user_id)
+    user = await _lock(tx, caller, user_id)
     if user.state == "disabled":
         if await _other_ones(realm, tx, caller, user, "return") is None:
             await _ask(realm, tx, caller, user, "return")
@@ -94,9 +95,9 @@ async def disable(realm: Realm, tx: PlatformTx, caller: Caller, user_id: UUID) -
 
     Raises:
         errors.NotFound: There is no such operator.
-        errors.PermissionDenied: They are whoever asks.
+        errors.PermissionDenied: They are whoever asks, who may also be no operator any more.
     """
-    await _lock(tx, user_id)
+    await _lock(tx, caller, user_id)
     if caller.user_id == user_id:
         raise errors.PermissionDenied("nobody disables themselves")
     await operator_queries.forget_requests(tx, user_id)
@@ -184,8 +185,9 @@ async def _find(tx: PlatformTx, user_id: UUID) -> UserRow:
     return _existing(await queries.find_user(tx, user_id))
 
 
-async def _lock(tx: PlatformTx, user_id: UUID) -> UserRow:
-    return _existing(await queries.lock_user(tx, user_id))
+async def _lock(tx: PlatformTx, caller: Caller, user_id: UUID) -> UserRow:
+    # What waits for a second one names who has asked, whose row that would lock after this one.
+    return _existing(await service.lock_beside_asker(tx, caller, user_id, scope=_OVER_OPERATORS))
 
 
 def _existing(user: UserRow | None) -> UserRow:

@@ -1,6 +1,6 @@
 """The SQL of people. The same tables are in each tenant's schema and in the platform's."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -195,6 +195,15 @@ async def lock_user(tx: Tx, user_id: UUID) -> UserRow | None:
     """Return a user whose row nobody else may change meanwhile, or None."""
     row = await tx.fetchrow(f"SELECT {_user(tx)} FROM users WHERE id = $1 FOR UPDATE", user_id)  # noqa: S608 - constants
     return None if row is None else UserRow(**dict(row))
+
+
+async def lock_users(tx: Tx, user_ids: Collection[UUID]) -> dict[UUID, UserRow]:
+    """Return users whose rows nobody else may change meanwhile, as far as there are such, by their ids.
+
+    They are taken in order of id, so that two who take the same ones never wait for each other.
+    """
+    sql = f"SELECT {_user(tx)} FROM users WHERE id = ANY($1) ORDER BY id FOR UPDATE"  # noqa: S608 - constants
+    return {row["id"]: UserRow(**dict(row)) for row in await tx.fetch(sql, list(user_ids))}
 
 
 async def find_by_name(tx: Tx, login_realm: str, login_name: str) -> UserRow | None:

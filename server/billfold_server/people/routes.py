@@ -216,11 +216,11 @@ async def _set_state(call: Call, user_id: str, *, enabled: bool) -> User:
         return await service.get_user(realm, tx, key)
 
 
-@user_routes.post("/v1/users/{user_id}/disable", scope="users:write", errors=(errors.NotFound,))
+@user_routes.post("/v1/users/{user_id}/disable", scope="users:write", errors=(errors.NotFound, errors.PermissionDenied))
 async def disable_user(call: Call, user_id: UserId) -> User:
     """Disable a user, who is signed out everywhere from the next request on.
 
-    Whoever is disabled already stays so, so it may be sent again.
+    Whoever is disabled already stays so, so it may be sent again. Of two who disable each other at once, one does.
     """
     return await _set_state(call, user_id, enabled=False)
 

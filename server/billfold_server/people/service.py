@@ -30,6 +30,7 @@ from billfold_server.people.standing import (
     Named,
     UserStanding,
     find_named,
+    may,
     scopes_of,
     standing_in,
     standing_of,
@@ -66,6 +67,7 @@ __all__ = [
     "list_members",
     "list_users",
     "list_users_of",
+    "lock_beside_asker",
     "new_enrolment_code",
     "offer_enrolment",
     "remove_member",
@@ -84,6 +86,9 @@ __all__ = [
 
 ENROLMENT: Final = timedelta(days=7)
 """How long a one-time link waits."""
+
+_OVER_USERS: Final = "users:write"
+_OVER_MEMBERS: Final = "members:write"
 
 
 async def current_session(call: Call, realm: kit.LoginRealm | None = None, *, tx: Any = None) -> Session | None:
@@ -286,6 +291,28 @@ async def _lock_who_is_there(tx: Tx, user_id: UUID) -> UserRow:
     return _existing(await queries.lock_user(tx, user_id))
 
 
+async def lock_beside_asker(tx: Tx, caller: Caller, user_id: UUID, *, scope: str) -> UserRow | None:
+    """Return a user whose row nobody else may change meanwhile, and neither that of the person who asks, or None.
+
+    Of two people who shut each other out at the same time, the second waits here and is found shut out. Otherwise both
+    would be, and nobody left who could let anybody in.
+
+    Args:
+        tx: A transaction.
+        caller: Who asks; a program has nobody behind it.
+        user_id: Whom it is about.
+        scope: What it takes.
+
+    Raises:
+        errors.PermissionDenied: Whoever asks isn't let in any more, or has lost what it takes.
+    """
+    asker_id = caller.user_id
+    locked = await queries.lock_users(tx, {user_id} if asker_id is None else {user_id, asker_id})
+    if asker_id is not None and not may(locked.get(asker_id), scope):
+        raise errors.PermissionDenied("who has asked for it may no longer do it")
+    return locked.get(user_id)
+
+
 async def new_enrolment_code(realm: Realm, tx: Tx, caller: Caller, user_id: UUID) -> EnrolmentCode:
     """Let somebody enrol, or enrol anew; what they had before holds until they have done so.
 
@@ -382,8 +409,12 @@ async def set_user_state(realm: Realm, tx: Tx, caller: Caller, user_id: UUID, *,
 
     Raises:
         errors.NotFound: There is no such user, or they are to be enabled, and were forgotten.
+        errors.PermissionDenied: They are to be disabled, and whoever asks was shut out meanwhile.
     """
-    user = await _lock_who_is_there(tx, user_id) if enabled else _existing(await queries.lock_user(tx, user_id))
+    if enabled:
+        user = await _lock_who_is_there(tx, user_id)
+    else:
+        user = _existing(await lock_beside_asker(tx, caller, user_id, scope=_OVER_USERS))
     wanted = ("active" if user.password_hash is not None else "invited") if enabled else "disabled"
     if (user.state != "disabled") is enabled:
         return
@@ -401,9 +432,9 @@ async def set_roles(realm: Realm, tx: Tx, caller: Caller, user_id: UUID, roles: 
     Raises:
         errors.NotFound: There is no such user.
         errors.UserInvalid: They are no member of staff.
-        errors.PermissionDenied: They are whoever asks.
+        errors.PermissionDenied: They are whoever asks, who may also have been shut out meanwhile.
     """
-    user = _existing(await queries.lock_user(tx, user_id))
+    user = _existing(await lock_beside_asker(tx, caller, user_id, scope=_OVER_USERS))
     if user.login_realm != "staff":
         raise errors.UserInvalid("only staff has roles", param="user_id")
     if caller.user_id == user_id:
@@ -484,9 +515,9 @@ async def set_member_role(  # noqa: PLR0917 - who, whose and what
 
     Raises:
         errors.NotFound: There is no such member of this partner.
-        errors.PermissionDenied: They are whoever asks.
+        errors.PermissionDenied: They are whoever asks, who may also have been shut out meanwhile.
     """
-    user = _member(await queries.lock_user(tx, user_id), partner_id)
+    user = _member(await lock_beside_asker(tx, caller, user_id, scope=_OVER_MEMBERS), partner_id)
     if caller.user_id == user_id:
         raise errors.PermissionDenied("nobody changes roles of their own")
     if [role.value] != user.roles:
@@ -501,9 +532,9 @@ async def remove_member(realm: Realm, tx: TenantTx, caller: Caller, partner_id: 
 
     Raises:
         errors.NotFound: There is no such member of this partner.
-        errors.PermissionDenied: They are whoever asks.
+        errors.PermissionDenied: They are whoever asks, who may also have been shut out meanwhile.
     """
-    user = _member(await queries.lock_user(tx, user_id), partner_id)
+    user = _member(await lock_beside_asker(tx, caller, user_id, scope=_OVER_MEMBERS), partner_id)
     if caller.user_id == user_id:
         raise errors.PermissionDenied("nobody removes themselves")
     await realm.people.end_grants(tx, "the member was removed", now=realm.now, user_id=user_id, caller=caller)

@@ -11,7 +11,7 @@ from billfold_server.people import queries
 from billfold_server.people.queries import Tx, UserRow
 from billfold_server.people.roles import CUSTOMER_SCOPES, allowed_scopes, allowed_to_member
 
-__all__ = ["Named", "UserStanding", "find_named", "scopes_of", "standing_in", "standing_of", "standings_sql"]
+__all__ = ["Named", "UserStanding", "find_named", "may", "scopes_of", "standing_in", "standing_of", "standings_sql"]
 
 
 class UserStanding(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +64,12 @@ async def standing_of(tx: Tx, user_id: UUID) -> UserStanding | None:
     """Return what somebody may do at this moment, or None where there is nobody of that id."""
     user = await queries.find_user(tx, user_id)
     return None if user is None else _standing(user)
+
+
+def may(user: UserRow | None, scope: str) -> bool:
+    """Tell whether somebody, if there is anybody, is let in and may do what asks for a scope."""
+    standing = None if user is None else _standing(user)
+    return standing is not None and standing.active and (standing.scopes is None or scope in standing.scopes)
 
 
 def standings_sql(tx: Tx) -> str:
