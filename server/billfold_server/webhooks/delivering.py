@@ -47,7 +47,11 @@ TIMEOUT_S: Final = 240
 """How long one run may take; it stops beginning new batches long before."""
 
 _BEGIN_S: Final = 60.0
+_MOVED_S: Final = 10.0
+"""As long it is where a clock waits for it that is being moved, and somebody for the clock."""
 _BATCH: Final = 10
+_UNSENT_BATCH: Final = 200
+"""Of what is only noted."""
 _AT_ONCE: Final = 4
 """How many go to one endpoint at once: as many as it has places, so that what is sent is sent at once."""
 _OK: Final = range(200, 300)
@@ -56,6 +60,8 @@ _STOPPED: Final = {
     WebhookEndpointState.PAUSED: events.WEBHOOK_ENDPOINT_PAUSED,
     WebhookEndpointState.DISABLED: events.WEBHOOK_ENDPOINT_DISABLED,
 }
+_NOBODY: Final = frozenset({"unresolved", "unconnected", "timeout"})
+"""How attempts fail where nobody answers, whatever is sent."""
 _EXPIRED: Final = "expired"
 _BROKEN: Final = "error"
 
@@ -77,6 +83,35 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: EndpointRow
     due: Sequence[DeliveryRow]
     events: Mapping[int, Event]
+
+
+class Reach:
+    """Whether anybody answers at an instant at which a clock stands that is being moved.
+
+    Thousands may be due at one instant, and the clock waits for all of them. Where nobody is there for the first ones
+    nobody is there for the others either, since none of the tenant's time passes in between. So that is noted of them
+    without asking; at the next instant, and after a while at this one, it is asked anew.
+
+    Attributes:
+        failure: What comes of asking; None where somebody answers, or that isn't known.
+    """
+
+    def __init__(self) -> None:
+        self.failure: Failure | None = None
+        self._at: datetime | None = None
+        self._answered = False
+
+    def stand(self, at: datetime | None) -> None:
+        """Take note of where the clock stands; None where it isn't moved, and time passes."""
+        if at is None or at != self._at:
+            self.failure, self._at, self._answered = None, at, False
+
+    def learn(self, said: Answer | Failure | None) -> None:
+        """Take note of what came of asking."""
+        if isinstance(said, Answer):
+            self.failure, self._answered = None, True
+        elif self._at is not None and said is not None and said.cause in _NOBODY and not self._answered:
+            self.failure = msgspec.structs.replace(said, took_s=0.0)
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,10 +163,10 @@ def place_of(attempt_id: UUID) -> Place:
 async def deliver(run: JobRun, services: Services, outbound: Outbound) -> None:
     """Send what is due until nothing is, then come back when something will be."""
     endpoint_id = ids.decode(Prefix.WEBHOOK_ENDPOINT, run.job.read(Deliver).webhook_endpoint_id)
-    begun = time.monotonic()
+    begun, reach = time.monotonic(), Reach()
     while True:
         async with run.tx() as tx:
-            batch = await _due(run, tx, endpoint_id, late=time.monotonic() - begun > _BEGIN_S)
+            batch = await _due(run, tx, endpoint_id, reach, took_s=time.monotonic() - begun)
         if batch is None:
             return
         keys = await telling.open_keys(services.keys, run.tenant, batch.endpoint)
@@ -143,7 +178,7 @@ async def deliver(run: JobRun, services: Services, outbound: Outbound) -> None:
         standing = Standing(run, batch.endpoint.wire_id, functools.partial(_stands, batch.endpoint))
         places = asyncio.Semaphore(_AT_ONCE)
         sending = (
-            _send(run, services, outbound, batch, group, keys=keys, standing=standing, places=places)
+            _send(run, services, outbound, batch, group, keys=keys, standing=standing, places=places, reach=reach)
             for group in groups.values()
         )
         tried = [each for group in await asyncio.gather(*sending) for each in group]
@@ -157,7 +192,7 @@ async def _stands(was: EndpointRow, tx: TenantTx) -> bool:
     return found is not None and found.version == was.version and rules.is_due(found)
 
 
-async def _due(run: JobRun, tx: TenantTx, endpoint_id: UUID, *, late: bool) -> Batch | None:
+async def _due(run: JobRun, tx: TenantTx, endpoint_id: UUID, reach: Reach, *, took_s: float) -> Batch | None:
     """Return what is to be sent now and where; where that is nothing, the job is finished or put off.
 
     While this transaction holds the endpoint nobody adds to what it is told of, so nothing is left without a job.
@@ -166,8 +201,12 @@ async def _due(run: JobRun, tx: TenantTx, endpoint_id: UUID, *, late: bool) -> B
     if endpoint is None or not rules.is_due(endpoint):
         await run.finish(tx)
         return None
-    now = await clock.tenant_now(tx)
-    due = [] if late else await delivery_queries.due(tx, endpoint_id, now, _BATCH)
+    state = await clock.read_clock(tx)
+    now, moved = state.now, state.advancing_to is not None
+    reach.stand(now if moved else None)
+    late = took_s > (_MOVED_S if moved else _BEGIN_S)
+    most = _BATCH if reach.failure is None else _UNSENT_BATCH
+    due = [] if late else await delivery_queries.due(tx, endpoint_id, now, most)
     if due:
         events = await outbox.find_events(tx, [each.sequence for each in due])
         return Batch(endpoint=endpoint, due=due, events=events)
@@ -190,6 +229,7 @@ async def _send(
     keys: SigningKeys,
     standing: Standing,
     places: asyncio.Semaphore,
+    reach: Reach,
 ) -> list[Tried]:
     """Send the events of one object, one after the other, for as long as their endpoint stays as it was.
 
@@ -211,7 +251,10 @@ async def _send(
                     "Content-Type": "application/json",
                     **signing.headers_of(keys, event.id, body, services.clock.now()),
                 }
-                said = await _said(run, outbound, batch.endpoint, delivery, headers=headers, body=body)
+                said: Answer | Failure | None = reach.failure
+                if said is None:
+                    said = await _said(run, outbound, batch.endpoint, delivery, headers=headers, body=body)
+                    reach.learn(said)
             attempt = Tried(delivery=delivery, said=said, sent=headers, again=copy > 0)
             tried.append(attempt)
             if not attempt.taken:
