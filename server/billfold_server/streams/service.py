@@ -246,22 +246,20 @@ class NatsPublisher:
                 self._tried_at = time.monotonic()
 
     async def _connect(self) -> "JetStreamContext":
-        from nats.aio.client import Client  # noqa: PLC0415 - The extra may be absent where nothing is published.
-        from nats.errors import Error  # noqa: PLC0415
+        from nats.errors import Error  # noqa: PLC0415 - The extra may be absent where nothing is published.
 
+        try:
+            options = _options(self._settings)
+        except (OSError, ValueError) as error:
+            # No server is to blame for a file of ours, and none is asked without what it holds.
+            log.warning("nats_files_unreadable", cause=type(error).__name__)
+            raise StreamUnavailableError from error
         servers = self._settings.nats_servers
         for server in _CHANCE.sample(servers, len(servers)):
-            client = Client()
             try:
-                async with asyncio.timeout(2 * _CONNECT_S):
-                    await client.connect(server, **self._options())
+                client = await _open(server, options)
             except (OSError, TimeoutError, Error) as error:
-                # Where NATS itself says why, as of a wrong password, the error's class says nothing.
-                said = str(error)[:_SAID_MOST] if type(error) is Error else None
-                log.warning("nats_unreachable", server=server, cause=type(error).__name__, said=said)
-                # A connection that was refused for its password is there all the same. One of which the handshake
-                # failed never says that it is closed.
-                await _close(client)
+                log.warning("nats_unreachable", server=server, cause=type(error).__name__, said=_said(error))
                 continue
             try:
                 stream = client.jetstream(timeout=_ANSWER_S)
@@ -272,27 +270,6 @@ class NatsPublisher:
             self._client, self._stream = client, stream
             return stream
         raise StreamUnavailableError
-
-    def _options(self) -> dict[str, Any]:
-        settings = self._settings
-        options: dict[str, Any] = {
-            "name": "billfold",
-            "allow_reconnect": False,
-            # Else the first connection is tried for minutes.
-            "max_reconnect_attempts": 1,
-            "reconnect_time_wait": 0.05,
-            "connect_timeout": _CONNECT_S,
-            "error_cb": _nothing,
-        }
-        if settings.nats_user is not None and settings.nats_password_file is not None:
-            options["user"] = settings.nats_user
-            options["password"] = Path(settings.nats_password_file).read_text(encoding="utf-8").strip()
-        if any(each.startswith("tls:") for each in settings.nats_servers):
-            context = ssl.create_default_context(cafile=settings.nats_ca_file)
-            if settings.nats_client_certificate is not None:
-                context.load_cert_chain(settings.nats_client_certificate, settings.nats_client_key)
-            options["tls"] = context
-        return options
 
     async def _ensure(self, stream: "JetStreamContext") -> None:
         """Make the stream where there is none."""
@@ -319,6 +296,62 @@ def sweeps(settings: NatsSettings, every: Sequence[Sweep]) -> Sequence[Sweep]:
 def _happened_at(event: Event) -> datetime:
     """Return when an event was written, on the real clock: ``occurred_at`` is on the tenant's."""
     return ids.instant_of(ids.decode(Prefix.EVENT, event.id))
+
+
+def _options(settings: NatsSettings) -> dict[str, Any]:
+    """Return how a connection is made.
+
+    Raises:
+        OSError: A file that the settings name can't be read.
+        ValueError: It holds something else than it should.
+    """
+    options: dict[str, Any] = {
+        "name": "billfold",
+        "allow_reconnect": False,
+        # Else the first connection is tried for minutes.
+        "max_reconnect_attempts": 1,
+        "reconnect_time_wait": 0.05,
+        "connect_timeout": _CONNECT_S,
+        "error_cb": _nothing,
+    }
+    if settings.nats_user is not None and settings.nats_password_file is not None:
+        options["user"] = settings.nats_user
+        options["password"] = Path(settings.nats_password_file).read_text(encoding="utf-8").strip()
+    if any(each.startswith("tls:") for each in settings.nats_servers):
+        context = ssl.create_default_context(cafile=settings.nats_ca_file)
+        if settings.nats_client_certificate is not None:
+            context.load_cert_chain(settings.nats_client_certificate, settings.nats_client_key)
+        options["tls"] = context
+    return options
+
+
+async def _open(server: str, options: dict[str, Any]) -> "Client":
+    """Connect to one server.
+
+    Raises:
+        OSError: It can't be reached, or TLS failed.
+        TimeoutError: It doesn't answer in time.
+        nats.errors.Error: It doesn't let us in.
+    """
+    from nats.aio.client import Client  # noqa: PLC0415 - The extra may be absent where nothing is published.
+
+    client = Client()
+    try:
+        async with asyncio.timeout(2 * _CONNECT_S):
+            await client.connect(server, **options)
+    except BaseException:
+        # A connection that was refused for its password is there all the same. One of which the handshake failed never
+        # says that it is closed.
+        await _close(client)
+        raise
+    return client
+
+
+def _said(error: BaseException) -> str | None:
+    """Return why it is, where NATS itself says that, as of a wrong password: the error's class says nothing then."""
+    from nats.errors import Error  # noqa: PLC0415
+
+    return str(error)[:_SAID_MOST] if type(error) is Error else None
 
 
 async def _close(client: "Client") -> None:

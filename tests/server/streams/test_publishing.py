@@ -431,6 +431,22 @@ class TestAServerThatIsGuarded:
         for each in (stream, elsewhere, again):
             await each.publisher.aclose()
 
+    async def test_is_left_alone_where_a_file_is_missing(self, guarded: Guarded, tenancy: Tenancy, tmp_path: Path):
+        """It is no server's fault, and once the file is there again all is told."""
+        password_file, kept = tmp_path / "password", f"{guarded.password}\n"
+        stream = guarded.stream(nats_password_file=str(password_file))
+        await emitted(tenancy, 0)
+        with structlog.testing.capture_logs() as logs:
+            assert await stream.relay(tenancy).run(tenancy.tenant) == 1.0
+        said = [(each["event"], each["cause"]) for each in logs if each["log_level"] == "warning"]
+        assert said == [
+            ("nats_files_unreadable", "FileNotFoundError"),
+            ("publisher_failed", "StreamUnavailableError"),
+        ]
+        password_file.write_text(kept, encoding="utf-8")
+        await told(tenancy, stream.relay(tenancy), 1)
+        await stream.publisher.aclose()
+
 
 class TestAnEventThatIsTooLarge:
     @pytest.mark.parametrize("narrow", ["server", "stream"])
