@@ -35,6 +35,7 @@ from billfold_server.serving.failures import Failure
 from billfold_server.serving.files import look_at_keyring
 from billfold_server.serving.instance import find_running
 from billfold_server.serving.listening import listen
+from billfold_server.serving.nats import examine_nats
 from billfold_server.serving.rules import Check
 from billfold_server.serving.tls.contexts import server_side
 from billfold_server.serving.tls.identity import read_identity
@@ -73,6 +74,8 @@ async def examine(settings: Callable[[], Settings], *, step: Step) -> list[Check
         checks += _guarded(what, look_at, found)
     step("Looking at Vault")
     checks += await examine_vault(found)
+    step("Looking at NATS")
+    checks += await examine_nats(found)
     step("Looking at the database")
     return [*checks, *await _database(found)]
 

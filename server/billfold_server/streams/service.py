@@ -34,7 +34,17 @@ if TYPE_CHECKING:
     from nats.js import JetStreamContext
     from nats.js.api import PubAck
 
-__all__ = ["ROOM", "NatsPublisher", "StreamUnavailableError", "sweeps"]
+__all__ = [
+    "ROOM",
+    "NatsPublisher",
+    "StreamUnavailableError",
+    "close",
+    "jetstream_of",
+    "open_client",
+    "options_of",
+    "said_by",
+    "sweeps",
+]
 
 ROOM: Final = "nats"
 """Under which name ``build_app`` keeps the publisher in ``Services.rooms``, where there is one."""
@@ -196,7 +206,7 @@ class NatsPublisher:
         """Close the connection."""
         client, self._client, self._stream = self._client, None, None
         if client is not None:
-            await _close(client)
+            await close(client)
 
     def _note(self, *, away: bool) -> None:
         self._metrics.stream_reachable(reachable=not away)
@@ -249,7 +259,7 @@ class NatsPublisher:
         from nats.errors import Error  # noqa: PLC0415 - The extra may be absent where nothing is published.
 
         try:
-            options = _options(self._settings)
+            options = options_of(self._settings)
         except (OSError, ValueError) as error:
             # No server is to blame for a file of ours, and none is asked without what it holds.
             log.warning("nats_files_unreadable", cause=type(error).__name__)
@@ -257,12 +267,12 @@ class NatsPublisher:
         servers = self._settings.nats_servers
         for server in _CHANCE.sample(servers, len(servers)):
             try:
-                client = await _open(server, options)
+                client = await open_client(server, options)
             except (OSError, TimeoutError, Error) as error:
-                log.warning("nats_unreachable", server=server, cause=type(error).__name__, said=_said(error))
+                log.warning("nats_unreachable", server=server, cause=type(error).__name__, said=said_by(error))
                 continue
             try:
-                stream = client.jetstream(timeout=_ANSWER_S)
+                stream = jetstream_of(client)
                 await self._ensure(stream)
             except BaseException:
                 await client.close()
@@ -298,7 +308,7 @@ def _happened_at(event: Event) -> datetime:
     return ids.instant_of(ids.decode(Prefix.EVENT, event.id))
 
 
-def _options(settings: NatsSettings) -> dict[str, Any]:
+def options_of(settings: NatsSettings) -> dict[str, Any]:
     """Return how a connection is made.
 
     Raises:
@@ -325,7 +335,7 @@ def _options(settings: NatsSettings) -> dict[str, Any]:
     return options
 
 
-async def _open(server: str, options: dict[str, Any]) -> "Client":
+async def open_client(server: str, options: dict[str, Any]) -> "Client":
     """Connect to one server.
 
     Raises:
@@ -342,19 +352,24 @@ async def _open(server: str, options: dict[str, Any]) -> "Client":
     except BaseException:
         # A connection that was refused for its password is there all the same. One of which the handshake failed never
         # says that it is closed.
-        await _close(client)
+        await close(client)
         raise
     return client
 
 
-def _said(error: BaseException) -> str | None:
+def jetstream_of(client: "Client") -> "JetStreamContext":
+    """Return what asks JetStream over a connection."""
+    return client.jetstream(timeout=_ANSWER_S)
+
+
+def said_by(error: BaseException) -> str | None:
     """Return why it is, where NATS itself says that, as of a wrong password: the error's class says nothing then."""
     from nats.errors import Error  # noqa: PLC0415
 
     return str(error)[:_SAID_MOST] if type(error) is Error else None
 
 
-async def _close(client: "Client") -> None:
+async def close(client: "Client") -> None:
     """Close a connection; where nobody is at its other end, it isn't waited for."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_CLOSE_S):
