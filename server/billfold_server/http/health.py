@@ -69,6 +69,8 @@ async def get_ready(call: Call) -> Health:
         raise errors.DatabaseUnavailable("the database doesn't answer in time") from None
     rotation = call.services.rooms.get("rotation")
     warnings = [] if rotation is None else rotation.warnings(call.services.clock.now())
+    # A worker is left in its place, for where a key is lacking it is for all of them.
+    warnings = [*warnings, *call.services.keys.warnings()]
     # Where events go to a stream: they are kept while it is away.
     if (stream := call.services.rooms.get("nats")) is not None:
         warnings = [*warnings, *stream.warnings()]

@@ -237,7 +237,10 @@ class Metrics:
             registry=self.registry,
         )
         self._keys_failed = Counter(
-            "billfold_keys_failures_total", "Keys that were out of reach.", ["domain", "reason"], registry=self.registry
+            "billfold_keys_failures_total",
+            "Keys that were out of reach, or (unopened) are wrapped by something else.",
+            ["domain", "reason"],
+            registry=self.registry,
         )
         self._keys_available = Gauge(
             "billfold_keys_available",
@@ -368,6 +371,8 @@ class Metrics:
     def follow(self, keys: "_Keys") -> None:
         """Report what a process does with the keys of a domain, too."""
         self._followed.append(keys)
+        # It is to be alarmed on at any rise, which the first of a series that isn't there is not.
+        self._keys_failed.labels(keys.domain, "unopened")
 
     def watch(self, tenants: "_Tenants") -> None:
         """Report what a process knows of tenants, too."""

@@ -36,6 +36,8 @@ _log = structlog.stdlib.get_logger("billfold.keys")
 _LOOK_S: Final = 5.0
 _ROUNDS: Final = 8
 """How often keys are looked for anew before we give up. Each round needs somebody else in the way of the one before."""
+_TOLD_S: Final = 900.0
+"""For how long it is told that a tenant's keys didn't open. Whoever needs them tries again by then."""
 
 
 class _Epoch(msgspec.Struct, frozen=True):
@@ -100,6 +102,8 @@ class Keys:
         self.awaiting_rewrap = 0
         self.failures: Counter[str] = Counter()
         self.standing = Health(ok=True)
+        self._monotonic = monotonic
+        self._unopened: dict[UUID, float] = {}
         self.evictions = Evictions(store, self, stale_s=limits.stale_s, monotonic=monotonic)
         self._keys: Bounded[UUID, OpenKey] = Bounded(limits.keys, limits.keep_s, monotonic)
         self._current: Bounded[tuple[UUID, UUID], OpenKey] = Bounded(limits.keys, limits.keep_s, monotonic)
@@ -254,6 +258,18 @@ class Keys:
         else:
             self.standing = await self.backends.current.health()
         return self.standing
+
+    def warnings(self) -> list[str]:
+        """Return what monitoring should know, in a sentence: that keys don't open by what is to have wrapped them.
+
+        A keyring or Vault may answer as ever, and be another one, or be from before the newest of its keys.
+        """
+        since = self._monotonic() - _TOLD_S
+        self._unopened = {owner: at for owner, at in self._unopened.items() if at > since}
+        if not self._unopened:
+            return []
+        number = len(self._unopened)
+        return [f"the keys of {number} tenant(s) don't open by what wraps them; billfold doctor says what is lacking"]
 
     async def close(self) -> None:
         """Give back what it holds."""
@@ -473,7 +489,10 @@ class Keys:
         try:
             key = await self.backends.named(row["backend"]).unwrap(TenantKey(tenant_id, self.domain), wrapped, bound_to)
         except SealBroken:
+            self._unopened[tenant_id] = self._monotonic()
+            self.failures["unopened"] += 1
             raise _unopenable("an epoch's key", epoch_id) from None
+        self._unopened.pop(tenant_id, None)
         self._epochs.put(epoch_id, _Epoch(epoch_id, tenant_id, key))
 
     async def _newest_epoch(self, tenant_id: UUID) -> _Epoch:

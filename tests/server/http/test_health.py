@@ -1,12 +1,16 @@
 """Health: what anybody may ask, without taking anything from those who are served."""
 
 import asyncio
+from contextlib import nullcontext
 from typing import Any
 
 import httpx
 import msgspec
+import pytest
 
+from billfold import errors
 from billfold_server.app import build_app
+from billfold_server.keys.service import SealBroken
 from billfold_server.settings import Secret
 from tests.live import LiveServer
 
@@ -71,3 +75,33 @@ class TestReadiness:
         await services.engine.close()
         await services.keys.close()
         await services.database.close()
+
+    async def test_warns_of_keys_that_do_not_open(self, live: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Vault may answer as ever, and be another one: the worker stays in its place, and monitoring is told."""
+        app: Any = build_app(live.settings)
+        services = app.state.services
+        tenant = await services.registry.get("alpha")
+        await services.keys.sealer(tenant)
+        assert b'billfold_keys_failures_total{domain="data",reason="unopened"} 0.0' in services.metrics.exposition()
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+            for unopened in (1, 0):
+                services.keys.evict_all()
+                with monkeypatch.context() as changed:
+                    if unopened:
+                        changed.setattr(services.keys.backends.current, "unwrap", another_one)
+                    with pytest.raises(errors.KeysUnavailable) if unopened else nullcontext():
+                        await services.keys.sealer(tenant)
+                answer = await client.get("/health/ready")
+                assert (answer.status_code, answer.json()["keys"]) == (200, "ok")
+                warnings = [each for each in answer.json()["warnings"] if "keys of 1 tenant(s)" in each]
+                assert len(warnings) == unopened, "told until they open"
+                told = (await client.get("/metrics")).text
+                assert 'billfold_keys_failures_total{domain="data",reason="unopened"} 1.0' in told
+        await services.engine.close()
+        await services.keys.close()
+        await services.database.close()
+
+
+async def another_one(*_: object) -> bytes:
+    """Open nothing, as a Vault that has other keys."""
+    raise SealBroken
