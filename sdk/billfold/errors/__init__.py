@@ -420,6 +420,14 @@ class CaptureExceedsHold(Conflict):
     remaining_minor: int
 
 
+class HoldCapturesExhausted(Conflict):
+    """The hold has been captured in part as often as one may be; the next capture has to be final."""
+
+    code, title = "hold_captures_exhausted", "The hold takes no further capture in part"
+    hold_id: str
+    captures: int
+
+
 class HoldHasNoDestination(Conflict):
     """Neither the hold nor the capture says where the money goes."""
 

@@ -474,6 +474,9 @@ def capture_hold(draft: Draft, body: Capture) -> Reply:
     destination = _destination(draft, hold, body.order)
     rest = hold.remaining_minor - amount
     ends = body.order.final or rest == 0
+    captures = len(hold.journal_entry_ids)
+    if not ends and captures + 1 >= rules.MOST_CAPTURES:
+        raise errors.HoldCapturesExhausted(hold_id=ids.encode(Prefix.HOLD, hold.id), captures=captures)
     hold = _move_hold(draft, hold, -(hold.remaining_minor if ends else amount))
     entry = draft.post(
         "capture",

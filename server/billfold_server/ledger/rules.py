@@ -42,6 +42,9 @@ NORMAL_SIDES: Final[Mapping[AccountType, NormalSide]] = {
     AccountType.INCOME: NormalSide.CREDIT,
 }
 
+MOST_CAPTURES: Final = 1_000
+"""Of one hold, the last of which ends it: each is answered and told with the entries of all before it."""
+
 HOLD_STATES: Final[Mapping[tuple[HoldStatus, str], HoldStatus]] = {
     (HoldStatus.OPEN, "capture_part"): HoldStatus.OPEN,
     (HoldStatus.OPEN, "capture"): HoldStatus.CAPTURED,

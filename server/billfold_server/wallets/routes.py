@@ -524,6 +524,7 @@ async def create_hold(call: Call, body: CreateHold) -> Reply[Hold]:
         errors.CurrencyMismatch,
         errors.HoldNotOpen,
         errors.CaptureExceedsHold,
+        errors.HoldCapturesExhausted,
         errors.HoldHasNoDestination,
         errors.HoldDestinationAmbiguous,
     ),
@@ -531,7 +532,8 @@ async def create_hold(call: Call, body: CreateHold) -> Reply[Hold]:
 async def capture_hold(call: Call, hold_id: HoldId, body: CaptureHold) -> Reply[Hold]:
     """Settle a hold, whole or in part.
 
-    What isn't captured is released, unless `final` is false.
+    What isn't captured is released, unless `final` is false. A hold is captured a thousand times at most, and the last
+    time is final.
     """
     capture = ledger.Capture(ids.decode(Prefix.HOLD, hold_id), body, alone_below_minor=ledger.alone_below(call))
     return await ledger.command(call, holds.CAPTURE_HOLD, capture)

@@ -14,9 +14,10 @@ from billfold.money import MAX_AMOUNT_MINOR, Money
 from billfold_server.db.outbox import list_events
 from billfold_server.invariants.service import check
 from billfold_server.ledger import kinds as ledger_kinds
+from billfold_server.ledger import rules
 from billfold_server.ledger.protocol import Answer
 from billfold_server.ledger.queries import list_entries
-from billfold_server.ledger.rules import MAX_BALANCE_MINOR
+from billfold_server.ledger.rules import MAX_BALANCE_MINOR, MOST_CAPTURES
 from billfold_server.payments.kinds import CLEARING
 from billfold_server.wallets import kinds
 from billfold_server.wallets.rows import AliasKey
@@ -70,6 +71,24 @@ class TestAHold:
         rest = await capture(bench, made, amount_minor=30)
         assert (rest["status"], rest["captured_minor"], rest["released_minor"]) == ("captured", 50, 10)
         assert [await bench.balance(wallet) for wallet in range(3)] == [50, 30, 20]
+        assert await check(bench.database, bench.tenant) == []
+
+    async def test_is_captured_in_part_so_often_and_no_more(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each answer names the entries of all captures; so the last that there may be ends the hold, in any way."""
+        assert MOST_CAPTURES == 1_000
+        monkeypatch.setattr(rules, "MOST_CAPTURES", 4)
+        await bench.top_up(0, 100)
+        for how in ({"amount_minor": 5}, {"amount_minor": 17, "final": False}, {}):
+            made = await hold(bench, 20, to_wallet_id=bench.wallets[1])
+            for _ in range(3):
+                await capture(bench, made, amount_minor=1, final=False)
+            with pytest.raises(errors.HoldCapturesExhausted) as refused:
+                await capture(bench, made, amount_minor=1, final=False)
+            assert (refused.value.hold_id, refused.value.captures) == (made["id"], 3)
+            last = await capture(bench, made, **how)
+            assert (last["status"], len(last["journal_entry_ids"])) == ("captured", 4)
         assert await check(bench.database, bench.tenant) == []
 
     async def test_of_a_frozen_wallet_can_only_end(self, bench: Bench) -> None:

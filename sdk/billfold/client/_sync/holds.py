@@ -97,6 +97,7 @@ class Holds(Resource):
         Raises:
             errors.HoldNotOpen: It has been captured or released, or has expired.
             errors.CaptureExceedsHold: Less than that is held.
+            errors.HoldCapturesExhausted: It isn't final, and there were 999 before.
             errors.HoldHasNoDestination: Neither the hold nor the call says where the money goes.
         """
         body = encoding.fields(
