@@ -542,6 +542,7 @@ class TestOfTwoWhoCompete:
             if "code" in said:
                 assert redeem(tpp.app, said["code"]).json()["error"] == "invalid_grant"
 
+    @pytest.mark.usefixtures("patient_locks")
     def test_nobody_waits_while_an_answer_is_written(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:
         """The event's number is taken last: grant and code are written by then."""
         person, one, _ = customer

@@ -367,6 +367,7 @@ SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY
 """
 
 
+@pytest.mark.usefixtures("patient_locks")
 class TestNotingWhatCameOfIt:
     async def test_takes_the_subscription_first_as_whoever_changes_it_does(self, teller: Teller):
         """While a change has the subscription, what is to be noted waits, and keeps no notification from the change."""
