@@ -343,15 +343,19 @@ class TestAConnection:
             begun.set()
             await asyncio.Event().wait()
 
-        async def end() -> None:
+        async def under_way() -> set[asyncio.Task[Any]]:
+            return {each for each in asyncio.all_tasks() if "run_asgi" in repr(each.get_coro())}
+
+        async def end(before: set[asyncio.Task[Any]]) -> None:
             await begun.wait()
-            (request,) = (each for each in asyncio.all_tasks() if "run_asgi" in repr(each.get_coro()))
+            (request,) = await under_way() - before
             # As uvicorn does once its time for a stop is over.
             request.cancel()
 
         with live.client("alpha") as client:
             monkeypatch.setattr(live.services, "slow_down", wait)
-            ending = live.begin(end())
+            # Whoever hung up on a request of another test may not have been heard yet.
+            ending = live.begin(end(live.run(under_way())))
             answer = client.post("/v1/parties", json={"kind": "person"}, headers={"Idempotency-Key": "ended"})
             ending.result(15)
         told = answer.status_code, answer.json()["code"], answer.headers["retry-after"]
