@@ -308,16 +308,18 @@ class TestWhoeverGuesses:
             return time.perf_counter() - started
 
         ada, eve = a_psu(live), a_psu(live)
-        rounds = [
-            (
-                took(ada, ada.name, "not the right one"),
-                took(eve, eve.name, eve.password),
-                took(ada, f"nobody.{number}", "not the right one"),
-            )
-            for number in range(4)
-        ]
+        wrong = right = unknown = float("inf")
         # One after the other, and the quickest of each: what else the machine does makes them longer, never shorter.
-        wrong, right, unknown = (min(each) for each in zip(*rounds, strict=True))
+        # Where it has much to do, the quickest of four may still be; what takes longer by itself stays so.
+        for number in range(16):
+            if number % 4 == 0:
+                for person in (ada, eve):
+                    live.run(_forget_failures(person))
+            wrong = min(wrong, took(ada, ada.name, "not the right one"))
+            right = min(right, took(eve, eve.name, eve.password))
+            unknown = min(unknown, took(ada, f"nobody.{number}", "not the right one"))
+            if number >= 3 and 0.4 < wrong / unknown < 2.5 and 0.4 < wrong / right < 2.5:
+                break
         assert 0.4 < wrong / unknown < 2.5
         assert 0.4 < wrong / right < 2.5
 
