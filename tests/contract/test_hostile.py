@@ -50,8 +50,9 @@ class Sender:
             common = {}
         connection = http.client.HTTPConnection(urlsplit(self._live.url).netloc, timeout=30)
         with contextlib.closing(connection):
-            with contextlib.suppress(BrokenPipeError):
-                # A body that is much too large isn't taken in to its end; the answer is there all the same.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                # A body that is much too large isn't taken in to its end; the answer is there all the same. Which of
+                # the two it is depends on how much of the body is on its way when the connection ends.
                 connection.request(operation.method, self.address(operation), body, {**common, **headers})
             answer = connection.getresponse()
             return answer.status, answer.read()
