@@ -1,6 +1,8 @@
 """Sandboxes of a partner's own: made, reset and removed by it, closed with it, and a way into nobody else's tenant."""
 
+import asyncio
 import secrets
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -186,14 +188,24 @@ class TestASandbox:
         assert owning.api.delete(f"{owning.path}/{one['id']}").status_code == 204
         until(404, lambda: owning.api.get(f"{owning.path}/{one['id']}"))
 
-    def test_is_not_used_before_it_is_ready(self, owning: Owning) -> None:
+    def test_is_not_used_before_it_is_ready(self, owning: Owning, monkeypatch: pytest.MonkeyPatch) -> None:
         """Nobody gets in or resets it before; but it can be removed while it is made, and no tenant is left behind."""
+        tenants, may_go = owning.live.services.tenants, threading.Event()
+        apply = tenants.apply
+
+        async def apply_later(*given: Any, **named: Any) -> Any:
+            await asyncio.to_thread(may_go.wait, DEADLINE_S)
+            return await apply(*given, **named)
+
+        # However long this machine stands still meanwhile, it isn't made before all has been asked.
+        monkeypatch.setattr(tenants, "apply", apply_later)
         one = owning.make()
         path = f"{owning.path}/{one['id']}"
         for what in ("credentials", "reset"):
             answer = owning.api.post(f"{path}/{what}", json={})
             assert (answer.status_code, answer.json()["code"]) == (409, "partner_sandbox_state_refuses")
         assert owning.api.delete(path).status_code == 204
+        may_go.set()
         until(404, lambda: owning.api.get(path))
         key = ids.decode(Prefix.PARTNER_SANDBOX, one["id"])
         alpha = owning.live.run(owning.live.services.registry.get("alpha"))
