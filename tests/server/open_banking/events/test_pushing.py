@@ -33,6 +33,9 @@ from tests.server.outbound.endpoints import Endpoint, answering
 from tests.server.payments.desk import Desk
 from tests.tenants import Tenancy
 
+# What came of several notifications is noted at once, and who waits for that may stand still.
+pytestmark = pytest.mark.usefixtures("patient_locks")
+
 TAKEN = answering("202 Accepted")
 URN = "urn:uk:org:openbanking:events:"
 LINKED = ("account-access", "domestic-vrp")
@@ -367,7 +370,6 @@ SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY
 """
 
 
-@pytest.mark.usefixtures("patient_locks")
 class TestNotingWhatCameOfIt:
     async def test_takes_the_subscription_first_as_whoever_changes_it_does(self, teller: Teller):
         """While a change has the subscription, what is to be noted waits, and keeps no notification from the change."""

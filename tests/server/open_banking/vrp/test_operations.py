@@ -392,6 +392,7 @@ _LIMITS = [
 ]
 
 
+@pytest.mark.usefixtures("patient_locks")
 class TestPaymentsAtOnce:
     """Payments at once, at two workers."""
 
