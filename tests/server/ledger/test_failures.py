@@ -302,9 +302,12 @@ class TestALedgerThatIsLocked:
 
 
 async def terminate(tenancy: Tenancy, backend: int) -> None:
-    """End a session of the server from outside."""
+    """End a session of the server from outside, and wait until it is gone.
+
+    One that was only told to end still waits for its lock in PostgreSQL's view, and would be found there once more.
+    """
     async with another_session(tenancy) as session:
-        await session.execute("SELECT pg_terminate_backend($1)", backend)
+        assert await session.fetchval("SELECT pg_terminate_backend($1, 30000)", backend)
 
 
 WAIT_AT_COMMIT = (
