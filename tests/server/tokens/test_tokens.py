@@ -1,6 +1,7 @@
 """Vault tokens over HTTP: taken in, shown, changed and deleted."""
 
 import asyncio
+import re
 import secrets
 from datetime import datetime, timedelta
 from typing import Any
@@ -223,6 +224,9 @@ class TestAVaultToken:
             "vault_token.deleted",
         ]
         said = " ".join([each["data"] for each in events] + [str(each) for each in bank.records(token)])
+        # Chance may have put these digits into an id, or into the microseconds of a time.
+        said = re.sub(r"\b[a-z]{3}_[0-9a-z]{26}\b|\b\d{4}-\d\d-\d\dT[0-9:.]+Z", "", said)
+        assert "payout" in said
         assert not any(each in said for each in ("5555", "BUKB", "Ada", "secretly"))
 
 
