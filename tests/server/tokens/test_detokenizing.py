@@ -170,7 +170,7 @@ class TestATokenForOneUse:
 
 
 class TestTheLimits:
-    @pytest.mark.usefixtures("patient_locks")
+    @pytest.mark.usefixtures("patient_locks", "within_an_hour")
     def test_are_exact_however_many_ask(self, bank: Bank, live: LiveServer) -> None:
         """Of thirty at once five are told, the rest is 429; threshold and limit each raise the alarm once."""
         token = bank.account()["id"]
@@ -202,6 +202,7 @@ class TestTheLimits:
         assert counted is not None
         assert float(counted[1]) > 0
 
+    @pytest.mark.usefixtures("within_an_hour")
     def test_count_each_token(self, bank: Bank, live: LiveServer) -> None:
         """A request that asks for more than is left is refused as a whole, and takes nothing from what is left."""
         tokens = [bank.account()["id"] for _ in range(6)]
@@ -283,6 +284,7 @@ class TestWithoutKeys:
         (after,) = bank.sql("SELECT count(*) AS tokens FROM vault_tokens")
         assert after["tokens"] == before[0]["tokens"] + 1
 
+    @pytest.mark.usefixtures("within_an_hour")
     def test_nothing_is_told_or_used_up(self, bank: Bank, live: LiveServer, tmp_path: Path) -> None:
         """A token for one use and the limit are given back, and it is written down that nothing was released."""
         token = bank.account(single_use=True)["id"]

@@ -367,6 +367,7 @@ class TestATokenThatIsReused:
                 answer = poor.post(f"/v1/vault-tokens{path}", json=body)
                 assert code_of(answer) == (403, "insufficient_scope")
 
+    @pytest.mark.usefixtures("within_an_hour")
     def test_is_counted_as_a_search(self, bank: Bank, live: LiveServer) -> None:
         """Each item that asks for it is one, which is recorded; where that is too many, nothing is taken in."""
         item = {**ACCOUNT, "dedup": "reuse"}
@@ -404,6 +405,7 @@ class TestASearch:
             "data": [],
         }
 
+    @pytest.mark.usefixtures("within_an_hour")
     def test_is_counted(self, bank: Bank, live: LiveServer) -> None:
         """After as many as the manifest allows in an hour, each further one is 429, and the first raises the alarm."""
         alarms = "SELECT FROM outbox_events WHERE type = 'vault_token.alarm' AND data::text LIKE '%(search)%'"
