@@ -386,6 +386,8 @@ class TestAServerThatIsToldOfNats:
             party_id = client.post("/v1/parties", json={"kind": "person", "name": "Ada"}).json()["id"]
         reader = await stream.client()
         subscription = await reader.subscribe(f"{stream.name}.alpha.party.created")
+        # So the server knows of it before anything is published.
+        await reader.flush(60)
         try:
             async with app.lifespan(), asyncio.timeout(60):
                 while (await subscription.next_msg(60)).data.find(party_id.encode()) < 0:
