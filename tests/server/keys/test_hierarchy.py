@@ -21,7 +21,7 @@ class TestKeys:
         sealer = await new_keys().sealer(owner, uuid4())
         sealed = sealer.seal(PLACE, b"ada@example.org")
         assert key_id_of(sealed) == sealer.key_id
-        assert b"ada" not in sealed
+        assert b"@example" not in sealed
         assert (await new_keys().opener(owner, [sealed])).open(PLACE, sealed) == b"ada@example.org"
 
     async def test_open_nothing_of_another_tenant_or_domain(self, new_keys: NewKeys, owner: Owner) -> None:

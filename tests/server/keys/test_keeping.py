@@ -245,7 +245,8 @@ class TestABackup:
         await backups.back_up(deployment.store, deployment.keyring, path)
         whole = path.read_bytes()
         lines = whole.splitlines(keepends=True)
-        for bad in (b"".join(lines[:2] + lines[3:]), whole[:200] + b"x" + whole[201:], b"".join(lines[:-1]), b"hello"):
+        changed = whole[:200] + bytes([whole[200] ^ 1]) + whole[201:]
+        for bad in (b"".join(lines[:2] + lines[3:]), changed, b"".join(lines[:-1]), b"hello"):
             path.write_bytes(bad)
             with pytest.raises(backups.BackupUnusable):
                 backups.read_backup(deployment.keyring, path)
