@@ -18,6 +18,7 @@ import pytest
 
 from billfold_server.connectors.simulator.address import folder_of, read
 from billfold_server.db.embedded import EmbeddedPostgres
+from tests.ports import held
 from tests.postgres import binaries, create_database, drop_database, query
 from tests.processes import living
 from tests.server.upping import (
@@ -48,6 +49,13 @@ def folders() -> Iterator[Folders]:
 def used(folders: Folders) -> Path:
     """A data folder for servers that come one after the other, so that a database and a sandbox are made once."""
     return folders()
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port that is nobody else's, also while the server whose it is doesn't listen there."""
+    with held(1) as (port,):
+        yield port
 
 
 @pytest.fixture(scope="module")
@@ -259,9 +267,9 @@ class TestAServer:
 
 @pytest.mark.xdist_group("up")
 class TestAStop:
-    def test_finishes_the_request_that_is_under_way(self, used: Path):
+    def test_finishes_the_request_that_is_under_way(self, used: Path, port: int):
         """SIGTERM closes the port at once, the request is still answered, and nothing is left; the data stays."""
-        up = Up(used, "--port=0").ready()
+        up = Up(used, f"--port={port}").ready()
         slow = SlowRequest(up)
         up.process.send_signal(signal.SIGTERM)
         until(lambda: is_free(up.port))
@@ -297,9 +305,9 @@ class TestAStop:
         assert up.end() == 0
         assert slow.is_given_up()
 
-    def test_is_insisted_on_by_a_second_signal(self, used: Path):
+    def test_is_insisted_on_by_a_second_signal(self, used: Path, port: int):
         """A second Ctrl-C waits for no request; PostgreSQL is stopped in good order all the same."""
-        up = Up(used, "--port=0", BILLFOLD_SHUTDOWN_TIMEOUT_S="600").ready()
+        up = Up(used, f"--port={port}", BILLFOLD_SHUTDOWN_TIMEOUT_S="600").ready()
         slow = SlowRequest(up)
         up.process.send_signal(signal.SIGINT)
         # What comes at the same moment is the same Ctrl-C, handed on by somebody, and waits as the first does.
@@ -327,9 +335,9 @@ class TestAStop:
 
 @pytest.mark.xdist_group("up")
 class TestAKilledParent:
-    def test_is_followed_by_the_next_start_at_once(self, used: Path):
+    def test_is_followed_by_the_next_start_at_once(self, used: Path, port: int):
         """The next start takes the port over and adopts the database, while an old request is still being finished."""
-        up = Up(used, "--port=0").ready()
+        up = Up(used, f"--port={port}").ready()
         slow = SlowRequest(up)
         workers, postmaster = up.workers(), up.postmaster()
         up.end(signal.SIGKILL)
@@ -340,9 +348,9 @@ class TestAKilledParent:
         assert slow.name in [party["name"] for party in again.get("/v1/parties")["data"]]
         assert again.end() == 0
 
-    def test_leaves_nothing_behind(self, used: Path):
+    def test_leaves_nothing_behind(self, used: Path, port: int):
         """Its workers end by themselves, and the last one of them stops the database."""
-        up = Up(used, "--port=0", "--workers=2").ready()
+        up = Up(used, f"--port={port}", "--workers=2").ready()
         workers, postmaster = up.workers(), up.postmaster()
         up.end(signal.SIGKILL)
         until(lambda: not living([*workers, postmaster]))
