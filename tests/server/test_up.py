@@ -18,6 +18,7 @@ import pytest
 
 from billfold_server.connectors.simulator.address import folder_of, read
 from billfold_server.db.embedded import EmbeddedPostgres
+from billfold_server.db.embedded.locks import is_locked
 from tests.ports import held
 from tests.postgres import binaries, create_database, drop_database, query
 from tests.processes import living
@@ -244,6 +245,8 @@ class TestAServer:
 
     def test_follows_its_database_to_another_port(self, up: Up):
         """If another program has taken PostgreSQL's port while it was down, new workers find it at the new one."""
+        # Who still starts PostgreSQL after a test before would wait at the taken port for that server's answer.
+        until(lambda: not is_locked(up.data_dir / "postgres" / "starting"))
         port = int((up.data_dir / "postgres" / "port").read_text())
         # The parent is held, so that it can't start PostgreSQL before its port is taken.
         up.process.send_signal(signal.SIGSTOP)
