@@ -183,6 +183,6 @@ async def _end_who_waits(live: LiveServer) -> None:
     try:
         while (backend := await connection.fetchval(FIND_BLOCKED)) is None:
             await asyncio.sleep(0.01)
-        await connection.execute("SELECT pg_terminate_backend($1)", backend)
+        assert await connection.fetchval("SELECT pg_terminate_backend($1, 30000)", backend)
     finally:
         await connection.close()
