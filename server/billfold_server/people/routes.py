@@ -220,7 +220,8 @@ async def _set_state(call: Call, user_id: str, *, enabled: bool) -> User:
 async def disable_user(call: Call, user_id: UserId) -> User:
     """Disable a user, who is signed out everywhere from the next request on.
 
-    Whoever is disabled already stays so, so it may be sent again. Of two who disable each other at once, one does.
+    Whoever is disabled already stays so, so it may be sent again. Nobody disables themselves, and of two who
+    disable each other at once, one does.
     """
     return await _set_state(call, user_id, enabled=False)
 

@@ -409,12 +409,15 @@ async def set_user_state(realm: Realm, tx: Tx, caller: Caller, user_id: UUID, *,
 
     Raises:
         errors.NotFound: There is no such user, or they are to be enabled, and were forgotten.
-        errors.PermissionDenied: They are to be disabled, and whoever asks was shut out meanwhile.
+        errors.PermissionDenied: They are to be disabled, and are whoever asks, or have shut out whoever asks meanwhile.
     """
     if enabled:
         user = await _lock_who_is_there(tx, user_id)
     else:
         user = _existing(await lock_beside_asker(tx, caller, user_id, scope=_OVER_USERS))
+        if caller.user_id == user_id:
+            # The last one would leave nobody who could let anybody in.
+            raise errors.PermissionDenied("nobody disables themselves")
     wanted = ("active" if user.password_hash is not None else "invited") if enabled else "disabled"
     if (user.state != "disabled") is enabled:
         return

@@ -142,12 +142,12 @@ def make(live: LiveServer, partner_id: UUID) -> Callable[[str], Pair]:
     return lambda kind: Pair(live, kind, partner_id if kind == "partner" else None)
 
 
-async def does(pair: Pair, way: Way, who: int) -> str:
+async def does(pair: Pair, way: Way, who: int, *, to_oneself: bool = False) -> str:
     """Let one of two do something to the other, and return what comes of it."""
-    realm = await pair.realm()
+    realm, whom = await pair.realm(), who if to_oneself else 1 - who
     try:
         async with await pair.tx() as tx:
-            await way(pair, realm, tx, by(pair.both[who]), pair.both[1 - who])
+            await way(pair, realm, tx, by(pair.both[who]), pair.both[whom])
     except errors.BillfoldError as refused:
         return type(refused).__name__
     return "done"
@@ -225,3 +225,13 @@ class TestWhoeverWasShutOut:
         pair = make(kind)
         assert live.run(does(pair, way, 0)) == "done"
         assert live.run(does(pair, way, 1)) == "PermissionDenied"
+
+
+class TestNobody:
+    @pytest.mark.parametrize("name", WAYS)
+    def test_shuts_themselves_out(self, live: LiveServer, make: Callable[[str], Pair], name: str) -> None:
+        """Or the last one could leave nobody who lets anybody in."""
+        kind, way = WAYS[name]
+        pair = make(kind)
+        assert live.run(does(pair, way, 0, to_oneself=True)) == "PermissionDenied"
+        assert live.run(pair.let_in()) == list(pair.both)

@@ -125,6 +125,7 @@ class AsyncUsers(AsyncResource):
 
         Raises:
             errors.NotFound: There is none with this id.
+            errors.PermissionDenied: They are whoever asks, or have shut out whoever asks meanwhile.
         """
         return await self._change(operations.DISABLE_USER, user_id, repeatable=True)
 

@@ -127,6 +127,7 @@ class Users(Resource):
 
         Raises:
             errors.NotFound: There is none with this id.
+            errors.PermissionDenied: They are whoever asks, or have shut out whoever asks meanwhile.
         """
         return self._change(operations.DISABLE_USER, user_id, repeatable=True)
 
