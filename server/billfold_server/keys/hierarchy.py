@@ -103,7 +103,7 @@ class Keys:
         self.failures: Counter[str] = Counter()
         self.standing = Health(ok=True)
         self._monotonic = monotonic
-        self._unopened: dict[UUID, float] = {}
+        self._unopened: dict[UUID, tuple[UUID, float]] = {}
         self.evictions = Evictions(store, self, stale_s=limits.stale_s, monotonic=monotonic)
         self._keys: Bounded[UUID, OpenKey] = Bounded(limits.keys, limits.keep_s, monotonic)
         self._current: Bounded[tuple[UUID, UUID], OpenKey] = Bounded(limits.keys, limits.keep_s, monotonic)
@@ -265,10 +265,11 @@ class Keys:
         A keyring or Vault may answer as ever, and be another one, or be from before the newest of its keys.
         """
         since = self._monotonic() - _TOLD_S
-        self._unopened = {owner: at for owner, at in self._unopened.items() if at > since}
+        self._unopened = {epoch: told for epoch, told in self._unopened.items() if told[1] > since}
         if not self._unopened:
             return []
-        number = len(self._unopened)
+        # Of one tenant, some may open, as those of before, and others not.
+        number = len({owner for owner, _ in self._unopened.values()})
         return [f"the keys of {number} tenant(s) don't open by what wraps them; billfold doctor says what is lacking"]
 
     async def close(self) -> None:
@@ -489,10 +490,10 @@ class Keys:
         try:
             key = await self.backends.named(row["backend"]).unwrap(TenantKey(tenant_id, self.domain), wrapped, bound_to)
         except SealBroken:
-            self._unopened[tenant_id] = self._monotonic()
+            self._unopened[epoch_id] = tenant_id, self._monotonic()
             self.failures["unopened"] += 1
             raise _unopenable("an epoch's key", epoch_id) from None
-        self._unopened.pop(tenant_id, None)
+        self._unopened.pop(epoch_id, None)
         self._epochs.put(epoch_id, _Epoch(epoch_id, tenant_id, key))
 
     async def _newest_epoch(self, tenant_id: UUID) -> _Epoch:

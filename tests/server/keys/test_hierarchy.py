@@ -2,13 +2,23 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import nullcontext
 from uuid import UUID, uuid4
 
 import pytest
 
 from billfold import errors
 from billfold_server.keys.rotation import rotate
-from billfold_server.keys.service import TENANT_SUBJECT, Keys, Limits, Place, SealBroken, key_id_of
+from billfold_server.keys.service import (
+    TENANT_SUBJECT,
+    Keys,
+    Limits,
+    Place,
+    SealBroken,
+    TenantKey,
+    Wrapped,
+    key_id_of,
+)
 from tests.keystores import Owner, StoreUrls, as_administrator
 
 NewKeys = Callable[..., Keys]
@@ -23,6 +33,32 @@ class TestKeys:
         assert key_id_of(sealed) == sealer.key_id
         assert b"@example" not in sealed
         assert (await new_keys().opener(owner, [sealed])).open(PLACE, sealed) == b"ada@example.org"
+
+    async def test_warn_of_some_that_do_not_open_though_others_of_the_tenant_do(
+        self, new_keys: NewKeys, owner: Owner, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A Vault that is from before the newest of its keys opens what is older, and that says nothing of the rest."""
+        keys = new_keys()
+        older = (await keys.sealer(owner)).seal(PLACE, b"older")
+        unwrap = keys.backends.current.unwrap
+
+        async def lack_the_newest(key: TenantKey, wrapped: Wrapped, bound_to: bytes) -> bytes:
+            if wrapped.version > 1:
+                raise SealBroken
+            return await unwrap(key, wrapped, bound_to)
+
+        await rotate(keys.store, keys.backends, owner.id, "data")
+        keys.evict_all()
+        newer = (await keys.sealer(owner, uuid4())).seal(PLACE, b"newer")
+        for lacking in (1, 0):
+            keys.evict_all()
+            with monkeypatch.context() as changed:
+                if lacking:
+                    changed.setattr(keys.backends.current, "unwrap", lack_the_newest)
+                with pytest.raises(errors.KeysUnavailable) if lacking else nullcontext():
+                    await keys.opener(owner, [newer])
+                assert (await keys.opener(owner, [older])).open(PLACE, older) == b"older"
+            assert ["keys of 1 tenant(s)" in each for each in keys.warnings()] == [True] * lacking
 
     async def test_open_nothing_of_another_tenant_or_domain(self, new_keys: NewKeys, owner: Owner) -> None:
         """The same row, read as somebody else's or by another domain's keys, doesn't open."""
