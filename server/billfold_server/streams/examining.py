@@ -76,4 +76,5 @@ async def _stream(stream: "JetStreamContext", settings: NatsSettings) -> tuple[S
     except NotFoundError:
         account = await stream.account_info()
     most = account.limits.max_streams
-    return ("full" if 0 <= most <= account.streams else "makeable"), None
+    # As many as anybody likes where that is 0 or less.
+    return ("full" if 0 < most <= account.streams else "makeable"), None

@@ -98,6 +98,27 @@ class TestNatsThatIsGuarded:
             assert "another" not in sentence
 
 
+class TestNatsThatHoldsSoManyStreams:
+    @pytest.mark.parametrize(("most", "verdict"), [(0, "ok"), (1, "warn"), (2, "ok")])
+    async def test_has_room_or_not(self, tmp_path: Path, most: int, verdict: str):
+        """One is there already. None at most is as many as anybody likes, by what NATS itself does."""
+        if shutil.which("nats-server") is None:
+            pytest.skip("needs nats-server")
+        with held(1) as (port,):
+            account = f'users: [{{user: "a", password: "b"}}], jetstream: {{max_streams: {most}}}'
+            server = Nats(tmp_path, port, f"accounts {{ A: {{ {account} }} }}\n")
+            server.start()
+            password = tmp_path / "password"
+            password.write_text("b", encoding="utf-8")
+            given: dict[str, Any] = {"nats_user": "a", "nats_password_file": str(password)}
+            one = Stream(server, **given)
+            await one.publisher._connected()
+            found = await said(server.url, **given)
+            await one.publisher.aclose()
+            server.stop()
+        assert (found[0], "no room for another stream" in found[1]) == (verdict, verdict == "warn"), found
+
+
 class TestNatsWithoutJetStream:
     async def test_is_not_enough(self, tmp_path: Path):
         """It answers and lets us in, and keeps nothing."""
