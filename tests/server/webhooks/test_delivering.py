@@ -4,7 +4,7 @@ import asyncio
 import json
 import signal
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from multiprocessing.context import ForkServerProcess
 from typing import cast
 
@@ -16,7 +16,6 @@ from billfold.contract.webhooks import WebhookEndpointReason, WebhookEndpointSta
 from billfold.ids import Prefix
 from billfold_server.db.outbox import list_events
 from billfold_server.outbound import standing
-from billfold_server.outbound.service import Answer, Cause, Failure
 from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.webhooks import delivering, delivery_queries, endpoints
 from tests.callers import CALLER
@@ -376,76 +375,6 @@ class TestAskedForAgain:
             await sender.deliver()
         events = [json.loads(body) for body in endpoint.bodies]
         assert [each["object_id"] for each in events if each["type"] == "webhook_endpoint.tested"] == [made[0].id]
-
-
-class Nobody:
-    """What comes of calling a name that leads nowhere.
-
-    Attributes:
-        asked: How often it was called.
-    """
-
-    def __init__(self) -> None:
-        self.asked = 0
-
-    async def post(self, *_: object, **__: object) -> Failure:
-        """Return that nobody is there."""
-        self.asked += 1
-        return Failure(cause="unresolved", took_s=5.0)
-
-
-class TestAnEndpointWhereNobodyIs:
-    async def test_is_asked_a_few_times_at_each_instant_of_a_clock_that_is_moved(
-        self, sender: Sender, monkeypatch: pytest.MonkeyPatch
-    ):
-        """Else a clock would stand for minutes at an instant at which much is due. Each attempt is one all the same."""
-        nobody = Nobody()
-        monkeypatch.setattr(sender.outbound, "post", nobody.post)
-        await sender.pass_time(seconds=1)
-        await sender.listen("https://partner.example/billfold")
-        for number in range(100):
-            await sender.happen("hold.placed", of=f"hold_{number}", told=False)
-        await sender.relay.run(sender.tenant)
-        await sender.pass_time(minutes=1)
-        assert await sender.states() == [("waiting", 2, "unresolved")] * 100
-        # Four times at each of two instants, and as often more as ten seconds have passed in between.
-        assert nobody.asked < 100
-        record = await sender.record((await sender.sent())[99].id)
-        assert [each.result for each in record.last_attempts] == ["unresolved"] * 2
-
-    async def test_is_asked_for_each_delivery_while_time_passes(self, sender: Sender, monkeypatch: pytest.MonkeyPatch):
-        """Somebody may be there a moment later, so what failed once says nothing of the others."""
-        nobody = Nobody()
-        monkeypatch.setattr(sender.outbound, "post", nobody.post)
-        await sender.listen("https://partner.example/billfold")
-        await sender.happen("hold.placed", "hold.captured", of="hold_1")
-        await sender.deliver()
-        assert nobody.asked >= 2
-
-    @pytest.mark.parametrize("cause", ["unresolved", "unconnected", "timeout"])
-    def test_is_known_by_what_came_of_asking(self, cause: Cause):
-        """At one instant, until somebody answers there; a failure of another kind says nothing of other attempts."""
-        reach, failure = delivering.Reach(), Failure(cause=cause, took_s=5.0)
-        now = datetime(2026, 11, 21, tzinfo=UTC)
-
-        def known() -> Failure | None:
-            return reach.failure
-
-        reach.stand(None)
-        reach.learn(failure)
-        assert known() is None, "time passes"
-        reach.stand(now)
-        reach.learn(Failure(cause="broken", took_s=5.0))
-        reach.learn(None)
-        assert known() is None, "somebody is there"
-        reach.learn(failure)
-        reach.stand(now)
-        assert known() == Failure(cause=cause, took_s=0.0)
-        reach.stand(now + timedelta(seconds=1))
-        assert known() is None, "it is asked anew"
-        reach.learn(Answer(status=500, headers={}, body=b"", whole=True, took_s=0.1))
-        reach.learn(failure)
-        assert known() is None, "somebody has answered"
 
 
 class TestASlowEndpoint:
