@@ -3,7 +3,7 @@
 import pytest
 
 from billfold_server.http.logs import leave_logs_to_the_program
-from tests.locks import patient_locks
+from tests.locks import product_locks
 from tests.openbao import openbao
 from tests.server.tls_up import tls_up
 from tests.tenants import administer, tenancy, tenancy_deployment, tenancy_template
@@ -12,7 +12,7 @@ __all__ = [
     "administer",
     "logs",
     "openbao",
-    "patient_locks",
+    "product_locks",
     "tenancy",
     "tenancy_deployment",
     "tenancy_template",

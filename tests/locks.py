@@ -1,26 +1,30 @@
-"""How long those wait who come at the same time, told from how long the product lets them."""
+"""How long those wait who come at the same time, where a test is about how long the product lets them."""
+
+from collections.abc import Callable
+from typing import Any, Final
 
 import pytest
 
-from billfold_server.tenancy.transaction import Database
+from billfold_server.tenancy.transaction import LOCK_TIMEOUT_MS, Database
 
-__all__ = ["patient_locks", "wait_for_locks"]
+__all__ = ["WAITING", "product_locks"]
 
 
-def wait_for_locks(monkeypatch: pytest.MonkeyPatch, *, ms: int) -> None:
-    """Let transactions that say nothing else wait so long for a lock."""
-    for opening in (Database.tx, Database.platform_tx, Database.run):
-        defaults = opening.__kwdefaults__
-        assert defaults is not None
-        assert "lock_timeout_ms" in defaults
-        monkeypatch.setitem(defaults, "lock_timeout_ms", ms)
+def _defaults_of(opening: Callable[..., Any]) -> dict[str, Any]:
+    defaults: dict[str, Any] = getattr(opening, "__kwdefaults__")  # noqa: B009 - A Callable isn't said to have it.
+    assert "lock_timeout_ms" in defaults
+    return defaults
+
+
+WAITING: Final = [_defaults_of(opening) for opening in (Database.tx, Database.platform_tx, Database.run)]
+"""What transactions do that say nothing else; ``lock_timeout_ms`` among it."""
 
 
 @pytest.fixture
-def patient_locks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let who waits for another one's lock wait for longer than the product does, which gives up after two seconds.
+def product_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let who waits for another one's lock wait as long as the product does, which gives up after two seconds.
 
-    Whoever holds it may stand still for as long on a busy machine. It is less than the time after which a connection
-    that ends a transaction is given up.
+    In other tests they wait for longer (``tests.plugins.patience``).
     """
-    wait_for_locks(monkeypatch, ms=8_000)
+    for defaults in WAITING:
+        monkeypatch.setitem(defaults, "lock_timeout_ms", LOCK_TIMEOUT_MS)

@@ -7,7 +7,8 @@ how long it may take; the product always does.
 A server answers within two seconds where its keys are away, and takes a machine that stands still for as long for that.
 So servers in the tests' own process wait longer for their key store and their decryptor, unless a test says how long,
 and for their database when they are asked how they are; and signers do for Vault. They wait longer as well for a
-connection to their database, and for the simulated rail, which would have said nothing else.
+connection to their database, and for the simulated rail, which would have said nothing else; and for the locks of
+others, who may stand still while they hold them, unless a test is about that (``product_locks``).
 """
 
 from typing import Final
@@ -17,14 +18,18 @@ from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from hypothesis import settings
 
 from billfold.keys import VaultTransitKey
+from billfold_server.audit import trail_reading
 from billfold_server.connectors.simulator.client import SimulatedRail
 from billfold_server.db.pools import Pools, PoolSettings
 from billfold_server.decryptor.client import Client
 from billfold_server.http import health
 from billfold_server.keys.store import KeyStore
+from tests.locks import WAITING
 
 _ANSWER_S: Final = 60.0
 _OWN_S: Final = 20.0
+_LOCK_MS: Final = 8_000
+"""Less than the time after which a connection that ends a transaction is given up."""
 _USUAL: Final = PoolSettings()
 _opening: Final = Pools.__init__
 
@@ -57,3 +62,7 @@ for asked, patience in (
     assert defaults is not None
     assert patience in defaults
     defaults[patience] = _OWN_S
+
+for opening in WAITING:
+    opening["lock_timeout_ms"] = _LOCK_MS
+trail_reading.LOCK_TIMEOUT_MS = _LOCK_MS  # type: ignore[attr-defined]

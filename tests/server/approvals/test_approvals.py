@@ -115,7 +115,6 @@ def bank(live: LiveServer) -> Iterator[Bank]:
         yield Bank(live, client)
 
 
-@pytest.mark.usefixtures("patient_locks")
 class TestARequest:
     def test_below_the_threshold_is_carried_out_at_once(self, bank: Bank) -> None:
         """Who makes a small refund waits for nobody."""
@@ -514,7 +513,6 @@ class TestARejectedRequest:
             bank.decide(approval_id)
 
 
-@pytest.mark.usefixtures("patient_locks")
 class TestADecision:
     def test_needs_a_person(self, bank: Bank) -> None:
         """A client by itself may be anybody's, its maker's too."""

@@ -20,7 +20,7 @@ from tests.server.audit.trails import attacking, note, seal_all, verified
 from tests.server.ledger.books import Bench
 from tests.tenants import Tenancy
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("kills"), pytest.mark.usefixtures("patient_locks")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("kills")]
 
 KILLS = 4
 EACH = 25

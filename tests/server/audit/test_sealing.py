@@ -63,7 +63,6 @@ class TestASealing:
         assert (await seal_all(tenancy)).records == 1
         assert (await verified(tenancy)).ok
 
-    @pytest.mark.usefixtures("patient_locks")
     async def test_does_not_fork_where_two_are_at_it(self, tenancy: Tenancy, bench: Bench) -> None:
         """One waits for the other, or leaves it alone."""
         await note(tenancy, *map(str, range(20)))
@@ -83,7 +82,6 @@ class TestASealing:
         found = await verified(tenancy)
         assert (found.ok, found.unsealed) == (True, 0), found.findings
 
-    @pytest.mark.usefixtures("patient_locks")
     async def test_passes_no_transfer_by_while_two_engines_write(self, tenancy: Tenancy, bench: Bench) -> None:
         """Whatever is committed later has a later id, backdated ones and all kinds among them."""
         await bench.top_up(0, 100_000)

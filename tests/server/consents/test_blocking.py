@@ -186,7 +186,6 @@ class TestAThirdPartyOfADirectory:
         facts = {each["action"]: each["facts"] for each in entries}
         assert facts["third_party.blocked"] == facts["third_party.unblocked"] == named
 
-    @pytest.mark.usefixtures("patient_locks")
     def test_finds_no_way_in_while_it_is_blocked(self, live: LiveServer, staff: httpx.Client) -> None:
         """Many register while staff blocks by two clients at once: one block, and whoever got in is kept out."""
         org = uuid4().hex

@@ -115,7 +115,6 @@ class TestAConsent:
         async with bank.tx() as tx:
             assert not await usable_grant(tx, grant_id)
 
-    @pytest.mark.usefixtures("patient_locks")
     async def test_is_decided_on_once(self, bank: Bank) -> None:
         """Of many who allow, spend and take back a payment at once, one is first, and the others are refused."""
         client_id = uuid4()
@@ -362,7 +361,6 @@ class TestEvidence:
         assert await evidence.verify(bank.services, bank.tenancy.tenant) == evidence.Verified(links=2, opened=1)
 
 
-@pytest.mark.usefixtures("patient_locks")
 class TestWhatEndsTogether:
     @pytest.mark.parametrize("who", ["customer", "third party"])
     async def test_keeps_nobody_from_writing_an_event(self, bank: Bank, who: str) -> None:

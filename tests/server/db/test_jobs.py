@@ -423,7 +423,6 @@ class TestAClaim:
         assert len(recorder.done) == 1
 
     @pytest.mark.parametrize("timeout_s", [111, 119, 120, 3600])
-    @pytest.mark.usefixtures("patient_locks")
     async def test_lasts_as_long_as_the_job_that_whoever_made_it_does(
         self, tenancy: Tenancy, monkeypatch: pytest.MonkeyPatch, timeout_s: int
     ):

@@ -127,7 +127,6 @@ class TestAnEvent:
         assert await seen(tenancy, object_id="psb_1", of_partner="ptn_2") == []
 
 
-@pytest.mark.usefixtures("patient_locks")
 class TestANumber:
     async def test_is_given_in_the_order_of_commits(self, tenancy: Tenancy):
         """Whoever emits while another's events aren't committed waits, and comes behind."""

@@ -54,7 +54,7 @@ async def main(dsn: str, copies: int) -> None:
 
     async def copy() -> str:
         count: list[int] = []
-        # As ``patient_locks`` in a test's own process: whoever is first may stand still for longer than the rest wait.
+        # As in a test's own process (``tests.plugins.patience``): whoever is first may stand still for longer.
         async with database.tx(tenant, lock_timeout_ms=8_000) as tx:
             answer = await carry_out(tx, ref(), doing(count), status=201, request_id="req_1", now=datetime.now(UTC))
         return f"{answer.status} {answer.body.decode()} {answer.replayed} {len(count)}"

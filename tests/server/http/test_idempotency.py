@@ -114,7 +114,6 @@ class TestARequestWithAKey:
             await request(tenancy, defect, ref())
         assert (await request(tenancy, doing([]), ref())).replayed is False
 
-    @pytest.mark.usefixtures("patient_locks")
     async def test_waits_for_the_copy_before_it(self, tenancy: Tenancy):
         """A copy in flight is waited for, and its answer is given."""
         begun, go_on = asyncio.Event(), asyncio.Event()

@@ -405,7 +405,6 @@ class TestASigningKey:
 
 
 class TestTheFirstKeyOfARealm:
-    @pytest.mark.usefixtures("patient_locks")
     def test_is_one_for_all_who_ask_at_once(self, live) -> None:
         """Many first requests at a new tenant agree on one signing key."""
         live.add_tenant(manifest("gamma"))

@@ -2,10 +2,8 @@
 
 from collections.abc import AsyncIterator
 
-import pytest
 import pytest_asyncio
 
-from tests.locks import wait_for_locks
 from tests.server.ledger.books import Bench, open_engine
 from tests.tenants import Tenancy
 
@@ -17,13 +15,3 @@ async def bench(tenancy: Tenancy) -> AsyncIterator[Bench]:
     await made.add_wallets(4)
     yield made
     await made.engine.close()
-
-
-@pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let whoever waits for a lock wait for longer than the product does, which gives up after two seconds.
-
-    Tests stop batches by locks, and go on once they have seen them stand there, however long a busy machine takes. It
-    is less than the time after which a connection that ends a transaction is given up.
-    """
-    wait_for_locks(monkeypatch, ms=8_000)

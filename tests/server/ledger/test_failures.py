@@ -24,7 +24,6 @@ from billfold_server.tenancy import transaction
 from billfold_server.tenancy.context import IdempotencyRef
 from billfold_server.tenancy.transaction import TenantTx
 from tests.apart import apart
-from tests.locks import wait_for_locks
 from tests.server.ledger.books import CALLER, Bench, decoded, open_engine
 from tests.tenants import Tenancy
 
@@ -170,11 +169,9 @@ class TestOneBadItem:
         assert (await bench.top_up(0, 1, key="b")).replayed is False
         assert await check(bench.database, bench.tenant) == []
 
-    async def test_whose_key_is_claimed_elsewhere_waits_alone(
-        self, tenancy: Tenancy, bench: Bench, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    @pytest.mark.usefixtures("product_locks")
+    async def test_whose_key_is_claimed_elsewhere_waits_alone(self, tenancy: Tenancy, bench: Bench) -> None:
         """A key that a request outside of the engine holds makes its own item wait and hear so; the others go on."""
-        wait_for_locks(monkeypatch, ms=transaction.LOCK_TIMEOUT_MS)
         begun, go_on = asyncio.Event(), asyncio.Event()
 
         async def slow(_: TenantTx) -> dict[str, int]:
@@ -245,11 +242,9 @@ class TestAKey:
 class TestALedgerThatIsLocked:
     """A ledger that another session has locked."""
 
-    async def test_is_busy_after_two_seconds(
-        self, tenancy: Tenancy, bench: Bench, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    @pytest.mark.usefixtures("product_locks")
+    async def test_is_busy_after_two_seconds(self, tenancy: Tenancy, bench: Bench) -> None:
         """The caller hears that nothing was changed, and when to come back."""
-        wait_for_locks(monkeypatch, ms=transaction.LOCK_TIMEOUT_MS)
         async with locked(tenancy, HEAD):
             before = time.monotonic()
             with pytest.raises(errors.Busy) as refused:

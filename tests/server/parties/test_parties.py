@@ -158,7 +158,6 @@ class TestAnExternalId:
             await update(bank, other, UpdateParty(external_id=ADA.external_id))
         assert await get(bank, uuid_of(other)) == other
 
-    @pytest.mark.usefixtures("patient_locks")
     async def test_is_given_to_one_of_many_at_once(self, bank: Bank):
         """Of many requests at the same time one gets it."""
         outcomes = await asyncio.gather(*(create(bank, ADA) for _ in range(20)), return_exceptions=True)
@@ -196,7 +195,6 @@ class TestAChange:
             await update(bank, created, UpdateParty(name="Ada Byron"), if_match=etag(1))
         assert (await get(bank, uuid_of(created))).name == "Ada King"
 
-    @pytest.mark.usefixtures("patient_locks")
     async def test_is_made_by_one_of_many_with_the_same_version(self, bank: Bank):
         """Of many changes of one version at the same time one goes through."""
         created = await create(bank, ADA)

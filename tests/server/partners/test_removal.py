@@ -310,7 +310,6 @@ MADE = {
 }
 
 
-@pytest.mark.usefixtures("patient_locks")
 class TestWhatIsMadeWhileAPartnerIsRemoved:
     @pytest.mark.parametrize("what", MADE)
     def test_is_counted_if_it_was_first(self, leaving: Leaving, what: str) -> None:

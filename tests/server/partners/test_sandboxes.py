@@ -163,7 +163,6 @@ class TestASandbox:
         ]
         assert {each["data"]["partner_id"] for each in happened} == {owning.id}
 
-    @pytest.mark.usefixtures("patient_locks")
     def test_has_no_more_credentials_than_anybody_needs(self, owning: Owning) -> None:
         """The oldest are disabled for new ones, as the bank is told, also at once; what is made inside stays."""
         one = owning.ready(owning.make()["id"])

@@ -176,7 +176,6 @@ class TestAPaymentThatLeaves:
 
 
 class TestAnOrder:
-    @pytest.mark.usefixtures("patient_locks")
     def test_is_carried_out_once_however_often_it_comes(self, bank: Bank) -> None:
         """Copies under one key, at once and later, are answered alike; another order under it is refused."""
         payer, key = bank.wallet(), uuid4().hex

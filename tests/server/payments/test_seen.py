@@ -15,9 +15,7 @@ from billfold import errors
 from billfold_server.consents import queries
 from billfold_server.consents.service import Consent
 from billfold_server.payments import service
-from billfold_server.tenancy import transaction
 from billfold_server.tenancy.context import IdempotencyRef
-from tests.locks import wait_for_locks
 from tests.postgres import WAITS
 from tests.server.consents.consenting import caller_of
 from tests.server.payments.desk import OPENED_MINOR, Desk
@@ -92,11 +90,9 @@ class TestOrdersOfOneBatch:
         assert [errors_of(each) for each in await asyncio.gather(*paying, return_exceptions=True)] == [None, None]
         await desk.check()
 
-    async def test_wait_no_longer_for_a_consent_than_others(
-        self, desk: Desk, behind: list[Any], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    @pytest.mark.usefixtures("product_locks")
+    async def test_wait_no_longer_for_a_consent_than_others(self, desk: Desk, behind: list[Any]) -> None:
         """Whoever holds one for too long holds the ledger up for one time-out, and not for another behind it."""
-        wait_for_locks(monkeypatch, ms=transaction.LOCK_TIMEOUT_MS)
         await desk.pay_own(to=desk.payee_id)
         consent = await desk.consent()
         order, seen = await desk.order(consent, to=desk.payee_id), await desk.seen(consent)

@@ -129,7 +129,6 @@ class TestSigningIn:
 
 
 class TestACode:
-    @pytest.mark.usefixtures("patient_locks")
     def test_is_good_once_among_many(self, ada: Person) -> None:
         """Of four who use one code at the same time, one gets in (RFC 6238, section 5.2)."""
         pages = [(browser, ada.give_password(browser)) for browser in (ada.browser() for _ in range(4))]

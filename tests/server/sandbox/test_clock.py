@@ -152,7 +152,6 @@ class TestATenantsClock:
 
 
 class TestAStandingClock:
-    @pytest.mark.usefixtures("patient_locks")
     async def test_has_what_is_due_at_one_instant_done_in_its_order(self, tenancy: Tenancy):
         """Jobs of one instant are done one after the other, as asked for, however many processes there are."""
         under_way: list[int] = []
@@ -353,7 +352,6 @@ class TestAdvancing:
         assert await watched(tenancy, watcher).drive(tenancy.tenant)
         assert (await now_of(tenancy), watcher.told[0]) == (start + 3 * DAY, (1, start + DAY))
 
-    @pytest.mark.usefixtures("patient_locks")
     async def test_is_the_business_of_one_driver(self, tenancy: Tenancy):
         """Several drivers and runners at once do each job once, and still in order."""
         diary = Diary()

@@ -110,7 +110,6 @@ class TestTheAuditTrail:
         assert record["request_id"].startswith("req_")
 
 
-@pytest.mark.usefixtures("patient_locks")
 class TestTheClock:
     def test_is_moved_by_who_may(self, client: httpx.Client):
         """A sandbox's clock stands where it was sent, and a copy of the order gets the same answer."""

@@ -64,7 +64,6 @@ class TestACardSession:
         browser.post(path_of(session), data={"jwe": bank.jwe(PAN)})
         assert bank.client.get(f"/v1/card-sessions/{session['id']}").json() == done
 
-    @pytest.mark.usefixtures("patient_locks")
     def test_takes_one_of_many_at_once(self, bank: Bank, browser: httpx.Client) -> None:
         """Of ten cards that come at the same time, one is kept."""
         party = bank.post("/v1/parties", {"kind": "person", "name": "Ada Lovelace"}).json()["id"]

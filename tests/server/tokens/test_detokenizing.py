@@ -149,7 +149,6 @@ class TestACard:
 
 
 class TestATokenForOneUse:
-    @pytest.mark.usefixtures("patient_locks")
     def test_opens_once(self, bank: Bank) -> None:
         """Of a hundred that ask at the same moment exactly one is told, and the token is shown as used."""
         token = bank.account(single_use=True)["id"]
@@ -170,7 +169,7 @@ class TestATokenForOneUse:
 
 
 class TestTheLimits:
-    @pytest.mark.usefixtures("patient_locks", "within_an_hour")
+    @pytest.mark.usefixtures("within_an_hour")
     def test_are_exact_however_many_ask(self, bank: Bank, live: LiveServer) -> None:
         """Of thirty at once five are told, the rest is 429; threshold and limit each raise the alarm once."""
         token = bank.account()["id"]

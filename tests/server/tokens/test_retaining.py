@@ -154,7 +154,6 @@ class TestWhatIsForgotten:
 
 
 class TestOneWhoIsForgottenMeanwhile:
-    @pytest.mark.usefixtures("patient_locks")
     def test_leaves_no_value_behind(self, live: LiveServer, bank: Bank) -> None:
         """What was sealed before somebody was forgotten, and is written after that, isn't; others' values are."""
         party, other = (ids.decode(Prefix.PARTY, bank.party()) for _ in range(2))

@@ -114,7 +114,6 @@ class TestAVaultToken:
         other = bank.post("/v1/vault-tokens", {**ACCOUNT, "single_use": True}, key="once")
         assert code_of(other) == (422, "idempotency_key_reused")
 
-    @pytest.mark.usefixtures("patient_locks")
     def test_is_made_once_however_many_copies_come_at_once(self, bank: Bank) -> None:
         """Of ten at the same moment one takes the value in, and all have its answer."""
         body = {**ACCOUNT, "metadata": {"copies": "ten"}}
@@ -128,6 +127,7 @@ class TestAVaultToken:
         (found,) = bank.sql("SELECT count(*) AS number FROM vault_tokens WHERE metadata ->> 'copies' = 'ten'")
         assert found["number"] == 1
 
+    @pytest.mark.usefixtures("product_locks")
     def test_is_not_made_while_a_copy_is_under_way(self, bank: Bank, live: LiveServer) -> None:
         """Who waits too long for a copy hears that there is one, and nothing is written."""
         bank.post("/v1/vault-tokens", ACCOUNT, key="known")
@@ -313,7 +313,6 @@ class TestAFingerprint:
         body = {"kind": "personal", "personal": {"type": "birthday", "value": "1815-12-10"}}
         assert code_of(bank.post("/v1/vault-tokens/search", body)) == (422, "personal_type_unknown")
 
-    @pytest.mark.usefixtures("patient_locks")
     def test_is_one_when_many_take_the_value_in_at_once(self, bank: Bank) -> None:
         """Twenty at the same moment agree on it, and with `dedup` on the token."""
         value = f"{secrets.randbelow(10**11):011d}"
@@ -323,7 +322,6 @@ class TestAFingerprint:
         assert len({each["id"] for each in tokens}) == 1
         assert sorted(each["reused"] for each in tokens) == [False] + [True] * 19
 
-    @pytest.mark.usefixtures("patient_locks")
     def test_is_one_for_tokens_of_their_own_that_are_made_at_once(self, bank: Bank) -> None:
         """Twenty at the same moment have as many tokens of a value that nobody knew before."""
         value = f"{secrets.randbelow(10**11):011d}"

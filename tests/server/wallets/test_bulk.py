@@ -266,7 +266,6 @@ class TestCopiesOfABulk:
     """Copies of a bulk."""
 
     @pytest.mark.parametrize("mode", ["each", "atomic"])
-    @pytest.mark.usefixtures("patient_locks")
     def test_at_once_move_money_once(self, desk: BulkDesk, mode: str) -> None:
         """Four copies at once, and single copies beside them: each item has one transfer, in all the answers."""
         items = [desk.item(f"k{number}-{secrets.token_hex(4)}", 1) for number in range(50)]
@@ -287,6 +286,7 @@ class TestABulkWhoseOutcomeCannotBeTold:
     """A bulk whose outcome can't be told."""
 
     @pytest.mark.parametrize("mode", ["each", "atomic"])
+    @pytest.mark.usefixtures("product_locks")
     def test_is_refused_whole_and_exact_when_sent_again(self, live: LiveServer, desk: BulkDesk, mode: str) -> None:
         """While the ledger is held by somebody else it is 503 with a time to come back, and then it is carried out."""
         items = [desk.item(f"k{number}", 10) for number in range(3)]

@@ -350,7 +350,6 @@ class TestARequestUri:
         statuses = [bring(browser, app, uri).status_code for _ in range(31)]
         assert statuses == [303] * 30 + [429]
 
-    @pytest.mark.usefixtures("patient_locks")
     def test_is_answered_once_however_many_answer(self, app: App, person: Person) -> None:
         """Of many buttons pressed at the same time one makes a code."""
         browser = person.browser()

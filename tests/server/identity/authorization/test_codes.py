@@ -115,7 +115,6 @@ class TestACode:
         assert code not in rows[0]["row"]
         assert len(code) == 43
 
-    @pytest.mark.usefixtures("patient_locks")
     async def test_has_one_winner_of_a_thousand(self, tenancy: Tenancy) -> None:
         """Of 1,000 who claim at the same time one gets it, and each other is told that it was used."""
         async with tenancy.database.tx(tenancy.tenant) as tx:

@@ -499,7 +499,6 @@ class TestAPayment:
 class TestOfTwoWhoCompete:
     """Of two who compete."""
 
-    @pytest.mark.usefixtures("patient_locks")
     def test_one_answer_counts(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:
         """The same consent in two requests, answered at once: one is authorised, the other gets nothing."""
         person, one, _ = customer
@@ -514,7 +513,6 @@ class TestOfTwoWhoCompete:
         history = tpp.live.run(_history(tpp, consent))
         assert history.count("authorise") == 1
 
-    @pytest.mark.usefixtures("patient_locks")
     def test_one_counts_who_answer_the_same_request(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:
         """The request in two windows, allowed in both at once: there is one code, and the other window hears of it."""
         person, one, _ = customer
@@ -527,7 +525,6 @@ class TestOfTwoWhoCompete:
         assert sorted(each.status_code for each in ends) == [303, 400]
         assert tpp.find(consent).status == "AUTH"
 
-    @pytest.mark.usefixtures("patient_locks")
     def test_a_revocation_wins_in_the_end(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:
         """Authorised or not when it is revoked: afterwards it is over, and no token comes of it."""
         person, one, _ = customer
@@ -542,7 +539,6 @@ class TestOfTwoWhoCompete:
             if "code" in said:
                 assert redeem(tpp.app, said["code"]).json()["error"] == "invalid_grant"
 
-    @pytest.mark.usefixtures("patient_locks")
     def test_nobody_waits_while_an_answer_is_written(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:
         """The event's number is taken last: grant and code are written by then."""
         person, one, _ = customer

@@ -127,7 +127,6 @@ class TestAProofOfATransfer:
         again = payer.send({**payer.headers(), "Idempotency-Key": headers["Idempotency-Key"]})
         assert (again.status_code, again.headers["idempotent-replayed"]) == (201, "true")
 
-    @pytest.mark.usefixtures("patient_locks")
     def test_is_good_for_one_of_many(self, payer: Payer, elsewhere: str) -> None:
         """Of copies that come to two workers at once, each under a key of its own, one moves money."""
         before, headers = payer.received(), payer.headers()
@@ -158,6 +157,7 @@ class TestAProofOfATransfer:
         assert is_refused(payer.send(headers, base=elsewhere))
         assert is_refused(payer.send(headers))
 
+    @pytest.mark.usefixtures("product_locks")
     def test_is_used_up_by_a_command_that_comes_to_nothing(self, payer: Payer, elsewhere: str) -> None:
         """A key in flight refuses it: who saw the request can't order something else with its proof."""
         live, key = payer.live, secrets.token_hex(16)

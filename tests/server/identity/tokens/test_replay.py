@@ -30,7 +30,6 @@ def replay(tenancy: Tenancy) -> Replay:
 
 
 class TestAFirstUse:
-    @pytest.mark.usefixtures("patient_locks")
     async def test_is_one_of_a_thousand_at_a_time(self, tenancy, replay, realm) -> None:
         """Of a thousand copies that come to two workers at the same instant, one is the first."""
         other = Database(tenancy.runtime_dsn, deployment_secret=SECRET)

@@ -33,9 +33,6 @@ from tests.server.outbound.endpoints import Endpoint, answering
 from tests.server.payments.desk import Desk
 from tests.tenants import Tenancy
 
-# What came of several notifications is noted at once, and who waits for that may stand still.
-pytestmark = pytest.mark.usefixtures("patient_locks")
-
 TAKEN = answering("202 Accepted")
 URN = "urn:uk:org:openbanking:events:"
 LINKED = ("account-access", "domestic-vrp")

@@ -14,9 +14,6 @@ from tests.server.open_banking.events.telling import Teller
 from tests.server.open_banking.events.test_pushing import TAKEN, push_anew
 from tests.server.outbound.endpoints import Endpoint, answering
 
-# What came of several notifications is noted at once, and who waits for that may stand still.
-pytestmark = pytest.mark.usefixtures("patient_locks")
-
 
 class TestASlowThirdParty:
     async def test_delays_no_other_job_of_its_tenant(self, teller: Teller):

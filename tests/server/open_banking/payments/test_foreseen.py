@@ -104,7 +104,6 @@ def seen(live: LiveServer, answer: httpx.Response) -> dict[str, Any]:
 
 
 class TestAnAnswerThatIsMadeAhead:
-    @pytest.mark.usefixtures("patient_locks")
     def test_is_sent_once_the_payment_is_committed(self, live: LiveServer, pisp: Pisp, begun: list[Any]) -> None:
         """It is signed by the time that nobody sees the payment yet; what is sent is that, to the byte."""
         consent_id = pisp.consented()
@@ -119,7 +118,6 @@ class TestAnAnswerThatIsMadeAhead:
         assert answer.headers["x-jws-signature"] == call.memo["signature"].signature.result()
         assert seen(live, answer)["Status"] == "ACCC"
 
-    @pytest.mark.usefixtures("patient_locks")
     def test_is_left_where_the_payment_is_decided_again(self, live: LiveServer, pisp: Pisp, begun: list[Any]) -> None:
         """Where the ledger has moved meanwhile, what is sent and signed is what came of the second decision."""
         consent_id = pisp.consented()
@@ -135,7 +133,6 @@ class TestAnAnswerThatIsMadeAhead:
         shown = pisp.ask("GET", f"/domestic-payments/{made[PAYMENT]}")
         assert shown.json()["Data"]["CreationDateTime"] == made["CreationDateTime"]
 
-    @pytest.mark.usefixtures("patient_locks")
     def test_is_sent_to_nobody_where_the_database_dies(self, live: LiveServer, pisp: Pisp, begun: list[Any]) -> None:
         """Who waits hears that it is away; under the same key it is paid then, once, and answered with that."""
         consent_id = pisp.consented()
@@ -152,7 +149,6 @@ class TestAnAnswerThatIsMadeAhead:
         assert again.content == made
         assert PAYMENT not in lost.text
 
-    @pytest.mark.usefixtures("patient_locks")
     def test_is_one_for_copies_that_come_at_once(self, live: LiveServer, pisp: Pisp, begun: list[Any]) -> None:
         """One of them pays; each is answered with that payment, and signed for what it is answered."""
         consent_id = pisp.consented()

@@ -392,7 +392,6 @@ _LIMITS = [
 ]
 
 
-@pytest.mark.usefixtures("patient_locks")
 class TestPaymentsAtOnce:
     """Payments at once, at two workers."""
 
