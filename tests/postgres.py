@@ -30,6 +30,7 @@ from billfold_server.db.embedded import (
     scratch_data_dir,
 )
 from billfold_server.db.embedded.locks import locked
+from billfold_server.tenancy.transaction import Tx
 from tests.soak import SOAK
 
 _T = TypeVar("_T")
@@ -53,6 +54,19 @@ SELECT EXISTS (
 Locks of all databases are shown, so of other tests' sessions too. Which database a session is of is told by its locks
 alone: ``pg_stat_activity`` stays, within a transaction, as it was at first.
 """
+WAITS_FOR_US = """
+SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid)))
+"""
+"""Whether somebody waits for a lock of the session that asks."""
+_PATIENCE_S = 60
+
+
+async def until_waited_for(tx: Tx, waiting: "asyncio.Task[Any]") -> None:
+    """Wait until what another task does stands at a lock of a transaction that is open."""
+    async with asyncio.timeout(_PATIENCE_S):
+        while not await tx.fetchval(WAITS_FOR_US):
+            assert not waiting.done(), "it went ahead"
+            await asyncio.sleep(0.01)
 
 
 def pytest_configure(config: pytest.Config) -> None:

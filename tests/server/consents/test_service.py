@@ -21,11 +21,8 @@ from billfold_server.identity.grants.service import open_grant, usable_grant
 from billfold_server.identity.tokens.standings import read_grants
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import SYSTEM
+from tests.postgres import WAITS_FOR_US
 from tests.server.consents.consenting import Bank, caller_of, with_user
-
-WAITS_FOR_US = """
-SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid)))
-"""
 
 
 class TestAConsent:

@@ -33,14 +33,12 @@ from billfold_server.sandbox.making import follow_partner
 from billfold_server.tenancy.transaction import TenantTx
 from tests.callers import CALLER
 from tests.live import LiveServer
+from tests.postgres import until_waited_for
 from tests.server.partners.worlds import SECRET, Side, World, as_client, made
 
 DEADLINE_S = 30
 NOTHING = {"clients": 0, "members": 0, "sandboxes": 0, "webhook_endpoints": 0}
 BANK = msgspec.structs.replace(CALLER, scopes=frozenset({"wallets:read"}))
-_BLOCKS = """
-SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid)))
-"""
 
 
 class Leaving:
@@ -268,11 +266,7 @@ async def one_waits_for_the_other(
     async with live.services.database.tx(await live.services.registry.get("alpha")) as tx:
         await first(tx)
         task = asyncio.get_running_loop().create_task(second(), context=outside)
-        deadline = time.monotonic() + DEADLINE_S
-        while not await tx.fetchval(_BLOCKS):
-            assert not task.done(), "it went ahead"
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.01)
+        await until_waited_for(tx, task)
     return await task
 
 

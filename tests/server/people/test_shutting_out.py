@@ -3,7 +3,6 @@
 import asyncio
 import contextvars
 import secrets
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -21,12 +20,10 @@ from billfold_server.people.standing import may
 from billfold_server.tenancy.context import Caller
 from tests.callers import CALLER
 from tests.live import LiveServer
+from tests.postgres import until_waited_for
 
 ROUNDS = 25
 DEADLINE_S = 60
-_BLOCKS = """
-SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid)))
-"""
 _COLUMNS = "id, login_realm, login_name, display_name, roles, state, handle, version, created_at, updated_at"
 _VALUES = "$1, $2, $3, 'Ada', $4, 'active', $5, 1, $6, $6"
 # The platform has no partners.
@@ -160,11 +157,7 @@ async def one_after_the_other(pair: Pair, way: Way, first: int) -> str:
     async with await pair.tx() as tx:
         await way(pair, realm, tx, by(pair.both[first]), pair.both[1 - first])
         task = asyncio.get_running_loop().create_task(does(pair, way, 1 - first), context=outside)
-        deadline = time.monotonic() + DEADLINE_S
-        while not await tx.fetchval(_BLOCKS):
-            assert not task.done(), "it went ahead"
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.01)
+        await until_waited_for(tx, task)
     return await task
 
 

@@ -27,6 +27,7 @@ from billfold_server.tenancy.transaction import TenantTx
 from tests.explaining import Explaining
 from tests.forks import forked
 from tests.keystores import StoreUrls
+from tests.postgres import WAITS_FOR_US
 from tests.server.open_banking.events import killable_pusher
 from tests.server.open_banking.events.telling import BASE_URL, Teller, claims_in, wire
 from tests.server.outbound.endpoints import Endpoint, answering
@@ -362,11 +363,6 @@ class TestAKilledProcess:
         assert await teller.states() == [("acknowledged", 1, None)]
 
 
-HELD_UP = """
-SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid)))
-"""
-
-
 class TestNotingWhatCameOfIt:
     async def test_takes_the_subscription_first_as_whoever_changes_it_does(self, teller: Teller):
         """While a change has the subscription, what is to be noted waits, and keeps no notification from the change."""
@@ -387,7 +383,7 @@ class TestNotingWhatCameOfIt:
                 async with teller.database.tx(teller.tenant) as tx:
                     assert await queries.lock(tx, subscription.id)
                     held.set()
-                    while not await tx.fetchval(HELD_UP):
+                    while not await tx.fetchval(WAITS_FOR_US):
                         await asyncio.sleep(0.001)
                     assert await tx.fetch("SELECT id FROM event_notifications FOR UPDATE NOWAIT")
             await teller.runner.settle()
