@@ -37,8 +37,8 @@ INVENTORY: Final = Inventory(
     others=(
         NotPersonal(
             table="outbox_events",
-            because="kinds, numbers, wire ids and times",
-            columns="sequence id type object_id occurred_at",
+            because="kinds, numbers, ids and times",
+            columns="sequence id type object_id objects occurred_at",
         ),
         NotPersonal(table="relay_head", because="a number", columns="id sequence"),
         NotPersonal(

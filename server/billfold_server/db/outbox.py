@@ -5,7 +5,8 @@ transaction takes the number from a row that it keeps locked until it has commit
 in their order, and a transaction that rolls back leaves no gap. Events come last in a transaction, which then ends.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import itertools
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final, TypeVar
@@ -20,7 +21,7 @@ from billfold.contract.events import EVENTS, EventType
 from billfold.contract.platform import Event
 from billfold.ids import Prefix
 from billfold_server.db.personal import counted
-from billfold_server.db.sets import PIECES, Columns, Write, write_all
+from billfold_server.db.sets import PIECES, Columns, Write, uuids, write_all
 from billfold_server.db.wakeups import Work
 from billfold_server.tenancy.transaction import TenantTx
 
@@ -28,6 +29,7 @@ __all__ = [
     "ABANDONED_AFTER",
     "OF_SOMEBODY",
     "NewEvent",
+    "ToldEvent",
     "emit",
     "find_events",
     "last_sequence",
@@ -75,6 +77,25 @@ def new_event(kind: EventType[D], object_id: str, data: D, occurred_at: datetime
     return NewEvent(id=ids.uuid7(), type=kind.name, object_id=object_id, data=encoded, occurred_at=occurred_at)
 
 
+class ToldEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What happens to an object once, and is told from its own row (``told_by``).
+
+    Those of one type that follow one another are one row of the outbox, which has no id for each: such an event has its
+    object's (ADR 69).
+
+    Attributes:
+        type: Object and what happened to it, such as ``transfer.posted``.
+        prefix: With what the object's wire id begins.
+        object_id: Its id, greater than that of any object that was told of in this way before.
+        occurred_at: When it happened, on the tenant's clock.
+    """
+
+    type: str
+    prefix: Prefix
+    object_id: UUID
+    occurred_at: datetime
+
+
 Teller = Callable[[TenantTx, Sequence[str]], Awaitable[Mapping[str, Response]]]
 """Returns what events say of objects that never change, by the objects' wire ids and by one query."""
 _tellers: Final[dict[str, Teller]] = {}
@@ -91,46 +112,70 @@ def told_by(teller: Teller, *kinds: EventType[Any]) -> None:
 _NUMBER = """
 UPDATE relay_head SET sequence = sequence + $1::bigint WHERE id = 1 RETURNING sequence - $1::bigint AS before
 """
-_EVENTS = Columns(id="uuid", type="text", object_id="text", occurred_at="timestamptz", data=PIECES)
+_EVENTS = Columns(
+    place="bigint", id="uuid", type="text", object_id="text", occurred_at="timestamptz", objects="text", data=PIECES
+)
 _INSERT = f"""
-INSERT INTO outbox_events (sequence, id, type, object_id, occurred_at, data)
-SELECT numbers.before + n.place, n.id, {_EVENTS.value["type"]}, {_EVENTS.value["object_id"]},
-    {_EVENTS.value["occurred_at"]}, convert_from({_EVENTS.value["data"]}, 'UTF8')::json
-FROM numbers, {_EVENTS.numbered}
+INSERT INTO outbox_events (sequence, id, type, object_id, occurred_at, objects, data)
+SELECT numbers.before + n.place, {_EVENTS.value["id"]}, {_EVENTS.value["type"]}, {_EVENTS.value["object_id"]},
+    {_EVENTS.value["occurred_at"]}, ({_EVENTS.value["objects"]})::uuid[],
+    convert_from({_EVENTS.value["data"]}, 'UTF8')::json
+FROM numbers, {_EVENTS.rows}
 """  # noqa: S608 - constants
 
-_COLUMNS = "id, sequence, type, object_id, data::text AS data, occurred_at"
-_LIST = f"""
-SELECT {_COLUMNS} FROM outbox_events WHERE sequence > $1 AND sequence <= $3 ORDER BY sequence LIMIT $2
-"""  # noqa: S608 - constants
-_LIST_TYPE = f"""
-SELECT {_COLUMNS} FROM outbox_events WHERE type = $3 AND sequence > $1 ORDER BY sequence LIMIT $2
-"""  # noqa: S608 - constants
-# Each type's next events are read from the index, and no more of them than are asked for: together, types would be
-# looked for along the whole stream, or all of their events be sorted.
-_LIST_EACH_TYPE = f"""
-SELECT next.* FROM unnest($3::text[]) AS wanted (name) CROSS JOIN LATERAL (
-    SELECT {_COLUMNS} FROM outbox_events WHERE type = wanted.name AND sequence > $1 ORDER BY sequence LIMIT $2
-) AS next
-ORDER BY next.sequence LIMIT $2
-"""  # noqa: S608 - constants
+_RUN_MAX: Final = 100
+"""Of how many events a row tells at most: with so many ids it is still stored as one piece."""
 
 
-def writes(events: Sequence[NewEvent]) -> list[Write]:
+class _Run(msgspec.Struct, gc=False):
+    """Events that are one row: that of the last of them, which knows the objects of all if they are several."""
+
+    last: NewEvent | ToldEvent
+    place: int
+    objects: list[UUID]
+
+
+def _runs(events: Sequence[NewEvent | ToldEvent]) -> list[_Run]:
+    runs: list[_Run] = []
+    kind: str | None = None
+    room = 0
+    for place, event in enumerate(events, start=1):
+        if isinstance(event, NewEvent):
+            runs.append(_Run(event, place, []))
+            kind = None
+        elif event.type == kind and room:
+            run = runs[-1]
+            run.last, run.place = event, place
+            run.objects.append(event.object_id)
+            room -= 1
+        else:
+            runs.append(_Run(event, place, [event.object_id]))
+            kind, room = event.type, _RUN_MAX - 1
+    return runs
+
+
+def writes(events: Sequence[NewEvent | ToldEvent]) -> list[Write]:
     """Return what writes events and gives them the next numbers."""
     if not events:
         return []
+    runs = _runs(events)
     arguments = _EVENTS.arguments(
-        [event.id for event in events],
-        [event.type for event in events],
-        [event.object_id for event in events],
-        [event.occurred_at for event in events],
-        [event.data for event in events],
+        [run.place for run in runs],
+        [run.last.id if isinstance(run.last, NewEvent) else run.last.object_id for run in runs],
+        [run.last.type for run in runs],
+        [_wire_id(run.last) for run in runs],
+        [run.last.occurred_at for run in runs],
+        [uuids(run.objects) if len(run.objects) > 1 else None for run in runs],
+        [run.last.data if isinstance(run.last, NewEvent) else None for run in runs],
     )
     return [Write(_NUMBER, (len(events),), name="numbers"), Write(_INSERT, arguments)]
 
 
-async def emit(tx: TenantTx, *events: NewEvent) -> None:
+def _wire_id(event: NewEvent | ToldEvent) -> str:
+    return event.object_id if isinstance(event, NewEvent) else ids.encode(event.prefix, event.object_id)
+
+
+async def emit(tx: TenantTx, *events: NewEvent | ToldEvent) -> None:
     """Write events in the transaction of the change that they tell of, with one statement, the last if possible.
 
     Publishers are told when the transaction has committed.
@@ -155,24 +200,69 @@ OF_SOMEBODY: Final = frozenset(
 )
 """With what types of events begin that are about the bank's own affairs, or about one partner's or third party's."""
 
-_LIST_OF_PARTNER = f"""
-SELECT {_COLUMNS} FROM outbox_events
-WHERE sequence > $1 AND ($3::text[] IS NULL OR type = ANY ($3))
-  AND (split_part(type, '.', 1) <> ALL ($4::text[]) OR object_id = $5 OR data->>'partner_id' = $5)
-ORDER BY sequence LIMIT $2
-"""  # noqa: S608 - constants
+_COLUMNS = "id, sequence, type, object_id, objects, data::text AS data, occurred_at"
+_READ = "id, sequence, type, object_id, objects, data, occurred_at"
+
+
+def _page(rows: str) -> str:
+    """Return the query of a page: of as many rows as events are asked for, those that are needed for so many.
+
+    Args:
+        rows: From which rows, in order of their numbers; ``$1`` is the number that is known already, and ``$2`` how
+            many events are asked for.
+    """
+    return f"""
+        SELECT {_READ} FROM (
+            SELECT {_READ},
+                sum(coalesce(cardinality(objects), 1)) OVER (ORDER BY sequence ROWS UNBOUNDED PRECEDING) AS told
+            FROM ({rows} ORDER BY sequence LIMIT $2) AS r
+        ) AS r
+        WHERE told - coalesce(cardinality(objects), 1) < $2 + {_RUN_MAX - 1} ORDER BY sequence
+    """  # noqa: S608 - constants
+
+
+# A row of several events has the number of the last: it may begin before what is asked for, and end behind it.
+_LIST = _page(
+    f"SELECT {_COLUMNS} FROM outbox_events WHERE sequence > $1 AND sequence <= $3::bigint + {_RUN_MAX - 1}"  # noqa: S608 - constants
+)
+_LIST_TYPE = _page(f"SELECT {_COLUMNS} FROM outbox_events WHERE type = $3 AND sequence > $1")  # noqa: S608 - constants
+# Each type's next events are read from the index, and no more of them than are asked for: together, types would be
+# looked for along the whole stream, or all of their events be sorted.
+_LIST_EACH_TYPE = _page(
+    f"""
+    SELECT next.* FROM unnest($3::text[]) AS wanted (name) CROSS JOIN LATERAL (
+        SELECT {_COLUMNS} FROM outbox_events WHERE type = wanted.name AND sequence > $1 ORDER BY sequence LIMIT $2
+    ) AS next
+    """  # noqa: S608 - constants
+)
+_OF_PARTNER = "split_part(type, '.', 1) <> ALL ($4::text[]) OR object_id = $5 OR data->>'partner_id' = $5"
+_LIST_OF_PARTNER = _page(
+    f"""
+    SELECT {_COLUMNS} FROM outbox_events
+    WHERE sequence > $1 AND ($3::text[] IS NULL OR type = ANY ($3)) AND ({_OF_PARTNER})
+    """  # noqa: S608 - constants
+)
+_LIST_TYPES = _page(
+    f"""
+    SELECT {_COLUMNS} FROM outbox_events
+    WHERE sequence > $1 AND sequence <= $3::bigint + {_RUN_MAX - 1} AND type = ANY($4::text[])
+    """  # noqa: S608 - constants
+)
+# A row of several objects is found by the last one's id, since these rows follow one another in order of their ids.
 _LIST_OF_OBJECT = f"""
-SELECT {_COLUMNS} FROM outbox_events
-WHERE object_id = $6 AND sequence > $1 AND ($3::text[] IS NULL OR type = ANY ($3))
-  AND ($5::text IS NULL OR split_part(type, '.', 1) <> ALL ($4::text[]) OR object_id = $5 OR data->>'partner_id' = $5)
-ORDER BY sequence LIMIT $2
+SELECT {_READ} FROM (
+    (SELECT {_COLUMNS} FROM outbox_events WHERE object_id = $6 AND objects IS NULL AND sequence > $1
+        AND ($3::text[] IS NULL OR type = ANY ($3)) AND ($5::text IS NULL OR {_OF_PARTNER})
+    ORDER BY sequence LIMIT $2)
+    UNION ALL
+    SELECT {_READ} FROM (
+        SELECT {_COLUMNS} FROM outbox_events WHERE objects IS NOT NULL AND id >= $7::uuid ORDER BY id LIMIT 1
+    ) AS run
+    WHERE $7 = ANY (objects) AND ($3 IS NULL OR type = ANY ($3))
+) AS r
+ORDER BY sequence
 """  # noqa: S608 - constants
-_LIST_TYPES = f"""
-SELECT {_COLUMNS} FROM outbox_events
-WHERE sequence > $1 AND sequence <= $3 AND type = ANY($4::text[])
-ORDER BY sequence LIMIT $2
-"""  # noqa: S608 - constants
-_LAST = 2**63 - 1
+_LAST = 2**62
 
 
 async def list_events(
@@ -205,7 +295,8 @@ async def list_events(
     """
     types = each_type if event_type is None else [event_type]
     if object_id is not None:
-        rows = await tx.fetch(_LIST_OF_OBJECT, after, limit, types, sorted(OF_SOMEBODY), of_partner, object_id)
+        ours = (types, sorted(OF_SOMEBODY), of_partner, object_id, _id_in(object_id))
+        rows = await tx.fetch(_LIST_OF_OBJECT, after, limit, *ours)
     elif of_partner is not None:
         rows = await tx.fetch(_LIST_OF_PARTNER, after, limit, types, sorted(OF_SOMEBODY), of_partner)
     elif each_type is not None:
@@ -216,15 +307,32 @@ async def list_events(
         rows = await tx.fetch(_LIST, after, limit, up_to)
     else:
         rows = await tx.fetch(_LIST_TYPE, after, limit, event_type)
-    return await _events(tx, rows)
+    within = (one for one in _told(rows) if after < one.sequence <= up_to and object_id in {None, one.object_id})
+    return await _events(tx, list(itertools.islice(within, limit)))
 
 
-_LIST_THESE = f"SELECT {_COLUMNS} FROM outbox_events WHERE sequence = ANY($1::bigint[])"  # noqa: S608 - constants
+def _id_in(wire_id: str) -> UUID | None:
+    """Return the id in a wire id of whatever kind, or None where the text is none."""
+    try:
+        return ids.decode(ids.Prefix(wire_id.partition("_")[0]), wire_id)
+    except ValueError:
+        return None
+
+
+_LIST_THESE = f"""
+SELECT e.id, wanted.number AS sequence, e.type, e.object_id, e.data, e.occurred_at,
+    e.objects[wanted.number - e.sequence + cardinality(e.objects):wanted.number - e.sequence + cardinality(e.objects)]
+        AS objects
+FROM unnest($1::bigint[]) AS wanted (number) CROSS JOIN LATERAL (
+    SELECT {_COLUMNS} FROM outbox_events WHERE sequence >= wanted.number ORDER BY sequence LIMIT 1
+) AS e
+WHERE e.sequence - coalesce(cardinality(e.objects) - 1, 0) <= wanted.number
+"""  # noqa: S608 - constants
 
 
 async def find_events(tx: TenantTx, sequences: Sequence[int]) -> dict[int, Event]:
     """Return events by their numbers; those that were deleted since are absent."""
-    found = await _events(tx, await tx.fetch(_LIST_THESE, list(sequences)))
+    found = await _events(tx, list(_told(await tx.fetch(_LIST_THESE, list(sequences)))))
     return {event.sequence: event for event in found}
 
 
@@ -342,27 +450,48 @@ def _structs(described: msgspec.inspect.Type) -> list[type[msgspec.Struct]]:
     return []
 
 
-async def _events(tx: TenantTx, rows: Sequence[Any]) -> list[Event]:
-    """Return the events of these rows, each room asked once for what its own rows tell of them."""
-    wanted: dict[Teller, list[str]] = {}
+class _Told(msgspec.Struct, gc=False):
+    """One event of a row, which may have several."""
+
+    row: Any
+    sequence: int
+    id: UUID
+    object_id: str
+
+
+def _told(rows: Sequence[Any]) -> Iterator[_Told]:
+    """Return the events of rows, in order; a row has the number of the last of its own."""
     for row in rows:
-        if row["data"] is None:
-            wanted.setdefault(_tellers[row["type"]], []).append(row["object_id"])
+        sequence, object_id, objects = row["sequence"], row["object_id"], row["objects"]
+        if objects is None:
+            yield _Told(row, sequence, row["id"], object_id)
+            continue
+        prefix = ids.Prefix(object_id.partition("_")[0])
+        for number, each in enumerate(objects, start=sequence - len(objects) + 1):
+            yield _Told(row, number, each, ids.encode(prefix, each))
+
+
+async def _events(tx: TenantTx, found: Sequence[_Told]) -> list[Event]:
+    """Return events, each room asked once for what its own rows tell of them."""
+    wanted: dict[Teller, list[str]] = {}
+    for one in found:
+        if one.row["data"] is None:
+            wanted.setdefault(_tellers[one.row["type"]], []).append(one.object_id)
     told: dict[str, Response] = {}
     for teller, object_ids in wanted.items():
         told |= await teller(tx, object_ids)
-    return [_event(row, told) for row in rows]
+    return [_event(one, told) for one in found]
 
 
-def _event(row: Any, told: Mapping[str, Response]) -> Event:
+def _event(one: _Told, told: Mapping[str, Response]) -> Event:
     # Each type has had one version yet. With the first second one, events keep theirs in a column.
-    kind, object_id, data = EVENTS.get(row["type"]), row["object_id"], row["data"]
+    kind, data = EVENTS.get(one.row["type"]), one.row["data"]
     return Event(
-        id=ids.encode(Prefix.EVENT, row["id"]),
-        sequence=row["sequence"],
-        type=row["type"],
+        id=ids.encode(Prefix.EVENT, one.id),
+        sequence=one.sequence,
+        type=one.row["type"],
         version=1 if kind is None else kind.version,
-        object_id=object_id,
-        data=msgspec.to_builtins(without_free_text(told[object_id])) if data is None else msgspec.json.decode(data),
-        occurred_at=row["occurred_at"],
+        object_id=one.object_id,
+        data=msgspec.to_builtins(without_free_text(told[one.object_id])) if data is None else msgspec.json.decode(data),
+        occurred_at=one.row["occurred_at"],
     )

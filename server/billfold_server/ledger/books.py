@@ -15,9 +15,10 @@ from billfold import chain, errors
 from billfold.contract.common import Response
 from billfold.contract.events import EventType
 from billfold.contract.ledger import AccountType
+from billfold.ids import Prefix
 from billfold_server.audit.service import NewAuditRecord, with_program
 from billfold_server.db.jobs import NewJob
-from billfold_server.db.outbox import NewEvent, without_free_text
+from billfold_server.db.outbox import NewEvent, ToldEvent, without_free_text
 from billfold_server.ledger import rules
 from billfold_server.ledger.memory import Key, Known, Memory, Place, StoredAnswer
 from billfold_server.ledger.rows import (
@@ -69,7 +70,7 @@ class Changes:
         self.rows: dict[type, dict[Hashable, Any]] = {}
         self.before: dict[type, dict[Hashable, Any]] = {}
         self.entries: list[EntryRow] = []
-        self.events: list[NewEvent] = []
+        self.events: list[NewEvent | ToldEvent] = []
         self.audit_records: list[NewAuditRecord] = []
         self.jobs: list[NewJob] = []
 
@@ -247,8 +248,8 @@ class Draft:
         self.account_keys: dict[WalletKey | CodeKey, UUID | None] = {}
         self.changed: dict[type, dict[Hashable, Any]] = {}
         self.entries: list[EntryRow] = []
-        self.events: list[NewEvent] = []
-        self._happenings: list[Happening] = []
+        self.events: list[NewEvent | ToldEvent] = []
+        self._happenings: list[Happening | ToldEvent] = []
         self.audit_records: list[NewAuditRecord] = []
         self.jobs: list[NewJob] = []
 
@@ -482,12 +483,19 @@ class Draft:
         """Emit an event of which rows that are there anyway tell what it says (``outbox.told_by``)."""
         self._happenings.append(Happening(self.new_id(), kind.name, object_id, None))
 
+    def told_once(self, kind: EventType[Any], prefix: Prefix, object_id: UUID) -> None:
+        """Do so of an object that the present entry has made, and of which nothing else is told in this way."""
+        told = ToldEvent(type=kind.name, prefix=prefix, object_id=object_id, occurred_at=self.now)
+        self._happenings.append(told)
+
     def encode(self, encode: Callable[[msgspec.Struct], bytes]) -> None:
         """Encode the events that were emitted since the last time."""
         if not self._happenings:
             return
         self.events += [
-            NewEvent(
+            one
+            if isinstance(one, ToldEvent)
+            else NewEvent(
                 id=one.id,
                 type=one.type,
                 object_id=one.object_id,

@@ -517,7 +517,7 @@ _REVERSED = {
 
 def tell_moved(draft: Draft, moved: TransferRow) -> None:
     """Tell of money that has moved to, from or between wallets."""
-    draft.told_event(POSTED[moved.kind], moved.wire_id)
+    draft.told_once(POSTED[moved.kind], moved.prefix, moved.id)
 
 
 def _move(draft: Draft, body: Movement) -> Reply:

@@ -177,8 +177,13 @@ class TransferRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.id
 
     @property
+    def prefix(self) -> Prefix:
+        """With what the id begins as the API spells it: it says which of the three this is."""
+        return _PREFIXES[self.kind]
+
+    @property
     def wire_id(self) -> str:
-        """The id as the API spells it; its prefix says which of the three it is."""
+        """The id as the API spells it."""
         return ids.encode(_PREFIXES[self.kind], self.id)
 
     def to_response(self) -> Transfer | TopUp | Withdrawal:

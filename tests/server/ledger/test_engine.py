@@ -115,3 +115,19 @@ class TestAnEvent:
         assert told["top_up.posted"].data["balance_after_minor"] == 10
         assert written.isdisjoint({"transfer.posted", "top_up.posted"})
         assert "transfer.reversed" in written
+
+    async def test_of_one_of_many_transfers_is_found_by_it(self, bench: Bench) -> None:
+        """Transfers of one batch are told of in one row, each as if it had been alone."""
+        await bench.top_up(0, 1_000)
+        alone = await bench.transfer(0, 1, 1)
+        answers = [alone, *await asyncio.gather(*(bench.transfer(0, 1, amount) for amount in range(2, 40)))]
+        moved = [msgspec.json.decode(answer.body) for answer in answers]
+        async with bench.database.tx(bench.tenant) as tx:
+            events = await outbox.list_events(tx, event_type="transfer.posted")
+            rows = await tx.fetchval("SELECT count(*) FROM outbox_events WHERE type = 'transfer.posted'")
+            found = [(await outbox.list_events(tx, object_id=transfer["id"])) for transfer in moved]
+        assert sorted((event.data for event in events), key=lambda data: data["id"]) == moved
+        assert [event.sequence for event in events] == sorted(event.sequence for event in events)
+        assert [[event.data for event in each] for each in found] == [[transfer] for transfer in moved]
+        assert {event.id.partition("_")[2] for event in events} == {each["id"].partition("_")[2] for each in moved}
+        assert rows < len(moved)

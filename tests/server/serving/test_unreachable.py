@@ -61,8 +61,8 @@ class TestADatabase:
 
     async def test_of_several_hosts_is_told_with_each(self) -> None:
         """An address may have several, with a port each."""
-        found = await failure("postgresql://app:q7Jd02kfh3@127.0.0.1:9,[::1]:9/billfold")
-        assert (found.code, found.facts) == ("database_unreachable", {"where": "127.0.0.1:9, ::1:9"})
+        found = await failure("postgresql://app:q7Jd02kfh3@[::1]:9,127.0.0.1:9/billfold")
+        assert (found.code, found.facts) == ("database_unreachable", {"where": "::1:9, 127.0.0.1:9"})
 
 
 class TestAnAddress:
