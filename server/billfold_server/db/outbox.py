@@ -127,7 +127,7 @@ _RUN_MAX: Final = 100
 """Of how many events a row tells at most: with so many ids it is still stored as one piece."""
 
 
-class _Run(msgspec.Struct, gc=False):
+class _Run(msgspec.Struct):
     """Events that are one row: that of the last of them, which knows the objects of all if they are several."""
 
     last: NewEvent | ToldEvent
@@ -450,7 +450,7 @@ def _structs(described: msgspec.inspect.Type) -> list[type[msgspec.Struct]]:
     return []
 
 
-class _Told(msgspec.Struct, gc=False):
+class _Told(msgspec.Struct):
     """One event of a row, which may have several."""
 
     row: Any
