@@ -1,11 +1,13 @@
 """What is known of a request while it is on its way through the server."""
 
 from collections.abc import Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from billfold import errors
+from billfold_server.http.tracing import Trace, read_trace
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from billfold_server.http.routing import Operation
     from billfold_server.tenancy.context import OneUse, TenantRef
 
-__all__ = ["RequestContext", "context_of", "read_headers"]
+__all__ = ["REQUEST", "RequestContext", "context_of", "read_headers", "trace_headers"]
 
 _KEY = "billfold.request"
 
@@ -68,6 +70,14 @@ class RequestContext(msgspec.Struct, kw_only=True, eq=False):
     about: tuple[tuple[bytes, bytes], ...] = ()
     nonce: str | None = None
     shown: "OneUse | None" = None
+    _trace: Trace | None = None
+
+    @property
+    def trace(self) -> Trace:
+        """Return its place in a trace. It is looked for when somebody logs or asks others, which most never do."""
+        if self._trace is None:
+            self._trace = read_trace(self.headers)
+        return self._trace
 
     @property
     def host(self) -> str:
@@ -77,6 +87,16 @@ class RequestContext(msgspec.Struct, kw_only=True, eq=False):
     def attach(self, scope: MutableMapping[str, Any]) -> None:
         """Put the context into the connection's scope."""
         scope.setdefault("state", {})[_KEY] = self
+
+
+REQUEST: Final[ContextVar[RequestContext | None]] = ContextVar("billfold_request", default=None)
+"""The request that is being handled, and all that it causes directly."""
+
+
+def trace_headers() -> Mapping[str, str]:
+    """Return what a request to others says of the trace that it belongs to; nothing where no request has caused it."""
+    context = REQUEST.get()
+    return {} if context is None else context.trace.headers
 
 
 def context_of(scope: Any) -> RequestContext:

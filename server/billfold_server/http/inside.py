@@ -14,6 +14,8 @@ from urllib.parse import quote
 import msgspec
 from litestar.types import ASGIApp
 
+from billfold_server.http.context import trace_headers
+
 __all__ = ["ROOM", "Answered", "Inside", "Origin", "origin_in"]
 
 ROOM: Final = "inside"
@@ -78,6 +80,7 @@ class Inside:
             body: Its body.
             origin: From where it comes.
         """
+        said = {**trace_headers(), **headers}
         scope: Any = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -88,7 +91,7 @@ class Inside:
             "raw_path": quote(path).encode(),
             "root_path": "",
             "query_string": query.encode(),
-            "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers.items()],
+            "headers": [(name.encode(), value.encode("latin-1")) for name, value in said.items()],
             "client": None,
             "server": None,
             "state": {},

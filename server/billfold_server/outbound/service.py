@@ -22,6 +22,7 @@ import httpcore
 import msgspec
 import structlog
 
+from billfold_server.http.context import trace_headers
 from billfold_server.outbound.rules import (
     Address,
     Policy,
@@ -277,6 +278,7 @@ class Outbound:
             "User-Agent": _AGENT,
             "Accept-Encoding": "identity",
             "Connection": "close",
+            **trace_headers(),
             **headers,
             "Content-Length": str(len(body)),
         }

@@ -24,6 +24,7 @@ from tests.tenants import Tenancy
 Form = Literal["json", "console"]
 NAME = "Zoe Quill"
 """Somebody's name, which no log may hold."""
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
 @pytest.fixture
@@ -120,14 +121,15 @@ class TestALine:
         assert json.loads(line)["event"] == "request"
 
     def test_names_the_request_that_causes_it(self, logged: Callable[[], str]) -> None:
-        """Its id and its tenant, in whatever room it is logged, and nothing of it afterwards."""
+        """Its id, its trace and its tenant, in whatever room it is logged, and nothing of it afterwards."""
         configure_logs(Settings(log_format="json"))
         log = structlog.stdlib.get_logger("billfold.somewhere")
         contextvars.copy_context().run(_log_within, log)
         log.info("without")
         within, without = map(json.loads, logged().splitlines())
-        assert (within["event"], within["request_id"]) == ("within", "req_1")
-        assert "request_id" not in without
+        assert (within["event"], within["request_id"], within["trace_id"]) == ("within", "req_1", TRACE)
+        assert len(within["span_id"]) == 16
+        assert without.keys().isdisjoint({"request_id", "trace_id", "span_id"})
 
     def test_names_the_request_where_a_program_has_a_configuration_of_its_own(self, logged: Callable[[], str]) -> None:
         """It finds the same in structlog's own variables."""
@@ -136,7 +138,7 @@ class TestALine:
         structlog.reset_defaults()
         structlog.configure(processors=[structlog.contextvars.merge_contextvars, lines])
         contextvars.copy_context().run(_log_within, structlog.get_logger("a program's"))
-        assert [line["request_id"] for line in lines.entries] == ["req_1"]
+        assert [(line["request_id"], line["trace_id"]) for line in lines.entries] == [("req_1", TRACE)]
         assert not logged()
 
 
@@ -173,7 +175,8 @@ class TestARequest:
 
 
 def _log_within(log: Any) -> None:
-    note_request(RequestContext(request_id="req_1", path="/", receiving=Receiving(_nothing, None, has_body=False)))
+    receiving, headers = Receiving(_nothing, None, has_body=False), {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
+    note_request(RequestContext(request_id="req_1", path="/", receiving=receiving, headers=headers))
     log.info("within")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, cast
 
 from billfold import errors
+from billfold_server.http.context import trace_headers
 from billfold_server.keys.backends import Health, Observe, Reason, TenantKey, Versions, Wrapped
 from billfold_server.keys.backends.vault import logins
 from billfold_server.keys.backends.vault.answers import REASONS, Cause, Forbidden, Refused, Trouble
@@ -196,10 +198,11 @@ class VaultBackend:
         raise self._unavailable(cast("Cause", outcome))
 
     async def _in_thread(self, work: Callable[[], T], *, patience_s: float) -> T:
-        deadline = time.monotonic() + patience_s
+        # Threads don't know which request they work for.
+        deadline, said = time.monotonic() + patience_s, trace_headers()
 
         def run() -> T:
-            with self._link.until(deadline):
+            with self._link.until(deadline, said):
                 return work()
 
         async with asyncio.timeout(patience_s):
@@ -236,7 +239,7 @@ class VaultBackend:
     def _keep(self) -> None:
         """See that somebody renews the login while it is used."""
         if self._keeping is None or self._keeping.done():
-            self._keeping = asyncio.create_task(self._renew_in_time())
+            self._keeping = asyncio.get_running_loop().create_task(self._renew_in_time(), context=contextvars.Context())
 
     async def _renew_in_time(self) -> None:
         while True:

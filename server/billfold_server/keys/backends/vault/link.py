@@ -7,8 +7,9 @@ and puts the address into its errors. The adapter here does none of that.
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, Final
 
 import hvac
@@ -76,13 +77,19 @@ class Link:
         return client
 
     @contextmanager
-    def until(self, deadline: float) -> Iterator[None]:
-        """Let all calls that this thread makes in the block end by a moment of the monotonic clock."""
-        former, self._calls.deadline = self._calls.deadline, deadline
+    def until(self, deadline: float, said: Mapping[str, str] = MappingProxyType({})) -> Iterator[None]:
+        """Let all calls that this thread makes in the block end by a moment of the monotonic clock.
+
+        Args:
+            deadline: The moment.
+            said: Headers that they have as well, such as to which trace they belong.
+        """
+        former = self._calls.deadline, self._calls.said
+        self._calls.deadline, self._calls.said = deadline, said
         try:
             yield
         finally:
-            self._calls.deadline = former
+            self._calls.deadline, self._calls.said = former
 
     def left_s(self) -> float:
         """Return how much time this thread has left.
@@ -98,9 +105,10 @@ class Link:
 
 
 class _Calls(threading.local):
-    """By when the calls of a thread must have ended."""
+    """By when the calls of a thread must have ended, and what they say beside what is asked."""
 
     deadline: float = 0.0
+    said: Mapping[str, str] = MappingProxyType({})
 
     def left_s(self) -> float:
         left_s = self.deadline - time.monotonic()
@@ -143,7 +151,8 @@ class _Adapter(RawAdapter):
         trouble: Trouble
         try:
             left_s = self.calls.left_s()
-            response = super().request(method, url, headers=headers, timeout=(left_s, left_s), **options)
+            said = {**self.calls.said, **(headers or {})}
+            response = super().request(method, url, headers=said, timeout=(left_s, left_s), **options)
             try:
                 return response.status_code, self._read(response.raw)
             finally:
