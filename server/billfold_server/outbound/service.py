@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from ipaddress import ip_address
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Self
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -23,6 +23,8 @@ import msgspec
 import structlog
 
 from billfold_server.http.context import trace_headers
+from billfold_server.outbound.answers import Answer, Cause, Failure
+from billfold_server.outbound.reach import Reach
 from billfold_server.outbound.rules import (
     Address,
     Policy,
@@ -43,6 +45,7 @@ __all__ = [
     "Failure",
     "Outbound",
     "Policy",
+    "Reach",
     "Reason",
     "Resolve",
     "Standing",
@@ -52,10 +55,6 @@ __all__ = [
 ]
 
 log = structlog.get_logger(__name__)
-
-Cause = Literal["refused", "unresolved", "unconnected", "tls", "timeout", "protocol", "broken"]
-"""Why there is no answer: it may not be called, its name leads nowhere, nobody is there, TLS failed, it took too long,
-what came isn't HTTP, or the connection broke."""
 
 Resolve = Callable[[str, int], Sequence[Address]]
 """Looks a name up, in a thread; raises OSError."""
@@ -71,38 +70,6 @@ _LOOKUPS: Final = 32
 _LOOKUPS_AT_ONCE: Final = 4
 _TRIED: Final = 3
 _AGENT: Final = "Billfold"
-
-
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What an endpoint said.
-
-    Attributes:
-        status: Its status.
-        headers: Its headers by lower-case name; of several the last.
-        body: The beginning of its body, as it came.
-        whole: Whether that is all of it.
-        took_s: How long it took, in seconds.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    whole: bool
-    took_s: float
-
-
-class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """Why an endpoint said nothing.
-
-    Attributes:
-        cause: In one word.
-        took_s: How long it took, in seconds.
-        reason: Why it may not be called, where that is the cause.
-    """
-
-    cause: Cause
-    took_s: float
-    reason: Reason | None = None
 
 
 class _Unresolved(Exception):

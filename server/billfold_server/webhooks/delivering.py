@@ -28,7 +28,15 @@ from billfold_server.db import outbox
 from billfold_server.db.jobs import JobRun, NewJob
 from billfold_server.http.services import Services
 from billfold_server.keys.service import Place, Sealer
-from billfold_server.outbound.service import Answer, Failure, Outbound, Standing, next_attempt_at, read_retry_after
+from billfold_server.outbound.service import (
+    Answer,
+    Failure,
+    Outbound,
+    Reach,
+    Standing,
+    next_attempt_at,
+    read_retry_after,
+)
 from billfold_server.tenancy import clock
 from billfold_server.tenancy.clock import ClockState
 from billfold_server.tenancy.context import SYSTEM
@@ -47,8 +55,6 @@ TIMEOUT_S: Final = 240
 """How long one run may take; it stops beginning new batches long before."""
 
 _BEGIN_S: Final = 60.0
-_MOVED_S: Final = 10.0
-"""As long it is where a clock waits for it that is being moved, and somebody for the clock, while it asks."""
 _BATCH: Final = 10
 _UNSENT_BATCH: Final = 200
 """Of what is only noted."""
@@ -60,9 +66,6 @@ _STOPPED: Final = {
     WebhookEndpointState.PAUSED: events.WEBHOOK_ENDPOINT_PAUSED,
     WebhookEndpointState.DISABLED: events.WEBHOOK_ENDPOINT_DISABLED,
 }
-_SLOW: Final = "timeout"
-_NOBODY: Final = frozenset({"unresolved", "unconnected", _SLOW})
-"""How attempts fail where nobody answers, whatever is sent."""
 _EXPIRED: Final = "expired"
 _BROKEN: Final = "error"
 
@@ -84,41 +87,6 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: EndpointRow
     due: Sequence[DeliveryRow]
     events: Mapping[int, Event]
-
-
-class Reach:
-    """Whether anybody answers at an address, at an instant at which a clock stands that is being moved.
-
-    Thousands may be due at one instant, and the clock waits for all of them. Where nobody is there for the first ones
-    nobody is there for the others either, since none of the tenant's time passes in between. So that is noted of them
-    without asking; at the next instant, at another address, and after a while at this one, it is asked anew.
-
-    Attributes:
-        failure: What comes of asking; None where somebody answers, or that isn't known.
-    """
-
-    def __init__(self) -> None:
-        self.failure: Failure | None = None
-        self._at: datetime | None = None
-        self._url: str | None = None
-        self._answered = False
-        self._silent = 0
-
-    def stand(self, at: datetime | None, url: str) -> None:
-        """Take note of whom to ask, and where the clock stands; None where it isn't moved, and time passes."""
-        if at is None or (at, url) != (self._at, self._url):
-            self.failure, self._at, self._url = None, at, url
-            self._answered, self._silent = False, 0
-
-    def learn(self, said: Answer | Failure | None) -> None:
-        """Take note of what came of asking."""
-        if isinstance(said, Answer):
-            self.failure, self._answered = None, True
-        elif self._at is not None and said is not None and said.cause in _NOBODY and not self._answered:
-            self._silent += said.cause == _SLOW
-            # One that says nothing may not cope with that one event, and take the next.
-            if said.cause != _SLOW or self._silent >= _AT_ONCE:
-                self.failure = msgspec.structs.replace(said, took_s=0.0)
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
@@ -211,8 +179,7 @@ async def _due(run: JobRun, tx: TenantTx, endpoint_id: UUID, reach: Reach, *, to
     state = await clock.read_clock(tx)
     now, moved = state.now, state.advancing_to is not None
     reach.stand(now if moved else None, endpoint.url)
-    # Where that isn't asked any more there is nothing to be waited for.
-    late = took_s > (_MOVED_S if moved and reach.failure is None else _BEGIN_S)
+    late = reach.is_late(took_s, _BEGIN_S)
     most = _BATCH if reach.failure is None else _UNSENT_BATCH
     due = [] if late else await delivery_queries.due(tx, endpoint_id, now, most)
     if due:

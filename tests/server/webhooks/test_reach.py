@@ -2,13 +2,12 @@
 
 import asyncio
 import json
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from billfold_server.outbound.service import Answer, Cause, Failure
+from billfold_server.outbound import reach
+from billfold_server.outbound.service import Answer, Failure
 from billfold_server.tenancy.context import TenantRef
-from billfold_server.webhooks import delivering
 from tests.server.webhooks.sending import Sender
 
 
@@ -101,7 +100,7 @@ class TestAnEndpointWhereNobodyIs:
             return Failure(cause="timeout", took_s=1.1)
 
         monkeypatch.setattr(sender.outbound, "post", post)
-        monkeypatch.setattr(delivering, "_MOVED_S", 1.0)
+        monkeypatch.setattr(reach, "_MOVED_S", 1.0)
         await sender.pass_time(seconds=1)
         await sender.listen("https://partner.example/billfold")
         for number in range(60):
@@ -111,32 +110,3 @@ class TestAnEndpointWhereNobodyIs:
         assert await sender.states() == [("waiting", 1, "timeout")] * 60
         # Four for each ten of them, else.
         assert len(asked) < 24
-
-    @pytest.mark.parametrize("cause", ["unresolved", "unconnected", "timeout"])
-    def test_is_known_by_what_came_of_asking(self, cause: Cause):
-        """At one instant, until somebody answers there; a failure of another kind says nothing of other attempts."""
-        reach, failure = delivering.Reach(), Failure(cause=cause, took_s=5.0)
-        now, url = datetime(2026, 11, 21, tzinfo=UTC), "https://partner.example/billfold"
-
-        def known() -> Failure | None:
-            return reach.failure
-
-        reach.stand(None, url)
-        reach.learn(failure)
-        assert known() is None, "time passes"
-        reach.stand(now, url)
-        reach.learn(Failure(cause="broken", took_s=5.0))
-        reach.learn(None)
-        assert known() is None, "somebody is there"
-        if cause == "timeout":
-            for _ in range(3):
-                reach.learn(failure)
-            assert known() is None, "somebody may be slow"
-        reach.learn(failure)
-        reach.stand(now, url)
-        assert known() == Failure(cause=cause, took_s=0.0)
-        reach.stand(now + timedelta(seconds=1), url)
-        assert known() is None, "it is asked anew"
-        reach.learn(Answer(status=500, headers={}, body=b"", whole=True, took_s=0.1))
-        reach.learn(failure)
-        assert known() is None, "somebody has answered"

@@ -3,6 +3,8 @@
 There is one job per third party, which waits for nobody but its endpoint (``JobKind.apart``). It notes what came of
 each notification on its own: a process that is killed sends again what it hadn't noted, as the same token. An attempt
 that fails is made again later, on the tenant's clock; what is given up after some three days can still be polled.
+
+A test clock that is moved waits for it. Then an endpoint where nobody is isn't asked for each (``Reach``).
 """
 
 import asyncio
@@ -31,7 +33,15 @@ from billfold_server.identity import service as identity
 from billfold_server.open_banking.events import queries, tokens
 from billfold_server.open_banking.events.rows import Notification, Pause, Subscription
 from billfold_server.open_banking.events.rules import endpoint_of, refusal_in
-from billfold_server.outbound.service import Answer, Failure, Outbound, Standing, next_attempt_at, read_retry_after
+from billfold_server.outbound.service import (
+    Answer,
+    Failure,
+    Outbound,
+    Reach,
+    Standing,
+    next_attempt_at,
+    read_retry_after,
+)
 from billfold_server.tenancy import clock
 from billfold_server.tenancy.context import SYSTEM
 from billfold_server.tenancy.transaction import TenantTx
@@ -75,16 +85,17 @@ def push_job(client_id: UUID, due_at: datetime) -> NewJob:
 async def push(run: JobRun, services: Services, outbound: Outbound) -> None:
     """Send what is due until nothing is, then come back when something will be."""
     client_id = ids.decode(Prefix.CLIENT, run.job.read(Push).client_id)
-    begun = time.monotonic()
+    begun, reach = time.monotonic(), Reach()
     while True:
         async with run.tx() as tx:
-            subscription, due = await _due(run, tx, client_id, late=time.monotonic() - begun > _BEGIN_S)
+            subscription, due = await _due(run, tx, client_id, reach, took_s=time.monotonic() - begun)
         if subscription is None:
             return
         standing = Standing(run, subscription.wire_id, functools.partial(_stands, subscription))
         places = asyncio.Semaphore(_AT_ONCE)
         delivering = (
-            _deliver(run, services, outbound, subscription, each, standing=standing, places=places) for each in due
+            _deliver(run, services, outbound, subscription, each, standing=standing, places=places, reach=reach)
+            for each in due
         )
         ended = await asyncio.gather(*delivering, return_exceptions=True)
         failed = [(each, error) for each, error in zip(due, ended, strict=True) if error is not None]
@@ -119,7 +130,7 @@ async def _reckon(
 
 
 async def _due(
-    run: JobRun, tx: TenantTx, client_id: UUID, *, late: bool
+    run: JobRun, tx: TenantTx, client_id: UUID, reach: Reach, *, took_s: float
 ) -> tuple[Subscription | None, Sequence[Notification]]:
     """Return what is to be sent now and where; where that is nothing, the job is finished or put off.
 
@@ -131,7 +142,8 @@ async def _due(
         await queries.disarm(tx, client_id)
         await run.finish(tx)
         return None, []
-    now = await clock.tenant_now(tx)
+    state = await clock.read_clock(tx)
+    now = state.now
     if not await _is_let_in(tx, client_id):
         # What it isn't told while it is kept out it is told once it is let in again, which it may never be.
         if await queries.next_due_at(tx, client_id) is None:
@@ -139,7 +151,8 @@ async def _due(
         else:
             await run.postpone(tx, now + _KEPT_OUT)
         return None, []
-    due = [] if late else await queries.due(tx, client_id, now, _BATCH)
+    reach.stand(now if state.advancing_to is not None else None, subscription.callback_url or "")
+    due = [] if reach.is_late(took_s, _BEGIN_S) else await queries.due(tx, client_id, now, _BATCH)
     if due:
         return subscription, due
     next_at = await queries.next_due_at(tx, client_id)
@@ -166,6 +179,7 @@ async def _deliver(
     *,
     standing: Standing,
     places: asyncio.Semaphore,
+    reach: Reach,
 ) -> None:
     """Push one, unless that isn't wanted any more as it was: then it is the next batch's, if there is one."""
     assert subscription.callback_url is not None, "only what has an endpoint is pushed to"
@@ -181,7 +195,10 @@ async def _deliver(
     async with places:
         if not await standing.holds():
             return
-        said = await outbound.post(tenant, url, headers=headers, body=token.encode(), lane=subscription.client_id)
+        said: Answer | Failure | None = reach.failure
+        if said is None:
+            said = await outbound.post(tenant, url, headers=headers, body=token.encode(), lane=subscription.client_id)
+            reach.learn(said)
     async with run.tx() as tx:
         await _note(tx, subscription, notification, said, real_now=services.clock.now())
 

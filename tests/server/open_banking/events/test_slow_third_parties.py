@@ -8,7 +8,9 @@ import pytest
 from billfold_server.consents import queries as consent_queries
 from billfold_server.open_banking.events import pushing, queries
 from billfold_server.open_banking.events.rows import Subscription
-from billfold_server.outbound import standing
+from billfold_server.outbound import reach, standing
+from billfold_server.outbound.service import Cause, Failure
+from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.transaction import TenantTx
 from tests.server.open_banking.events.telling import Teller
 from tests.server.open_banking.events.test_pushing import TAKEN, push_anew
@@ -153,3 +155,47 @@ class TestASlowThirdParty:
                     await asyncio.sleep(0.001)
             held.set()
             await teller.runner.settle()
+
+
+class TestAThirdPartyThatIsNotThere:
+    @pytest.mark.parametrize(("cause", "takes_s"), [("unresolved", 0.0), ("timeout", 1.1)])
+    async def test_is_asked_a_few_times_at_each_instant_of_a_clock_that_is_moved(
+        self, teller: Teller, monkeypatch: pytest.MonkeyPatch, cause: Cause, takes_s: float
+    ):
+        """Though it takes longer to find that out than a clock is to wait. Each attempt is one all the same."""
+        asked: list[str] = []
+
+        async def post(_: TenantRef, url: str, **__: object) -> Failure:
+            asked.append(url)
+            await asyncio.sleep(takes_s)
+            return Failure(cause=cause, took_s=takes_s)
+
+        monkeypatch.setattr(teller.outbound, "post", post)
+        monkeypatch.setattr(reach, "_MOVED_S", 1.0)
+        await teller.pass_time(seconds=1)
+        await teller.subscribe("https://tpp.example", ("UK.OBIE.Consent-Authorization-Revoked",))
+        for _ in range(30):
+            await teller.revoked()
+        await teller.publish()
+        await teller.pass_time(minutes=1)
+        assert await teller.states() == [("unread", 2, cause)] * 30
+        # Four times at each of two instants, and as often more as a run took so long that it was begun anew.
+        assert len(asked) <= 24
+
+    async def test_is_asked_for_each_notification_while_time_passes(
+        self, teller: Teller, monkeypatch: pytest.MonkeyPatch
+    ):
+        """Somebody may be there a moment later."""
+        asked: list[str] = []
+
+        async def post(_: TenantRef, url: str, **__: object) -> Failure:
+            asked.append(url)
+            return Failure(cause="unresolved", took_s=0.0)
+
+        monkeypatch.setattr(teller.outbound, "post", post)
+        await teller.subscribe("https://tpp.example", ("UK.OBIE.Consent-Authorization-Revoked",))
+        for _ in range(6):
+            await teller.revoked()
+        await teller.publish()
+        await teller.push()
+        assert len(asked) == 6
