@@ -1,7 +1,7 @@
-"""Findings of a verification by the ids that the API and the commands know, rather than by those of the tables."""
+"""What is found wrong, by the ids that the API and the commands know rather than by those of the tables."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
@@ -12,18 +12,23 @@ from billfold.chain.findings import Finding
 from billfold.ids import Prefix
 from billfold_server.tenancy.transaction import TenantTx, Tx
 
-__all__ = ["with_wire_ids"]
+__all__ = ["named", "with_wire_ids"]
 
 _PREFIXES: Final = {
     "account": Prefix.ACCOUNT,
+    "account statement": Prefix.ACCOUNT_STATEMENT,
     "alias": Prefix.ALIAS,
     "audit record": Prefix.AUDIT_RECORD,
+    "consent": Prefix.CONSENT,
     "hold": Prefix.HOLD,
     "idempotency key": Prefix.CLIENT,
     "journal entry": Prefix.JOURNAL_ENTRY,
     "party": Prefix.PARTY,
+    "payment": Prefix.PAYMENT,
     "posting": Prefix.JOURNAL_ENTRY,
     "reversal": Prefix.JOURNAL_ENTRY,
+    "statement entry": Prefix.STATEMENT_ENTRY,
+    "statement import": Prefix.STATEMENT_IMPORT,
     "wallet": Prefix.WALLET,
 }
 """Of what a record's id is, or the first part of the key that stands for one."""
@@ -37,26 +42,36 @@ _NAMED: Final = re.compile(
 async def with_wire_ids(tx: Tx, findings: Sequence[Finding]) -> list[Finding]:
     """Return findings that name objects as the API does; one of which nobody knows what it is keeps its id.
 
-    Transfers, top-ups and withdrawals lie in one table, so it is asked which is which. One that is gone keeps its id.
-
     Args:
         tx: A transaction of the tenant, or of the platform.
         findings: What a verification has found.
     """
-    texts = [f"{each.record.replace('_', ' ')} {each.id or ''}\n{each.fact}" for each in findings]
+    objects = [(each.record.replace("_", " "), each.id or "", each.fact) for each in findings]
+    return [
+        msgspec.structs.replace(finding, id=None if finding.id is None else id_, fact=fact)
+        for finding, (id_, fact) in zip(findings, await named(tx, objects), strict=True)
+    ]
+
+
+async def named(tx: Tx, objects: Sequence[tuple[str, str, str]]) -> list[tuple[str, str]]:
+    """Return the ids of objects, and what was found of them, as the API names them and others that it tells of.
+
+    Transfers, top-ups and withdrawals lie in one table, so it is asked which is which. One that is gone keeps its id.
+
+    Args:
+        tx: A transaction of the tenant, or of the platform.
+        objects: Of each what it is, its id or what stands for one, and what was found.
+    """
+    texts = [f"{what} {id_}\n{fact}" for what, id_, fact in objects]
     moved = {UUID(found[3]) for text in texts for found in _NAMED.finditer(text) if found[1] == "transfer"}
     prefixes: dict[UUID, Prefix] = {}
     if moved and isinstance(tx, TenantTx):
         prefixes = {row["id"]: _MOVED[row["kind"]] for row in await tx.fetch(_KINDS, list(_MOVED), list(moved))}
-    return [_shown(finding, text, prefixes) for finding, text in zip(findings, texts, strict=True)]
 
-
-def _shown(finding: Finding, text: str, prefixes: Mapping[UUID, Prefix]) -> Finding:
     def encoded(found: re.Match[str]) -> str:
         value = UUID(found[3])
         prefix = _PREFIXES.get(found[1]) or prefixes.get(value)
         return found[0] if prefix is None else f"{found[1]}{found[2] or ''} {ids.encode(prefix, value)}"
 
-    named, _, fact = _NAMED.sub(encoded, text).partition("\n")
-    id_ = None if finding.id is None else named.removeprefix(f"{finding.record.replace('_', ' ')} ")
-    return msgspec.structs.replace(finding, id=id_, fact=fact)
+    shown = [_NAMED.sub(encoded, text).partition("\n") for text in texts]
+    return [(id_.removeprefix(f"{what} "), fact) for (what, _, _), (id_, _, fact) in zip(objects, shown, strict=True)]

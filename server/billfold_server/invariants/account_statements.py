@@ -53,7 +53,7 @@ _TURNOVERS: Final = f"""
 """  # noqa: S608
 
 _SUMS: Final = f"""
-        SELECT coalesce(s.id, t.account_id)::text AS object,
+        SELECT coalesce('account statement ' || s.id::text, 'account ' || t.account_id::text) AS object,
             CASE WHEN s.id IS NULL THEN
                 'the account has ' || t.entries::text || ' postings in the month from '
                     || to_char(m.starts_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') || ', but no statement'

@@ -122,7 +122,8 @@ BANK_STATEMENTS: Final[dict[str, str]] = {
         ORDER BY e.id LIMIT 100
     """,  # noqa: S608
     "duplicates_equal_their_entries": """
-        SELECT d.id::text AS object, 'it isn''t what ' || d.duplicate_of::text || ' is, of which it is a copy' AS fact
+        SELECT d.id::text AS object,
+            'it isn''t what statement entry ' || d.duplicate_of::text || ' is, of which it is a copy' AS fact
         FROM statement_entries AS d JOIN statement_entries AS e ON e.id = d.duplicate_of
         WHERE (d.dedup_key, d.bank_account, d.booking_date, d.value_date, d.amount_minor, d.currency, d.status)
             IS DISTINCT FROM

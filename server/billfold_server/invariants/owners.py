@@ -57,7 +57,7 @@ OWNERS: Final[dict[str, str]] = {
                 WHEN t.wallet_id IS NULL THEN 'no record says that it was opened'
                 WHEN w.id IS NULL THEN 'it isn''t there, and its terms are'
                 ELSE 'it is ' || w.status || ' and of party ' || w.party_id::text || ', and its newest terms say '
-                    || t.status || ' and ' || t.party_id::text END AS fact
+                    || t.status || ' and party ' || t.party_id::text END AS fact
         FROM wallets AS w FULL JOIN (
             SELECT DISTINCT ON (wallet_id) wallet_id, party_id, status, opened_at
             FROM wallet_terms ORDER BY wallet_id, recorded_at DESC) AS t ON t.wallet_id = w.id
@@ -117,7 +117,7 @@ OWNERS: Final[dict[str, str]] = {
         ORDER BY p.id LIMIT 100
     """,  # noqa: S608
     "payments_are_by_their_wallets_parties": """
-        SELECT p.id::text AS object, 'it was ordered for party ' || p.party_id::text || ', but its wallet is of '
+        SELECT p.id::text AS object, 'it was ordered for party ' || p.party_id::text || ', but its wallet is of party '
                 || w.party_id::text AS fact
         FROM payments AS p JOIN wallets AS w ON w.id = p.wallet_id
         WHERE w.party_id <> p.party_id
@@ -125,7 +125,7 @@ OWNERS: Final[dict[str, str]] = {
     """,
     "consents_are_about_their_parties_wallets": """
         SELECT c.id::text AS object, 'party ' || c.party_id::text || ' has given it, but wallet ' || w.id::text
-                || ' is of ' || w.party_id::text AS fact
+                || ' is of party ' || w.party_id::text AS fact
         FROM consents AS c CROSS JOIN LATERAL unnest(c.wallet_ids) AS named (id) JOIN wallets AS w ON w.id = named.id
         WHERE w.party_id <> c.party_id
         ORDER BY c.id LIMIT 100

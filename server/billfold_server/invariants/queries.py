@@ -240,13 +240,13 @@ INVARIANTS: Final[dict[str, str]] = {
         ORDER BY 1 LIMIT 100
     """,
     "reversing_entries_have_their_entry": f"""
-        SELECT j.id::text AS object, 'reverses ' || j.reverses::text || ', which is missing' AS fact
+        SELECT j.id::text AS object, 'reverses journal entry ' || j.reverses::text || ', which is missing' AS fact
         FROM journal_entries AS j LEFT JOIN journal_entries AS r ON r.id = j.reverses
         WHERE j.reverses > {DETACHED} AND r.id IS NULL
         ORDER BY j.id LIMIT 100
     """,  # noqa: S608
     "captures_have_their_hold": """
-        SELECT j.id::text AS object, 'captures ' || j.hold_id::text || ', which is missing' AS fact
+        SELECT j.id::text AS object, 'captures hold ' || j.hold_id::text || ', which is missing' AS fact
         FROM journal_entries AS j LEFT JOIN holds AS h ON h.id = j.hold_id
         WHERE j.hold_id IS NOT NULL AND h.id IS NULL
         ORDER BY j.id LIMIT 100

@@ -54,10 +54,24 @@ _PLAIN: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
 """Tables with the column that names their rows, and which columns refer to the ``id`` of which table."""
 
 
+_NOUNS: Final = {
+    "accounts": "account",
+    "journal_entries": "journal entry",
+    "parties": "party",
+    "payments": "payment",
+    "statement_entries": "statement entry",
+    "statement_imports": "statement import",
+    "statements": "statement",
+    "wallets": "wallet",
+}
+"""What the rows of these tables are called where one is missing."""
+
+
 def _missing(table: str, key: str, column: str, target: str) -> str:
     kept = f"AND t.{column} > {DETACHED}" if target == "journal_entries" else ""
     return f"""
-        (SELECT t.{key}::text AS object, '{column} is ' || t.{column}::text || ', which is missing' AS fact
+        (SELECT t.{key}::text AS object,
+            '{column} is {_NOUNS[target]} ' || t.{column}::text || ', which is missing' AS fact
         FROM {table} AS t
         WHERE t.{column} IS NOT NULL {kept}
             AND NOT EXISTS (SELECT FROM {target} AS r WHERE r.id = t.{column})

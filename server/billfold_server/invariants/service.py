@@ -3,6 +3,8 @@
 import msgspec
 import structlog
 
+from billfold_server.findings import named
+from billfold_server.invariants.objects import OBJECTS
 from billfold_server.invariants.queries import INVARIANTS
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.transaction import Database, Tx
@@ -22,7 +24,7 @@ class Breach(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         invariant: The name of what must hold.
-        object: What breaks it: an account, a place in the journal, a currency.
+        object: What breaks it: an account, by the id that the API knows, a place in the journal, a currency.
         fact: What was found.
     """
 
@@ -52,8 +54,13 @@ async def check(database: Database, tenant: TenantRef) -> list[Breach]:
 async def breaches_in(tx: Tx) -> list[Breach]:
     """Return every breach as an open transaction sees the books, what it has written itself included."""
     # SQL tells nothing of what a value is missing from, such as a row without its key.
-    return [
-        Breach(invariant=name, object=row["object"] or "-", fact=row["fact"] or "a value is missing")
+    found = [
+        (name, row["object"] or "-", row["fact"] or "a value is missing")
         for name, query in INVARIANTS.items()
         for row in await tx.fetch(query)
+    ]
+    shown = await named(tx, [(OBJECTS[name], object_, fact) for name, object_, fact in found])
+    return [
+        Breach(invariant=name, object=object_.lstrip(), fact=fact)
+        for (name, _, _), (object_, fact) in zip(found, shown, strict=True)
     ]
