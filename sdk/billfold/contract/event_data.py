@@ -136,6 +136,10 @@ class PaymentEventData(Response, frozen=True, kw_only=True):
     status_reason: Annotated[str | None, Meta(description="Always null: read the payment for it.")]
     needs_attention: PaymentBreak | None
     amount: Money
+    returned_minor: Annotated[
+        int | UnsetType,
+        Meta(description="How much of it banks have sent back, in all (pacs.004); absent where nothing."),
+    ] = UNSET
     updated_at: Instant
 
 

@@ -227,11 +227,12 @@ class Payment(Response, frozen=True, kw_only=True, omit_defaults=True):
         end_to_end_id: The name that who ordered it has given it, which the payee is told.
         instruction_id: The name that the order has between who gave it and the bank.
         metadata: The keys and values of who ordered it.
+        returned_minor: How much of it banks have sent back after it had left, in all (pacs.004); never more than it.
         journal_entry_id: What moved the money out of the wallet.
         closing_journal_entry_id: What settled it, or brought the money back.
         steps: What has been heard and done, in order.
         created_at: When it was ordered.
-        updated_at: When its status changed last.
+        updated_at: When its status changed last, or money of it came back.
         expanded: What it refers to, where it was asked for.
     """
 
@@ -254,6 +255,7 @@ class Payment(Response, frozen=True, kw_only=True, omit_defaults=True):
     end_to_end_id: str | None
     instruction_id: str | None = None
     metadata: dict[str, str] = {}
+    returned_minor: int = 0
     journal_entry_id: JournalEntryId
     closing_journal_entry_id: JournalEntryId | None
     steps: list[PaymentStep]

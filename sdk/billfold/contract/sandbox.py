@@ -94,9 +94,13 @@ class Dependency(StrEnum):
 
 
 class IncomingOutcome(StrEnum):
-    """What has become of money that came in: it is in the wallet, or was refused and went back."""
+    """What has become of money that came in: it is in the wallet, or was refused and went back.
+
+    Of a payment that comes back, what a frozen or closed wallet can't take is ``unclaimed``: the bank owes it.
+    """
 
     CREDITED = "credited"
+    UNCLAIMED = "unclaimed"
     REFUSED = "refused"
 
 
@@ -132,9 +136,10 @@ class CreateIncomingTransfer(Request, frozen=True, kw_only=True):
 
 
 class CreatePaymentReturn(Request, frozen=True, kw_only=True):
-    """A settled payment whose money comes back, whole, as a payment return (pacs.004) does."""
+    """A settled payment whose money comes back, whole or in part, as a payment return (pacs.004) does."""
 
     payment_id: PaymentId
+    amount: Annotated[Money | None, Meta(description="All that is still outside, where absent.")] = None
     reason: ReasonCode = "AC04"
 
 

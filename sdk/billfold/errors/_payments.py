@@ -9,6 +9,7 @@ __all__ = [
     "PaymentNotResolvable",
     "RailMissing",
     "RailUnavailable",
+    "ReturnExceedsPayment",
 ]
 
 
@@ -46,3 +47,11 @@ class RailUnavailable(Unavailable):
     """The rail doesn't answer now."""
 
     code, title = "rail_unavailable", "The rail does not answer"
+
+
+class ReturnExceedsPayment(Conflict):
+    """More would come back of a payment than was paid, with what has come back before."""
+
+    code, title = "return_exceeds_payment", "The return exceeds what is left of the payment"
+    payment_id: str
+    remaining_minor: int

@@ -99,6 +99,34 @@ PAYMENTS: Final[dict[str, str]] = {
             OR p.status <> coalesce(s.status, o.status)
         ORDER BY p.id LIMIT 100
     """,
+    "payments_never_return_more": """
+        SELECT coalesce(p.id, r.payment_id)::text AS object,
+            coalesce(p.returned_minor::text || ' of ' || p.amount_minor::text || ' are back', 'it isn''t there')
+                || ', its money is ' || coalesce(p.money, 'nowhere') || ', and its returns make '
+                || coalesce(r.total, 0)::text AS fact
+        FROM payments AS p
+        FULL JOIN (
+            SELECT payment_id, sum(amount_minor) AS total FROM payment_returns GROUP BY payment_id) AS r
+            ON r.payment_id = p.id
+        WHERE p.returned_minor IS DISTINCT FROM coalesce(r.total, 0) OR p.returned_minor > p.amount_minor
+            OR (p.returned_minor > 0 AND p.money <> 'settled')
+        ORDER BY 1 LIMIT 100
+    """,
+    "returns_have_their_entries": f"""
+        SELECT r.journal_entry_id::text AS object,
+            'it isn''t there, or doesn''t bring ' || r.amount_minor::text || ' back to who has paid' AS fact
+        FROM payment_returns AS r
+        LEFT JOIN payments AS p ON p.id = r.payment_id
+        LEFT JOIN journal_entries AS j ON j.id = r.journal_entry_id
+        LEFT JOIN postings AS l ON l.entry_id = r.journal_entry_id AND l.line = 1
+        LEFT JOIN accounts AS a ON a.id = l.account_id
+        WHERE r.journal_entry_id > {DETACHED}
+            AND ((-l.amount_minor, l.currency) IS DISTINCT FROM (r.amount_minor, p.currency)
+                OR CASE j.kind
+                    WHEN 'top_up' THEN a.wallet_id = p.wallet_id
+                    WHEN 'payment.unclaimed' THEN a.code = 'payments_unclaimed' END IS NOT TRUE)
+        ORDER BY r.journal_entry_id LIMIT 100
+    """,  # noqa: S608
     "recurring_payments_add_up": """
         SELECT s.consent_id::text || '/' || s.period_type || '/' || s.starts_on::text AS object,
             'counts ' || s.spent_minor::text || ' of ' || s.payments::text || ' payments, but '

@@ -48,6 +48,10 @@ _PLAIN: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
         },
     ),
     "payment_steps": ("payment_id", {"payment_id": "payments"}),
+    "payment_returns": (
+        "journal_entry_id",
+        {"payment_id": "payments", "journal_entry_id": "journal_entries"},
+    ),
     "payment_texts": ("payment_id", {"payment_id": "payments"}),
     "account_statements": ("id", {"account_id": "accounts"}),
 }

@@ -44,6 +44,7 @@ JournalKind = Literal[
     "payment.settled",
     "payment.returned",
     "payment.suspense",
+    "payment.unclaimed",
     "statement_opening",
     "statement_break",
     "statement_suspense",

@@ -17,6 +17,7 @@ from billfold_server.http.card_numbers import masked
 from billfold_server.http.services import Services
 from billfold_server.ledger.service import CodeKey
 from billfold_server.payments import queries, rules
+from billfold_server.payments.returning import RETURN_REASON, RETURNS, TAKE_BACK, Return
 from billfold_server.tenancy.context import Caller, IdempotencyRef, TenantRef
 from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.wallets import service as wallets
@@ -25,8 +26,6 @@ from billfold_server.wallets.service import CASH, TOP_UP, AliasKey, Movement
 __all__ = ["COLLECTOR", "RETURNS", "Collected", "collect"]
 
 COLLECTOR: Final = Caller(actor="rail", client_id=UUID(int=0))
-RETURNS: Final = "returns"
-"""Under which name a top-up says whose money it has brought back: a payment's, by its id on the wire."""
 
 _WALLET: Final = "wallet"
 _SCHEMES: Final = {each.value: each for each in AliasScheme}
@@ -37,12 +36,14 @@ class Collected(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         key: The rail's name for it.
-        top_up_id: By what it was booked, as on the wire; None where it went back.
+        top_up_id: By what it was booked, as on the wire; None where it went back, or no wallet could take it.
+        unclaimed: Whether it came back of a payment, and is kept for whose wallet can't take it.
         refused: The code of the problem that sent it back.
     """
 
     key: str
     top_up_id: str | None = None
+    unclaimed: bool = False
     refused: str | None = None
 
 
@@ -78,28 +79,51 @@ def _once(name: str, key: str) -> str:
 async def _book(services: Services, tenant: TenantRef, name: str, credit: Credit) -> Collected:
     if not 1 <= credit.amount.amount_minor <= MAX_AMOUNT_MINOR:
         return Collected(key=credit.key, refused=errors.BalanceOutOfRange.code)
-    wallet_id = await _wallet_of(services, tenant, name, credit)
+    once = IdempotencyRef(client_id=COLLECTOR.client_id, key=_once(name, credit.key), fingerprint=bytes(32))
+    if credit.returns is not None:
+        payment_id = _id(Prefix.PAYMENT, credit.returns)
+        if payment_id is None:
+            return Collected(key=credit.key, refused=errors.CreditorUnknown.code)
+        answer = await services.engine.submit(tenant, COLLECTOR, TAKE_BACK, _returned(name, credit, payment_id), once)
+        return _read(credit.key, answer.status, answer.body)
+    wallet_id = await _wallet_of(services, tenant, credit)
     if wallet_id is None:
         # The rail may not have heard that it was booked, by a name that its wallet has lost since then.
         async with services.database.tx(tenant) as tx:
             return await _told_again(tx, name, credit.key)
-    told = {"rail": name, "end_to_end_id": masked(credit.end_to_end_id)}
-    if credit.returns is not None:
-        told |= {RETURNS: credit.returns, "return_reason": credit.reason or "MS03"}
     movement = Movement(
         kind="top_up",
         from_wallet_id=None,
         to_wallet_id=wallet_id,
         cash=CodeKey(CASH, credit.amount.currency),
         amount=credit.amount,
-        description=None if credit.reference is None else masked(credit.reference),
+        description=_description(credit),
         effective_at=None,
-        metadata=told,
+        metadata=_said(name, credit),
         limited=False,
     )
-    once = IdempotencyRef(client_id=COLLECTOR.client_id, key=_once(name, credit.key), fingerprint=bytes(32))
     answer = await services.engine.submit(tenant, COLLECTOR, TOP_UP, movement, once)
     return _read(credit.key, answer.status, answer.body)
+
+
+def _returned(name: str, credit: Credit, payment_id: UUID) -> Return:
+    reason = credit.reason or "MS03"
+    return Return(
+        payment_id=payment_id,
+        rail=name,
+        amount=credit.amount,
+        reason=reason,
+        description=_description(credit),
+        metadata={**_said(name, credit), RETURNS: ids.encode(Prefix.PAYMENT, payment_id), RETURN_REASON: reason},
+    )
+
+
+def _description(credit: Credit) -> str | None:
+    return None if credit.reference is None else masked(credit.reference)
+
+
+def _said(name: str, credit: Credit) -> dict[str, str]:
+    return {"rail": name, "end_to_end_id": masked(credit.end_to_end_id)}
 
 
 _REFUSED: Final = 400
@@ -107,7 +131,10 @@ _REFUSED: Final = 400
 
 def _read(key: str, status: int, body: bytes) -> Collected:
     said = msgspec.json.decode(body)
-    return Collected(key=key, refused=said["code"]) if status >= _REFUSED else Collected(key=key, top_up_id=said["id"])
+    if status >= _REFUSED:
+        return Collected(key=key, refused=said["code"])
+    top_up_id = said.get("id")
+    return Collected(key=key, top_up_id=top_up_id, unclaimed=top_up_id is None)
 
 
 async def _told_again(tx: TenantTx, name: str, key: str) -> Collected:
@@ -116,16 +143,10 @@ async def _told_again(tx: TenantTx, name: str, key: str) -> Collected:
     return Collected(key=key, refused=errors.CreditorUnknown.code) if found is None else _read(key, *found)
 
 
-async def _wallet_of(services: Services, tenant: TenantRef, name: str, credit: Credit) -> UUID | None:
-    """Return whose money it is; of a payment that comes back, who paid, unless it hasn't left or is back already."""
+async def _wallet_of(services: Services, tenant: TenantRef, credit: Credit) -> UUID | None:
+    """Return whose money it is."""
     scheme, number = credit.creditor.scheme, credit.creditor.identification
     async with services.database.tx(tenant) as tx:
-        if credit.returns is not None:
-            payment_id = _id(Prefix.PAYMENT, credit.returns)
-            payment = None if payment_id is None else await queries.find_payment(tx, payment_id)
-            if payment is None or payment.rail != name:
-                return None
-            return payment.wallet_id if rules.may_come_back(payment.status, payment.money) else None
         if scheme == _WALLET:
             wallet_id = _id(Prefix.WALLET, number)
             known = () if wallet_id is None else await wallets.find_wallets(tx, [wallet_id])

@@ -37,13 +37,17 @@ INVENTORY: Final = Inventory(
             because="amounts, codes, times and ids, which stay exact when a person is forgotten",
             columns=(
                 "id kind consent_id client_id wallet_id to_wallet_id rail rail_reference amount_minor currency status "
-                "reason needs money journal_entry_id closing_entry_id steps turn silences notices created_at updated_at"
+                "reason needs money journal_entry_id closing_entry_id returned_minor steps turn silences notices "
+                "created_at updated_at"
             ),
         ),
         NotPersonal(
             table="payment_steps",
             because="words and codes of rails, times and ids",
             columns="payment_id number notice_id word effect status reason said_at recorded_at",
+        ),
+        NotPersonal(
+            table="payment_returns", because="amounts and ids", columns="journal_entry_id payment_id amount_minor"
         ),
         NotPersonal(table="payment_texts", because="an id", columns="payment_id"),
         NotPersonal(

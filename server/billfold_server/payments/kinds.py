@@ -13,7 +13,6 @@ import msgspec
 
 from billfold import errors, ids
 from billfold.contract import events
-from billfold.contract.ledger import AccountType
 from billfold.contract.payments import PaymentBreak, PaymentOutcome
 from billfold.contract.wallets import AliasScheme
 from billfold.ids import Prefix
@@ -25,22 +24,31 @@ from billfold_server.ledger.service import (
     Books,
     CodeKey,
     Draft,
-    EntryRow,
-    JournalKind,
     Keys,
     Kind,
     Line,
     Presumed,
     Reply,
-    ReversalRow,
     Row,
     WalletKey,
     entry_keys,
-    opened_as,
-    reverse,
 )
 from billfold_server.payments import rules
-from billfold_server.payments.rows import PaymentRow, StepRow, TextsRow
+from billfold_server.payments.moving import (
+    CLEARING,
+    MOVES,
+    RAIL,
+    SUSPENSE,
+    UNCLAIMED,
+    give_back,
+    give_back_whole,
+    is_undone,
+    own_account,
+    settle,
+    step,
+    tell,
+)
+from billfold_server.payments.rows import PaymentRow, TextsRow
 from billfold_server.tenancy.context import Caller
 from billfold_server.wallets.service import (
     AliasKey,
@@ -80,16 +88,6 @@ __all__ = [
 _OK, _CREATED = 200, 201
 ASK_JOB: Final = "payments.ask"
 """A turn at the rail: giving it the order, or asking what has become of it."""
-
-CLEARING: Final = "payments_clearing"
-"""The code of the accounts with the money of payments under way."""
-SUSPENSE: Final = "payments_suspense"
-"""Where money waits that came back and can't be given back, or that a rail has blocked."""
-UNCLAIMED: Final = "payments_unclaimed"
-"""Where money is owed to the holders of closed wallets, once somebody has said that it came back."""
-_RAIL: Final = "rail:"
-"""With what the codes of the accounts begin that stand for what rails have taken."""
-opened_as(dict.fromkeys((CLEARING, SUSPENSE, UNCLAIMED, _RAIL), AccountType.LIABILITY))
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -310,26 +308,12 @@ def _set_aside(draft: Draft, order: Order, wallet_id: UUID) -> UUID:
     limits = draft.manifest.limits.transfer_max_minor
     check_limit("transfer_max_minor", limits, amount.amount_minor, amount.currency)
     account = wallet_account(draft, wallet_id, amount.currency)
-    clearing = _own_account(draft, CLEARING, amount.currency, "Payments under way")
+    clearing = own_account(draft, CLEARING, amount.currency, "Payments under way")
     lines = [
         Line(account.id, amount.amount_minor, amount.currency),
         Line(clearing.id, -amount.amount_minor, amount.currency),
     ]
     return draft.post("payment", lines, description=order.description).id
-
-
-def _own_account(draft: Draft, code: str, currency: str, name: str) -> AccountRow:
-    """Return an account of this room's own, opened where there is none.
-
-    Clearing and suspense never give more than they were given: their limit is nothing at all.
-    """
-    account = draft.find_account(CodeKey(code, currency))
-    if account is not None:
-        return account
-    limit = None if code.startswith(_RAIL) else 0
-    return draft.open_account(
-        type=AccountType.LIABILITY, currency=currency, code=code, name=name, overdraft_limit_minor=limit
-    )
 
 
 # Hearing.
@@ -357,7 +341,7 @@ def _heard_keys(books: Books, heard: Heard) -> Keys:
     wanted = entry_keys(books, row.journal_entry_id)
     codes: list[Hashable] = [
         CodeKey(code, row.currency)
-        for code in (CLEARING, SUSPENSE, UNCLAIMED, f"{_RAIL}{row.rail}")
+        for code in (CLEARING, SUSPENSE, UNCLAIMED, f"{RAIL}{row.rail}")
         if row.rail is not None
     ]
     accounts = [*wanted.get(AccountRow, ()), *codes, WalletKey(row.wallet_id, row.currency)]
@@ -384,7 +368,7 @@ def _hear(draft: Draft, heard: Heard) -> Reply:
         return Reply(_OK, Initiated(payment_id=row.wire_id))
     has_changed = (row.status, row.needs) != (before.status, before.needs)
     if has_changed:
-        _tell(draft, row)
+        tell(draft, row)
     else:
         draft.put(row)
     return Reply(_OK, Initiated(payment_id=row.wire_id))
@@ -402,11 +386,11 @@ def _take(draft: Draft, row: PaymentRow, notice: Notice) -> PaymentRow:
             updated_at=draft.now,
         )
         if row.money == rules.UNDER_WAY and (doing := rules.MONEY.get(row.status)) is not None:
-            row = _MOVES[doing](draft, row)
+            row = MOVES[doing](draft, row)
     elif effect == "contradicts":
         row = msgspec.structs.replace(row, needs=row.needs or PaymentBreak.CONTRADICTION)
     row = msgspec.structs.replace(row, notices=(*row.notices, notice.id))
-    return _step(draft, row, notice.word, effect, notice)
+    return step(draft, row, notice.word, effect, notice)
 
 
 _EVENTS: Final[dict[str, rules.Event]] = {
@@ -420,63 +404,6 @@ _EVENTS: Final[dict[str, rules.Event]] = {
 }
 
 
-def _is_untouched(draft: Draft, row: PaymentRow) -> bool:
-    """Tell whether nobody has undone the payment's entry by hand, so that its money is where this room has put it."""
-    undone = draft.find(ReversalRow, row.journal_entry_id)
-    return undone is None or undone.reversed_minor == 0
-
-
-def _is_undone(draft: Draft, row: PaymentRow) -> bool:
-    """Tell whether somebody has undone all of the entry of a payment whose money hasn't moved on."""
-    undone = draft.find(ReversalRow, row.journal_entry_id)
-    back = undone is not None and undone.reversed_minor == undone.amount_minor
-    return back and row.money == rules.UNDER_WAY
-
-
-def _settle(draft: Draft, row: PaymentRow) -> PaymentRow:
-    if not _is_untouched(draft, row):
-        return msgspec.structs.replace(row, needs=PaymentBreak.REVERSED_BY_HAND)
-    gone = _own_account(draft, f"{_RAIL}{row.rail}", row.currency, "Owed to the rail")
-    return _close(draft, row, gone, "payment.settled", "settled")
-
-
-def _return(draft: Draft, row: PaymentRow) -> PaymentRow:
-    """Give the money back by a reversing entry; where the wallet can't take it, it waits for somebody."""
-    if not _is_untouched(draft, row):
-        return msgspec.structs.replace(row, needs=PaymentBreak.REVERSED_BY_HAND)
-    account = draft.get_account(WalletKey(row.wallet_id, row.currency))
-    if account.status != "active":
-        return msgspec.structs.replace(_park(draft, row), needs=PaymentBreak.NOT_RETURNED)
-    if draft.find(EntryRow, row.journal_entry_id) is None:
-        # Its month was detached meanwhile, so there is nothing any more that an entry could reverse.
-        return _close(draft, row, account, "payment.returned", "returned")
-    entry = reverse(draft, row.journal_entry_id, amount_minor=None, reason=row.reason)
-    return msgspec.structs.replace(row, money="returned", closing_entry_id=entry.id)
-
-
-def _park(draft: Draft, row: PaymentRow) -> PaymentRow:
-    if not _is_untouched(draft, row):
-        return msgspec.structs.replace(row, needs=PaymentBreak.REVERSED_BY_HAND)
-    suspense = _own_account(draft, SUSPENSE, row.currency, "Payments that came back")
-    row = _close(draft, row, suspense, "payment.suspense", "suspense")
-    return msgspec.structs.replace(row, needs=PaymentBreak.BLOCKED)
-
-
-_MOVES: Final[dict[rules.Money, Callable[[Draft, PaymentRow], PaymentRow]]] = {
-    "settle": _settle,
-    "return": _return,
-    "park": _park,
-}
-
-
-def _close(draft: Draft, row: PaymentRow, to: AccountRow, kind: JournalKind, where: rules.Where) -> PaymentRow:
-    """Take the money from where it waits to where it stays."""
-    waits = draft.get_account(CodeKey(SUSPENSE if row.money == "suspense" else CLEARING, row.currency))
-    lines = [Line(waits.id, row.amount_minor, row.currency), Line(to.id, -row.amount_minor, row.currency)]
-    entry = draft.post(kind, lines)
-    return msgspec.structs.replace(row, money=where, closing_entry_id=entry.id)
-
-
 def _end_turn(draft: Draft, row: PaymentRow, *, has_moved: bool) -> PaymentRow:
     """Count the turn, and plan the next one: the longer the silence, the later. A long one needs somebody."""
     row = msgspec.structs.replace(row, turn=row.turn + 1, silences=0 if has_moved else row.silences + 1)
@@ -487,7 +414,7 @@ def _end_turn(draft: Draft, row: PaymentRow, *, has_moved: bool) -> PaymentRow:
         return row
     _ask(draft, row, draft.now + rules.wait_after(row.silences))
     if row.needs is None and rules.is_silent(row.silences):
-        return _step(draft, msgspec.structs.replace(row, needs=PaymentBreak.SILENCE), "silence", "nothing")
+        return step(draft, msgspec.structs.replace(row, needs=PaymentBreak.SILENCE), "silence", "nothing")
     return row
 
 
@@ -522,7 +449,7 @@ def resolve(draft: Draft, said: Resolution) -> PaymentRow:
     if before is None:
         detail = "There is no such payment."
         raise errors.NotFound(detail)
-    undone = _is_undone(draft, before)
+    undone = is_undone(draft, before)
     if not rules.may_resolve(before.status, before.money, before.needs, said.outcome, undone=undone):
         raise errors.PaymentNotResolvable
     status = rules.resolved_status(before.status, said.outcome)
@@ -532,52 +459,22 @@ def resolve(draft: Draft, said: Resolution) -> PaymentRow:
     if undone:
         row = msgspec.structs.replace(row, money=rules.BY_HAND)
     elif said.outcome is PaymentOutcome.SETTLED:
-        row = _settle(draft, row)
+        row = settle(draft, row)
     elif said.outcome is PaymentOutcome.RETURNED:
-        row = _return(draft, row) if before.money == rules.UNDER_WAY else row
-        row = _give_back(draft, row) if row.money == "suspense" else row
+        row = give_back_whole(draft, row) if before.money == rules.UNDER_WAY else row
+        row = give_back(draft, row) if row.money == "suspense" else row
     if row.needs is not None:
         # The entry was undone by hand meanwhile, or the wallet can't take the money: it stays where it is.
         raise errors.PaymentNotResolvable
-    row = _step(
-        draft, row, f"resolved: {said.outcome.value}", "moves" if row.status is not before.status else "nothing"
-    )
+    row = step(draft, row, f"resolved: {said.outcome.value}", "moves" if row.status is not before.status else "nothing")
     needed = "" if before.needs is None else before.needs.value
     draft.audit(
         "payment.resolved", row.wire_id, reason=said.reason, facts={"outcome": said.outcome.value, "needed": needed}
     )
-    return _tell(draft, row)
-
-
-def _give_back(draft: Draft, row: PaymentRow) -> PaymentRow:
-    """Give the wallet what has waited in suspense; one that is closed for good will never take it, but it is owed."""
-    account = draft.get_account(WalletKey(row.wallet_id, row.currency))
-    if account.status == "closed":
-        account = _own_account(draft, UNCLAIMED, row.currency, "Owed to holders of closed wallets")
-    elif account.status != "active":
-        raise errors.PaymentNotResolvable
-    return msgspec.structs.replace(_close(draft, row, account, "payment.returned", "returned"), needs=None)
+    return tell(draft, row)
 
 
 # What all say of it.
-
-
-def _step(draft: Draft, row: PaymentRow, word: str, effect: rules.Effect, notice: Notice | None = None) -> PaymentRow:
-    row = msgspec.structs.replace(row, steps=row.steps + 1)
-    draft.put(
-        StepRow(
-            payment_id=row.id,
-            number=row.steps,
-            notice_id=None if notice is None else notice.id,
-            word=word,
-            effect=effect,
-            status=row.status,
-            reason=None if notice is None else notice.reason,
-            said_at=None if notice is None else notice.at,
-            recorded_at=draft.now,
-        )
-    )
-    return row
 
 
 def _ask(draft: Draft, row: PaymentRow, due_at: datetime) -> None:
@@ -589,10 +486,3 @@ def planned_turn(payment_id: UUID, turn: int) -> tuple[dict[str, Any], str]:
     """Return what the job of a turn is told, and the key under which no second one is planned."""
     wire_id = ids.encode(Prefix.PAYMENT, payment_id)
     return {"payment_id": wire_id, "turn": turn}, f"{wire_id}/{turn}"
-
-
-def _tell(draft: Draft, row: PaymentRow) -> PaymentRow:
-    draft.put(row)
-    draft.event(events.PAYMENT_UPDATED, row.wire_id, row.event_data())
-    draft.audit(events.PAYMENT_UPDATED.name, row.wire_id, facts={"status": row.status.value})
-    return row

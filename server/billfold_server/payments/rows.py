@@ -15,7 +15,7 @@ from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.payments.rules import OPENING, Effect, Where
 
-__all__ = ["OfEntryRow", "PaymentRow", "Placed", "StepRow", "Texts", "TextsRow", "all_steps"]
+__all__ = ["OfEntryRow", "PaymentRow", "Placed", "ReturnRow", "StepRow", "Texts", "TextsRow", "all_steps"]
 
 
 class Texts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -192,6 +192,23 @@ class OfEntryRow(msgspec.Struct, frozen=True):
         return self.journal_entry_id
 
 
+class ReturnRow(msgspec.Struct, frozen=True):
+    """Money of a payment that a bank has sent back. Written once, and never loaded by a command.
+
+    Attributes:
+        journal_entry_id: What booked it: that of a top-up, or what it is owed by to the holder of a wallet.
+    """
+
+    journal_entry_id: UUID
+    payment_id: UUID
+    amount_minor: int
+
+    @property
+    def key(self) -> UUID:
+        """What the row is known by."""
+        return self.journal_entry_id
+
+
 class PaymentRow(msgspec.Struct, frozen=True, kw_only=True):
     """A payment.
 
@@ -209,6 +226,7 @@ class PaymentRow(msgspec.Struct, frozen=True, kw_only=True):
         money: Where its money is.
         journal_entry_id: What took it out of the wallet.
         closing_entry_id: What settled it, or brought it back.
+        returned_minor: How much of it banks have sent back after it had left, in all (pacs.004).
         steps: How many have been recorded; the next one's number less one.
         turn: How often the rail has been asked and its answer was recorded.
         silences: How often in a row it has said nothing new.
@@ -232,6 +250,7 @@ class PaymentRow(msgspec.Struct, frozen=True, kw_only=True):
     money: Where
     journal_entry_id: UUID
     closing_entry_id: UUID | None = None
+    returned_minor: int = 0
     steps: int = 0
     turn: int = 0
     silences: int = 0
@@ -267,7 +286,8 @@ class PaymentRow(msgspec.Struct, frozen=True, kw_only=True):
         """The row as it was when it was written first; all but a few of its members never change (ADR 56)."""
         opening = OPENING[self.to_wallet_id is not None]
         _, status = opening[-1]
-        return msgspec.structs.replace(self, status=status, reason=None, needs=None, updated_at=self.created_at)
+        at_first = {"status": status, "reason": None, "needs": None, "returned_minor": 0}
+        return msgspec.structs.replace(self, **at_first, updated_at=self.created_at)
 
     def event_data(self) -> PaymentEventData:
         """Return what an event says of the payment as it stands."""
@@ -281,6 +301,7 @@ class PaymentRow(msgspec.Struct, frozen=True, kw_only=True):
             status_reason=self.reason,
             needs_attention=self.needs,
             amount=Money(self.amount_minor, self.currency),
+            returned_minor=self.returned_minor or msgspec.UNSET,
             updated_at=self.updated_at,
         )
 
@@ -319,6 +340,7 @@ class PaymentRow(msgspec.Struct, frozen=True, kw_only=True):
             amount=Money(self.amount_minor, self.currency),
             **(_NOTHING if texts is None else texts.shown),
             journal_entry_id=ids.encode(Prefix.JOURNAL_ENTRY, entry),
+            returned_minor=self.returned_minor,
             closing_journal_entry_id=None if closing is None else ids.encode(Prefix.JOURNAL_ENTRY, closing),
             steps=steps,
             created_at=self.created_at,

@@ -34,6 +34,7 @@ __all__ = [
     "credit_as_kept",
     "doing",
     "effect_of",
+    "is_outside",
     "is_silent",
     "may_come_back",
     "may_resolve",
@@ -324,6 +325,19 @@ def may_come_back(status: PaymentStatus, money: Where) -> bool:
         money: Where its money is.
     """
     return money != BY_HAND and MONEY.get(status) != "return"
+
+
+def is_outside(amount_minor: int, *, paid_minor: int, returned_minor: int) -> bool:
+    """Tell whether as much of a payment is still outside as a rail brings back, with all that it has brought before.
+
+    A bank may keep its charges, or send money back in parts, but never more than it was sent.
+
+    Args:
+        amount_minor: How much the rail brings.
+        paid_minor: How much was paid.
+        returned_minor: How much the rail has brought before.
+    """
+    return 0 < amount_minor <= paid_minor - returned_minor
 
 
 Doing = Literal["submit", "inquire", "nothing"]

@@ -27,7 +27,7 @@ from billfold_server.http.services import Services
 from billfold_server.keys.service import Keys, Opener, Place
 from billfold_server.ledger.service import Engine, undone_by_hand
 from billfold_server.payments import queries, rules
-from billfold_server.payments.collecting import COLLECTOR, RETURNS, Collected, collect
+from billfold_server.payments.collecting import COLLECTOR, Collected, collect
 from billfold_server.payments.control_parameters import Amount as AgreedAmount
 from billfold_server.payments.control_parameters import (
     ControlParameters,
@@ -54,6 +54,7 @@ from billfold_server.payments.kinds import (
 )
 from billfold_server.payments.own import ORDER_PAYMENT, read_creditor, texts_of
 from billfold_server.payments.recurring import HEAR, INITIATE_RECURRING, RESOLVE, agreed
+from billfold_server.payments.returning import RETURNS
 from billfold_server.payments.rows import PaymentRow, Placed, StepRow, Texts
 from billfold_server.payments.spending import check_maximum
 from billfold_server.payments.stores import STORES
@@ -235,7 +236,13 @@ async def tell_consumed(tx: TenantTx, object_ids: Sequence[str]) -> dict[str, Re
 outbox.told_by(tell_created, events.PAYMENT_CREATED)
 outbox.told_by(tell_consumed, events.CONSENT_CONSUMED)
 undone_by_hand(
-    "payment", "payment.settled", "payment.suspense", "payment.returned", keys=undoing_keys, check=check_undoing
+    "payment",
+    "payment.settled",
+    "payment.suspense",
+    "payment.returned",
+    "payment.unclaimed",
+    keys=undoing_keys,
+    check=check_undoing,
 )
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from billfold.contract.payments import PaymentBreak, PaymentStatus
 from billfold_server.db.sets import Columns, Write
-from billfold_server.payments.rows import OfEntryRow, PaymentRow, StepRow, TextsRow
+from billfold_server.payments.rows import OfEntryRow, PaymentRow, ReturnRow, StepRow, TextsRow
 from billfold_server.payments.spending_store import SPENDING_STORE
 from billfold_server.tenancy.transaction import TenantTx
 
@@ -53,6 +53,7 @@ _TYPES: Final = {
     "money": "text",
     "journal_entry_id": "uuid",
     "closing_entry_id": "uuid",
+    "returned_minor": "bigint",
     "steps": "integer",
     "turn": "integer",
     "silences": "integer",
@@ -68,6 +69,7 @@ _CHANGING: Final = (
     "needs",
     "money",
     "closing_entry_id",
+    "returned_minor",
     "steps",
     "turn",
     "silences",
@@ -89,7 +91,9 @@ _UPSERT_PAYMENTS: Final = (
 )
 
 
-_LATER: Final = frozenset({"rail_reference", "reason", "needs", "closing_entry_id", "turn", "silences", "notices"})
+_LATER: Final = frozenset(
+    {"rail_reference", "reason", "needs", "closing_entry_id", "returned_minor", "turn", "silences", "notices"}
+)
 """What a payment doesn't have before something was heard of it."""
 _FRESH: Final = tuple(name for name in _TYPES if name not in _LATER)
 _NEW: Final = Columns(**{name: _TYPES[name] for name in _FRESH})
@@ -130,7 +134,7 @@ class _Payments:
         return writes
 
 
-def _values(rows: Sequence[PaymentRow], names: Iterable[str]) -> list[list[Any]]:
+def _values(rows: Sequence[PaymentRow] | Sequence[ReturnRow], names: Iterable[str]) -> list[list[Any]]:
     return [[_plain(value) for value in map(attrgetter(name), rows)] for name in names]
 
 
@@ -178,6 +182,18 @@ class _Texts:
         return [Write(_INSERT_TEXTS, _TEXTS.arguments(*columns))]
 
 
+_RETURNS: Final = Columns(journal_entry_id="uuid", payment_id="uuid", amount_minor="bigint")
+_INSERT_RETURNS: Final = f"INSERT INTO payment_returns ({_RETURNS.names}) SELECT {_RETURNS.values} FROM {_RETURNS.rows}"  # noqa: S608 - constants
+
+
+class _Returns:
+    row_type = ReturnRow
+
+    def writes(self, rows: Sequence[ReturnRow], _before: Mapping[Hashable, ReturnRow | None]) -> list[Write]:
+        """Add the new ones; none is ever changed."""
+        return [Write(_INSERT_RETURNS, _RETURNS.arguments(*_values(rows, ReturnRow.__struct_fields__)))]
+
+
 class _OfEntries:
     row_type = OfEntryRow
     # It is seldom asked for.
@@ -191,5 +207,5 @@ class _OfEntries:
         return {row["journal_entry_id"]: OfEntryRow(*row) for row in rows}
 
 
-STORES: Final = (_Payments(), _OfEntries(), _Steps(), _Texts(), SPENDING_STORE)
+STORES: Final = (_Payments(), _OfEntries(), _Steps(), _Texts(), _Returns(), SPENDING_STORE)
 """The rows of this room, as the engine loads and writes them."""

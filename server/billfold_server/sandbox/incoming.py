@@ -25,6 +25,7 @@ from billfold_server.db.jobs import NewJob, enqueue
 from billfold_server.http import idempotency
 from billfold_server.http.routing import Call, Reply
 from billfold_server.http.services import Services
+from billfold_server.ledger import service as ledger
 from billfold_server.payments import service as payments
 from billfold_server.sandbox import queries, service
 from billfold_server.tenancy.clock import tenant_now
@@ -58,7 +59,7 @@ async def receive(call: Call, body: CreateIncomingTransfer) -> Reply[Simulation]
         errors.RailUnavailable: The simulated rail isn't there.
     """
     credit = Credit(
-        key=_credit_key(call),
+        key=f"in_{_digest(call)}",
         amount=body.amount,
         debtor=Account(scheme="iban", identification=_SENDER, name=body.debtor_name),
         creditor=Account(scheme=body.scheme.value, identification=body.identification),
@@ -69,27 +70,35 @@ async def receive(call: Call, body: CreateIncomingTransfer) -> Reply[Simulation]
 
 
 async def return_payment(call: Call, body: CreatePaymentReturn) -> Reply[Simulation]:
-    """Let the money of a settled payment come back.
+    """Let the money of a settled payment come back, whole or in part.
 
     Raises:
         errors.SandboxOnly: The tenant is no sandbox.
         errors.NotFound: There is no such payment.
         errors.PaymentNotReturnable: Its money hasn't left, or has come back.
+        errors.CurrencyMismatch: It was paid in another currency.
+        errors.ReturnExceedsPayment: Less of it is still outside.
         errors.RailUnavailable: The simulated rail isn't there.
     """
     service.require_sandbox(call.tenant)
     async with call.tx() as tx:
         row = await payments.get_payment(tx, ids.decode(Prefix.PAYMENT, body.payment_id))
-        was_returned = await queries.is_returned(tx, row.wire_id, call.idempotency)
-    if row.rail is None or row.status not in {PaymentStatus.SETTLED, PaymentStatus.CREDITED} or was_returned:
-
-        async def refuse(_: TenantTx) -> Simulation:
-            raise errors.PaymentNotReturnable
-
-        return await idempotency.once(call, refuse, status=_CREATED)
+        came_back = await queries.returned_minor(tx, row.wire_id)
+        account_id = await _account_of(tx, row)
+    left_minor = row.amount_minor - came_back
+    amount = Money(left_minor, row.currency) if body.amount is None else body.amount
+    refusal: errors.ProblemError | None = None
+    if row.rail is None or row.status not in {PaymentStatus.SETTLED, PaymentStatus.CREDITED} or not left_minor:
+        refusal = errors.PaymentNotReturnable()
+    elif amount.currency != row.currency:
+        refusal = errors.CurrencyMismatch(param="amount", account_id=account_id, currency=row.currency)
+    elif amount.amount_minor > left_minor:
+        refusal = errors.ReturnExceedsPayment(param="amount", payment_id=row.wire_id, remaining_minor=left_minor)
+    if refusal is not None:
+        return await _refuse(call, refusal)
     credit = Credit(
-        key=f"return_{row.wire_id}",
-        amount=Money(row.amount_minor, row.currency),
+        key=f"return_{_digest(call)}",
+        amount=amount,
         debtor=Account(scheme="iban", identification=_SENDER, name="Sandbox Bank"),
         creditor=Account(scheme="wallet", identification=ids.encode(Prefix.WALLET, row.wallet_id)),
         end_to_end_id=row.wire_id,
@@ -101,11 +110,24 @@ async def return_payment(call: Call, body: CreatePaymentReturn) -> Reply[Simulat
     return await _announce(call, SimulationKind.PAYMENT_RETURN, credit, told)
 
 
-def _credit_key(call: Call) -> str:
-    """Name the money after the request, so that a copy of it brings none."""
+async def _account_of(tx: TenantTx, row: payments.PaymentRow) -> str:
+    """Return the account out of which a payment was made."""
+    accounts = (await ledger.list_wallet_accounts(tx, [row.wallet_id]))[row.wallet_id]
+    return next(account.wire_id for account in accounts if account.currency == row.currency)
+
+
+async def _refuse(call: Call, refusal: errors.ProblemError) -> Reply[Simulation]:
+    async def refuse(_: TenantTx) -> Simulation:
+        raise refusal
+
+    return await idempotency.once(call, refuse, status=_CREATED)
+
+
+def _digest(call: Call) -> str:
+    """Name money after the request, so that a copy of it brings none."""
     ref = call.idempotency
     assert ref is not None, "the operation asks for a key"
-    return f"in_{hashlib.sha256(f'{ref.client_id}/{ref.key}'.encode()).hexdigest()[:32]}"
+    return hashlib.sha256(f"{ref.client_id}/{ref.key}".encode()).hexdigest()[:32]
 
 
 async def _announce(call: Call, kind: SimulationKind, credit: Credit, told: dict[str, object]) -> Reply[Simulation]:
@@ -154,6 +176,8 @@ async def fetch(services: Services, tenant: TenantRef, key: str) -> dict[str, ob
 def _outcome(collected: payments.Collected) -> dict[str, object]:
     if collected.refused is not None:
         return {"outcome": IncomingOutcome.REFUSED.value, "refused_because": collected.refused}
+    if collected.unclaimed:
+        return {"outcome": IncomingOutcome.UNCLAIMED.value}
     return {"outcome": IncomingOutcome.CREDITED.value, "top_up_id": collected.top_up_id}
 
 

@@ -11,7 +11,6 @@ from billfold.contract.sandbox import SimulationKind
 from billfold_server.db.filters import Filter
 from billfold_server.db.personal import counted
 from billfold_server.sandbox.rows import SIMULATION, SimulationRow, to_simulation
-from billfold_server.tenancy.context import IdempotencyRef
 from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = [
@@ -20,11 +19,11 @@ __all__ = [
     "end_all",
     "find",
     "find_used",
-    "is_returned",
     "list_page",
     "list_under_way",
     "lock_many",
     "lock_next",
+    "returned_minor",
     "settle",
     "use",
     "use_many",
@@ -63,17 +62,15 @@ async def find(tx: TenantTx, simulation_id: UUID) -> SimulationRow | None:
     return None if row is None else to_simulation(row)
 
 
-async def is_returned(tx: TenantTx, payment_id: str, asking: IdempotencyRef | None) -> bool:
-    """Tell whether a payment's money came back, or is about to, by another request than the one that asks."""
-    found: bool = await tx.fetchval(
+async def returned_minor(tx: TenantTx, payment_id: str) -> int:
+    """Return how much of a payment's money came back, or is about to, by all that was simulated."""
+    found: int = await tx.fetchval(
         """
-        SELECT EXISTS (SELECT FROM simulations
-            WHERE kind = 'payment_return' AND facts->>'payment_id' = $1 AND state <> 'cancelled')
-        AND NOT EXISTS (SELECT FROM idempotency_keys WHERE client_id = $2 AND key = $3)
+        SELECT coalesce(sum((facts->'amount'->>'amount_minor')::bigint), 0)::bigint FROM simulations
+        WHERE kind = 'payment_return' AND facts->>'payment_id' = $1 AND state <> 'cancelled'
+            AND facts->>'outcome' IS DISTINCT FROM 'refused'
         """,
         payment_id,
-        None if asking is None else asking.client_id,
-        None if asking is None else asking.key,
     )
     return found
 

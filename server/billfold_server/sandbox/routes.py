@@ -111,13 +111,21 @@ async def simulate_incoming_transfer(call: Call, body: CreateIncomingTransfer) -
     scope=_SCOPE,
     idempotency="required",
     location=_LOCATION,
-    errors=(errors.SandboxOnly, errors.NotFound, errors.PaymentNotReturnable, errors.RailUnavailable),
+    errors=(
+        errors.SandboxOnly,
+        errors.NotFound,
+        errors.PaymentNotReturnable,
+        errors.CurrencyMismatch,
+        errors.ReturnExceedsPayment,
+        errors.RailUnavailable,
+    ),
     links=_LED_TO,
 )
 async def simulate_payment_return(call: Call, body: CreatePaymentReturn) -> Reply[Simulation]:
-    """Let a settled payment come back.
+    """Let a settled payment come back, whole or in part.
 
-    The payment stays settled, as it was; its money is a top-up of the payer's wallet, which names the payment.
+    The payment stays settled, as it was, and tells how much of it is back; its money is a top-up of the payer's wallet,
+    which names the payment. What a frozen or closed wallet can't take is owed to its holder on `payments_unclaimed`.
     """
     return await incoming.return_payment(call, body)
 

@@ -5,31 +5,49 @@ from uuid import UUID
 
 import pytest_asyncio
 
+from billfold import ids
+from billfold.ids import Prefix
+from billfold.money import Money
 from billfold_server.connectors.service import Notice, Report, Word
 from billfold_server.invariants.service import check
 from billfold_server.keys.service import Keys
 from tests.server.invariants.tampering import missed
 from tests.server.payments.desk import PAYEE, Desk
+from tests.server.payments.test_collecting import Receiving, collect, credit
 from tests.tenants import Tenancy
 
 ENTRIES = "payments_have_their_entries"
 PAYMENT = "entries_of_payments_have_their_payment"
+RETURNED = "payments_never_return_more"
+RETURN = "returns_have_their_entries"
 SUSPENSE = "entries_to_suspense_have_their_payment"
 
 TAMPERING = [
     # What became of the money.
     (
-        "UPDATE payments SET status = 'RJCT', money = 'returned', reason = 'AC04' WHERE money = 'settled'; {steps}",
+        (
+            "UPDATE payments SET status = 'RJCT', money = 'returned', reason = 'AC04' "
+            "WHERE money = 'settled' AND returned_minor = 0; {steps}"
+        ),
         ENTRIES,
     ),
     (
-        "UPDATE payments SET status = 'RJCT', money = 'suspense', needs = 'blocked' WHERE money = 'settled'; {steps}",
+        (
+            "UPDATE payments SET status = 'RJCT', money = 'suspense', needs = 'blocked' "
+            "WHERE money = 'settled' AND returned_minor = 0; {steps}"
+        ),
         ENTRIES,
     ),
     ("UPDATE payments SET status = 'ACSC', money = 'settled' WHERE money = 'returned'; {steps}", ENTRIES),
     ("UPDATE payments SET status = 'RJCT', money = 'returned' WHERE money = 'suspense'; {steps}", ENTRIES),
-    ("UPDATE payments SET money = 'by_hand', closing_entry_id = NULL WHERE money = 'settled'", ENTRIES),
-    ("UPDATE payments SET money = 'by_hand', closing_entry_id = NULL WHERE money = 'settled'", PAYMENT),
+    (
+        "UPDATE payments SET money = 'by_hand', closing_entry_id = NULL WHERE money = 'settled' AND returned_minor = 0",
+        ENTRIES,
+    ),
+    (
+        "UPDATE payments SET money = 'by_hand', closing_entry_id = NULL WHERE money = 'settled' AND returned_minor = 0",
+        PAYMENT,
+    ),
     ("UPDATE payments SET money = 'by_hand' WHERE money = 'under_way' AND amount_minor = 3000", ENTRIES),
     ("UPDATE payments SET money = 'by_hand', closing_entry_id = NULL WHERE money = 'suspense'", SUSPENSE),
     # By which entries.
@@ -56,13 +74,26 @@ TAMPERING = [
     ("{texts}; DELETE FROM payments WHERE money = 'settled'", PAYMENT),
     ("{texts}; DELETE FROM payments WHERE money = 'returned'", PAYMENT),
     ("{texts}; DELETE FROM payments WHERE money = 'suspense'", SUSPENSE),
+    # What banks have sent back of them.
+    ("UPDATE payments SET returned_minor = 1 WHERE money = 'settled'", RETURNED),
+    ("UPDATE payments SET returned_minor = 0 WHERE returned_minor > 0", RETURNED),
+    ("UPDATE payment_returns SET amount_minor = amount_minor + 1", RETURNED),
+    ("UPDATE payment_returns SET payment_id = {returned}", RETURNED),
+    ("DELETE FROM payment_returns", RETURNED),
+    ("{more}", RETURN),
+    ("UPDATE payment_returns SET journal_entry_id = {another}", RETURN),
+    ("UPDATE payment_returns SET journal_entry_id = {top_up}", RETURN),
 ]
 """What is done to payments, each from the same beginning, and which invariant finds it at the least."""
 
 WORDS = {
     "steps": "UPDATE payment_steps AS s SET status = p.status FROM payments AS p WHERE p.id = s.payment_id",
     "texts": "DELETE FROM payment_texts; DELETE FROM payment_steps",
-    "top_up": "(SELECT id FROM journal_entries WHERE kind = 'top_up')",
+    "top_up": "(SELECT id FROM journal_entries WHERE kind = 'top_up' ORDER BY id LIMIT 1)",
+    "more": (
+        "UPDATE payments SET returned_minor = 301 WHERE returned_minor > 0; "
+        "UPDATE payment_returns SET amount_minor = 301"
+    ),
     "returned": "(SELECT id FROM payments WHERE money = 'returned' ORDER BY id LIMIT 1)",
     "another": "(SELECT closing_entry_id FROM payments WHERE money = 'settled' AND amount_minor = 1000 LIMIT 1)",
 }
@@ -86,6 +117,10 @@ async def desk(tenancy: Tenancy, tenant_keys: Keys) -> AsyncIterator[Desk]:
     await desk.undo_by_hand(undone)
     await said(desk, undone, "settle")
     assert await desk.resolve(undone, "noted") is None
+    back = await desk.pay(4_000)
+    await said(desk, back, "settle")
+    returned = credit(amount=Money(300, "EUR"), returns=ids.encode(Prefix.PAYMENT, back))
+    assert (await collect(desk, Receiving(returned))).refused is None
     yield desk
     await desk.bench.engine.close()
 

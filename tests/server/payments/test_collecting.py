@@ -80,7 +80,8 @@ class TestMoneyThatARailBringsBack:
         rail = Receiving(credit(returns=ids.encode(Prefix.PAYMENT, payment_id)))
         name = "other" if before == "by_another" else "scripted"
         told = await service.collect(desk.bank.services, desk.tenant, rail, name, rail.credit.key)
-        assert (told.refused, rail.told) == (errors.CreditorUnknown.code, [False])
+        refusal = errors.PaymentNotReturnable if before == "rejected" else errors.CreditorUnknown
+        assert (told.refused, rail.told) == (refusal.code, [False])
         assert await desk.bench.balance(0) == has
         await desk.check()
 

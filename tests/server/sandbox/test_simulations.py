@@ -182,6 +182,28 @@ class TestAPaymentReturn:
         told = client.get(f"/v1/top-ups/{first.json()['top_up_id']}").json()["metadata"]
         assert (told["returns"], told["return_reason"], balance(client, payer)) == (payment, "AC01", 100)
 
+    def test_comes_in_parts_and_never_to_more_than_was_paid(self, client: httpx.Client):
+        """Part of it, more than is left, other money, and then what is left; the payment tells how much is back."""
+        payer = wallet(client)
+        simulate(client, "incoming-transfers", scheme="wallet", identification=payer, amount=euros(100))
+        payment = pay(client, payer)["id"]
+        parts = [{"amount": euros(2)}, {"amount": euros(4)}, {"amount": {"amount_minor": 1, "currency": "USD"}}, {}]
+        answers = [post(client, f"{ROOT}/payment-returns", {"payment_id": payment, **part}) for part in parts]
+        assert [each.status_code for each in answers] == [201, 409, 409, 201]
+        assert [each.json()["code"] for each in answers[1:3]] == ["return_exceeds_payment", "currency_mismatch"]
+        assert answers[1].json()["facts"] == {"payment_id": payment, "remaining_minor": 3}
+        assert client.get(f"/v1/payments/{payment}").json()["returned_minor"] == 5
+        assert balance(client, payer) == 100
+
+    def test_to_a_frozen_wallet_is_owed_to_its_holder(self, client: httpx.Client):
+        """It isn't sent back once more."""
+        payer = wallet(client)
+        simulate(client, "incoming-transfers", scheme="wallet", identification=payer, amount=euros(100))
+        payment = pay(client, payer)["id"]
+        assert post(client, f"/v1/wallets/{payer}/freeze", {"reason": "test"}).status_code == 200
+        done = simulate(client, "payment-returns", payment_id=payment)
+        assert (done["outcome"], done.get("top_up_id"), balance(client, payer)) == ("unclaimed", None, 95)
+
 
 class TestASealedVault:
     def test_refuses_what_needs_a_key_of_this_tenant_alone(self, client: httpx.Client, other: httpx.Client):

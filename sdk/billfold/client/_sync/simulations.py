@@ -93,12 +93,18 @@ class Simulations(Resource):
         return self._order(operations.SIMULATE_INCOMING_TRANSFER, body=body, idempotency_key=idempotency_key)
 
     def payment_return(
-        self, payment_id: str, *, reason: str | None = None, idempotency_key: str | None = None
+        self,
+        payment_id: str,
+        *,
+        amount: Amount | None = None,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Simulation:
-        """Let a settled payment's money come back, once.
+        """Let a settled payment's money come back, whole or in part.
 
         Args:
             payment_id: Which payment's.
+            amount: How much; all of it that is still outside where absent.
             reason: Why, as a code of ISO 20022 such as ``AC04``.
             idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
 
@@ -106,8 +112,11 @@ class Simulations(Resource):
             errors.SandboxOnly: The tenant is no sandbox.
             errors.NotFound: There is no such payment.
             errors.PaymentNotReturnable: Its money hasn't left, or has come back.
+            errors.CurrencyMismatch: It was paid in another currency.
+            errors.ReturnExceedsPayment: Less of it is still outside.
         """
-        body = encoding.fields(payment_id=payment_id, reason=reason)
+        money = None if amount is None else encoding.money(amount)
+        body = encoding.fields(payment_id=payment_id, amount=money, reason=reason)
         return self._order(operations.SIMULATE_PAYMENT_RETURN, body=body, idempotency_key=idempotency_key)
 
     def declines(

@@ -1,0 +1,198 @@
+"""Money that a bank sends back of a payment: together never more than was paid, whatever else is said of it."""
+
+import asyncio
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from billfold import errors, ids
+from billfold.contract.ledger import ReverseJournalEntry
+from billfold.contract.payments import PaymentBreak, PaymentStatus
+from billfold.ids import Prefix
+from billfold.money import Money
+from billfold_server.connectors.service import Notice, Report
+from billfold_server.ledger import kinds as ledger_kinds
+from billfold_server.payments.moving import UNCLAIMED
+from tests.server.payments.desk import OPENED_MINOR, Desk
+from tests.server.payments.test_collecting import Receiving, collect, credit
+
+
+def said(*words: str) -> Report:
+    """Return what a rail says, each word for the first time."""
+    return Report(notices=tuple(Notice(id=f"n-{word}", word=word) for word in words))  # type: ignore[arg-type]
+
+
+def returned(payment_id: UUID, amount_minor: int, key: str, currency: str = "EUR") -> Receiving:
+    """Return a rail that brings back money of a payment."""
+    amount = Money(amount_minor, currency)
+    return Receiving(credit(key=key, amount=amount, returns=ids.encode(Prefix.PAYMENT, payment_id), reason="AC04"))
+
+
+async def bring(desk: Desk, payment_id: UUID, amount_minor: int, key: str, currency: str = "EUR") -> str | None:
+    """Bring money back, and return why it was refused, if it was."""
+    return (await collect(desk, returned(payment_id, amount_minor, key, currency))).refused
+
+
+async def settled(desk: Desk, amount_minor: int = 500) -> UUID:
+    """Return a payment that has left."""
+    payment_id = await desk.pay(amount_minor)
+    await desk.hear(payment_id, said("settle"))
+    return payment_id
+
+
+async def owed(desk: Desk) -> int:
+    """Return what is owed to holders of wallets that can't take it."""
+    async with desk.bank.tx() as tx:
+        chart = await desk.bench.chart(tx)
+    return chart[UNCLAIMED, "EUR"].balance_minor if (UNCLAIMED, "EUR") in chart else 0
+
+
+class TestSeveralReturnsOfOnePayment:
+    async def test_are_summed_and_bring_back_no_more_than_was_paid(self, desk: Desk) -> None:
+        """Parts come back until all of it is back; what would be more goes to where it came from."""
+        payment_id = await settled(desk)
+        answers = [await bring(desk, payment_id, minor, f"in_{place}") for place, minor in enumerate((200, 200, 200))]
+        assert answers == [None, None, errors.ReturnExceedsPayment.code]
+        assert await bring(desk, payment_id, 100, "in_4") is None
+        assert await bring(desk, payment_id, 1, "in_5") == errors.PaymentNotReturnable.code
+        row = await desk.payment(payment_id)
+        assert (row.returned_minor, row.status) == (500, PaymentStatus.SETTLED)
+        assert await desk.bench.balance(0) == OPENED_MINOR
+        assert [each.word for each in await desk.steps(payment_id)][-3:] == ["return"] * 3
+        await desk.check()
+
+    async def test_that_come_at_once_are_summed_all_the_same(self, desk: Desk) -> None:
+        """Ten returns of the whole come in at one moment under ten names: one is booked."""
+        payment_id = await settled(desk)
+        answers = await asyncio.gather(*(bring(desk, payment_id, 500, f"in_{place}") for place in range(10)))
+        assert sorted(map(str, answers)) == ["None"] + [errors.PaymentNotReturnable.code] * 9
+        assert await desk.bench.balance(0) == OPENED_MINOR
+        await desk.check()
+
+    async def test_are_told_of_one_by_one(self, desk: Desk) -> None:
+        """Whoever listens learns how much is back, though the payment's status stays."""
+        payment_id = await settled(desk)
+        await bring(desk, payment_id, 200, "in_1")
+        async with desk.bank.tx() as tx:
+            data = await tx.fetchval(
+                "SELECT data::text FROM outbox_events WHERE type = 'payment.updated' ORDER BY id DESC LIMIT 1"
+            )
+        assert '"returned_minor":200' in data.replace(" ", "")
+
+    async def test_are_in_the_currency_that_was_paid(self, desk: Desk) -> None:
+        """Other money isn't this payment's, and opens no account in the payer's wallet."""
+        payment_id = await settled(desk)
+        assert await bring(desk, payment_id, 500, "in_1", "USD") == errors.CurrencyMismatch.code
+        assert (await desk.payment(payment_id)).returned_minor == 0
+
+    async def test_are_held_to_it_by_the_database(self, desk: Desk) -> None:
+        """A row that says more is back than was paid is refused, whoever writes it."""
+        payment_id = await settled(desk)
+        for minor in (501, -1):
+            with pytest.raises(asyncpg.CheckViolationError):
+                await _set(desk, payment_id, minor)
+
+
+async def _set(desk: Desk, payment_id: UUID, minor: int) -> None:
+    async with desk.bank.tx() as tx:
+        await tx.execute("UPDATE payments SET returned_minor = $2 WHERE id = $1", payment_id, minor)
+
+
+class TestAReturnOfAPaymentThatIsUnderWay:
+    async def test_says_that_it_had_left(self, desk: Desk) -> None:
+        """What a rail brings back it had: so the payment is settled, and nothing of it waits any more."""
+        payment_id = await desk.pay(500)
+        assert await bring(desk, payment_id, 500, "in_1") is None
+        row = await desk.payment(payment_id)
+        assert (row.status, row.money, row.returned_minor) == (PaymentStatus.SETTLED, "settled", 500)
+        assert await desk.balances() == (OPENED_MINOR, 0, 0, 500, 0)
+        await desk.check()
+
+    async def test_leaves_nothing_for_a_rejection_to_give_back(self, desk: Desk) -> None:
+        """A rail that brings money back and rejects it then contradicts itself, and the payer is given it once."""
+        payment_id = await desk.pay(500)
+        await bring(desk, payment_id, 500, "in_1")
+        await desk.hear(payment_id, said("reject"))
+        row = await desk.payment(payment_id)
+        assert (row.status, row.needs) == (PaymentStatus.SETTLED, PaymentBreak.CONTRADICTION)
+        assert await desk.bench.balance(0) == OPENED_MINOR
+        await desk.check()
+
+    async def test_or_comes_with_a_rejection_gives_it_back_once(self, desk: Desk) -> None:
+        """Whichever of both is first, the other one is refused or noted."""
+        payment_id = await desk.pay(500)
+        await asyncio.gather(bring(desk, payment_id, 500, "in_1"), desk.hear(payment_id, said("reject")))
+        assert await desk.bench.balance(0) == OPENED_MINOR
+        await desk.check()
+
+    async def test_ends_a_block(self, desk: Desk) -> None:
+        """What waited for somebody because the rail had blocked it can't be given back once more by hand."""
+        payment_id = await desk.pay(500)
+        await desk.hear(payment_id, said("block"))
+        assert await bring(desk, payment_id, 500, "in_1") is None
+        row = await desk.payment(payment_id)
+        assert (row.status, row.money, row.needs) == (PaymentStatus.SETTLED, "settled", None)
+        assert isinstance(await desk.resolve(payment_id, "returned"), errors.PaymentNotResolvable)
+        assert await desk.balances() == (OPENED_MINOR, 0, 0, 500, 0)
+        await desk.check()
+
+    async def test_is_refused_where_staff_has_given_part_of_it_back(self, desk: Desk) -> None:
+        """Both together would be more than was paid; it is theirs to put right by hand."""
+        payment_id = await desk.pay(500)
+        entry_id = (await desk.payment(payment_id)).journal_entry_id
+        order = ledger_kinds.Reversal(entry_id, ReverseJournalEntry(amount_minor=100, reason="by hand"))
+        assert (await desk.bench.submit(ledger_kinds.REVERSE_JOURNAL_ENTRY, order)).error is None
+        assert await bring(desk, payment_id, 500, "in_1") == errors.PaymentNotReturnable.code
+        assert await desk.bench.balance(0) == OPENED_MINOR - 400
+        await desk.check()
+
+    async def test_can_not_be_undone_by_hand_besides(self, desk: Desk) -> None:
+        """Once it came back as a return, the payment's own entries stay as they are."""
+        payment_id = await desk.pay(500)
+        await bring(desk, payment_id, 100, "in_1")
+        row = await desk.payment(payment_id)
+        for entry_id in (row.journal_entry_id, row.closing_entry_id):
+            assert entry_id is not None
+            order = ledger_kinds.Reversal(entry_id, ReverseJournalEntry(reason="by hand"))
+            answer = await desk.bench.submit(ledger_kinds.REVERSE_JOURNAL_ENTRY, order)
+            assert isinstance(answer.error, errors.EntryNotReversible)
+        await desk.check()
+
+
+class TestAReturnThatTheWalletCantTake:
+    @pytest.mark.parametrize("step", ["freeze", "close"])
+    async def test_is_owed_to_its_holder(self, desk: Desk, step: str) -> None:
+        """A return can't be sent back once more; it counts as returned, and waits where the bank pays out by hand."""
+        payment_id = await settled(desk, OPENED_MINOR)
+        await desk.freeze(step)
+        rail = returned(payment_id, 300, "in_1")
+        first = await collect(desk, rail)
+        assert (first.refused, first.unclaimed, first.top_up_id, rail.told) == (None, True, None, [True])
+        assert await collect(desk, rail) == first
+        assert (await desk.bench.balance(0), await owed(desk)) == (0, 300)
+        assert await bring(desk, payment_id, OPENED_MINOR, "in_2") == errors.ReturnExceedsPayment.code
+        assert (await desk.payment(payment_id)).returned_minor == 300
+        await desk.check()
+
+    async def test_is_not_undone_by_hand(self, desk: Desk) -> None:
+        """What is owed to many lies on one account, and may have been paid out."""
+        payment_id = await settled(desk)
+        await desk.freeze()
+        await bring(desk, payment_id, 500, "in_1")
+        async with desk.bank.tx() as tx:
+            entry_id = await tx.fetchval("SELECT journal_entry_id FROM payment_returns")
+        order = ledger_kinds.Reversal(entry_id, ReverseJournalEntry(reason="by hand"))
+        answer = await desk.bench.submit(ledger_kinds.REVERSE_JOURNAL_ENTRY, order)
+        assert isinstance(answer.error, errors.EntryNotReversible)
+
+
+class TestAReturnThatIsThereTwice:
+    async def test_is_booked_once_under_its_name(self, desk: Desk) -> None:
+        """A rail that tells of it again hears the same again."""
+        payment_id = await settled(desk)
+        rail = returned(payment_id, 200, "in_1")
+        first = await collect(desk, rail)
+        rail.told.clear()
+        assert await collect(desk, rail) == first
+        assert (await desk.payment(payment_id)).returned_minor == 200
