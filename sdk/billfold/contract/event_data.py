@@ -32,6 +32,7 @@ from billfold.contract.common import (
     VaultTokenId,
     WalletId,
     WebhookEndpointId,
+    WithdrawalId,
 )
 from billfold.contract.consents import ConsentKind, ConsentSide, ConsentStatus
 from billfold.contract.data_keys import KeyBackend, KeyDomain
@@ -112,6 +113,9 @@ class StatementEntryEventData(Response, frozen=True, kw_only=True):
     account_id: Annotated[
         AccountId | None, Meta(description="The account of the general ledger that it was assigned to instead.")
     ] = None
+    withdrawal_id: Annotated[
+        WithdrawalId | UnsetType, Meta(description="The withdrawal that it shows; absent where none.")
+    ] = UNSET
     amount_minor: int
     currency: str
     journal_entry_id: JournalEntryId

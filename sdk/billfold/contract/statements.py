@@ -15,6 +15,7 @@ from billfold.contract.common import (
     StatementEntryId,
     StatementImportId,
     WalletId,
+    WithdrawalId,
 )
 
 __all__ = [
@@ -26,6 +27,9 @@ __all__ = [
     "StatementFormat",
     "StatementImport",
 ]
+
+
+_ALL_BUT_ONE = 2
 
 
 class StatementFormat(StrEnum):
@@ -51,7 +55,11 @@ class EntryOutcome(StrEnum):
 
 
 class EntryReason(StrEnum):
-    """Why a statement entry moved no wallet when it was imported."""
+    """Why a statement entry moved no wallet when it was imported.
+
+    ``withdrawal_differs`` names a withdrawal, and can't be that one: by its amount, its currency, or what was shown or
+    given back of it before; or it names two, or one that there isn't.
+    """
 
     NO_ALIAS = "no_alias"
     AMBIGUOUS_ALIAS = "ambiguous_alias"
@@ -61,6 +69,7 @@ class EntryReason(StrEnum):
     BALANCE_OUT_OF_RANGE = "balance_out_of_range"
     BANK_HAS_NOT_BOOKED = "bank_has_not_booked"
     ZERO_AMOUNT = "zero_amount"
+    WITHDRAWAL_DIFFERS = "withdrawal_differs"
 
 
 class ImportedStatement(Response, frozen=True, kw_only=True):
@@ -81,7 +90,10 @@ class ImportedStatement(Response, frozen=True, kw_only=True):
     entries: Annotated[int, Meta(description="How many entries the statement has.")]
     topped_up: int
     withdrawn: int
-    suspense: int
+    suspense: Annotated[int, Meta(description="How many went to suspense, those with `matched` among them.")]
+    matched: Annotated[
+        int, Meta(description="How many of these were taken on at once, as withdrawals that had been ordered here.")
+    ] = 0
     duplicates: int
     not_booked: int
     difference_minor: Annotated[
@@ -134,6 +146,9 @@ class StatementEntry(Response, frozen=True, kw_only=True):
     account_id: Annotated[
         AccountId | None, Meta(description="The account of the general ledger that it was assigned to.")
     ] = None
+    withdrawal_id: Annotated[
+        WithdrawalId | None, Meta(description="The withdrawal that it shows to have left, or to have come back.")
+    ] = None
     duplicate_of: StatementEntryId | None
     movement_id: Annotated[str | None, Meta(description="The top-up or withdrawal that it became.")]
     journal_entry_id: Annotated[JournalEntryId | None, Meta(description="The journal entry that booked it.")]
@@ -151,9 +166,10 @@ class StatementEntry(Response, frozen=True, kw_only=True):
 
 
 class AssignStatementEntry(Request, frozen=True, kw_only=True):
-    """An order to move an entry from suspense to the wallet that it belongs to, or to an account where it is nobody's.
+    """An order to move an entry from suspense to where it belongs.
 
-    Exactly one of both is named.
+    That is a wallet, an account where it is nobody's, or a withdrawal that was ordered here and that it shows. Exactly
+    one of them is named.
     """
 
     wallet_id: WalletId | None = None
@@ -163,13 +179,17 @@ class AssignStatementEntry(Request, frozen=True, kw_only=True):
             description="An account of the general ledger: no wallet's, not suspense, no bank account's cash account."
         ),
     ] = None
+    withdrawal_id: Annotated[
+        WithdrawalId | None,
+        Meta(description="A withdrawal whose money the entry shows to have left, or to have come back."),
+    ] = None
 
     def __post_init__(self) -> None:
-        """Refuse an order that names none of both, or both.
+        """Refuse an order that names none of them, or several.
 
         Raises:
             ValueError: It does.
         """
-        if (self.wallet_id is None) == (self.account_id is None):
-            msg = "must name exactly one of wallet_id and account_id"
+        if [self.wallet_id, self.account_id, self.withdrawal_id].count(None) != _ALL_BUT_ONE:
+            msg = "must name exactly one of wallet_id, account_id and withdrawal_id"
             raise ValueError(msg)

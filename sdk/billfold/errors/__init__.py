@@ -575,6 +575,15 @@ class StatementEntryNotInSuspense(Conflict):
     statement_entry_id: str
 
 
+class WithdrawalDiffers(Conflict):
+    """The statement entry can't be of the withdrawal: by its currency or amount, or what was shown of it before."""
+
+    code, title = "withdrawal_differs", "The statement entry is not of this withdrawal"
+    withdrawal_id: str
+    currency: str
+    remaining_minor: int
+
+
 # They are known by where they are imported from, and not by the module of ours in which each happens to be written.
 for _named in [globals()[_name] for _name in __all__]:
     if isinstance(_named, type):

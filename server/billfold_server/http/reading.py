@@ -388,7 +388,7 @@ _IN_OUR_WORDS = (
     ),
     (re.compile(r"^Invalid RFC3339 encoded date"), "must be a date, such as 2026-11-20"),
 )
-_ONE_OF = re.compile(r"^must name exactly one of [a-z_]+ and [a-z_]+$")
+_ONE_OF = re.compile(r"^must name exactly one of [a-z_]+(?:, [a-z_]+)* and [a-z_]+$")
 """What a request says itself that may name either of two things; it holds nothing of what was sent."""
 _NO_SUCH_VALUE = re.compile(r"^Invalid (?:enum )?value")
 _BACKQUOTED_TYPE = re.compile(r"^Expected `[^`]*`, got `[^`]*`|^Expected `[^`]*`|^Invalid [A-Za-z0-9 ]+$")

@@ -121,6 +121,35 @@ BANK_STATEMENTS: Final[dict[str, str]] = {
                 OR (e.assigning_journal_entry_id > {DETACHED} AND a.effective_at IS DISTINCT FROM e.effective_at) END
         ORDER BY e.id LIMIT 100
     """,  # noqa: S608
+    "entries_show_withdrawals": f"""
+        SELECT e.id::text AS object, 'it isn''t of the withdrawal that it shows, or hasn''t gone where that was' AS fact
+        FROM statement_entries AS e
+        LEFT JOIN transfers AS t ON t.id = e.withdrawal_id AND t.kind = 'withdrawal'
+            AND t.from_wallet_id = e.wallet_id AND t.currency = e.currency AND abs(e.amount_minor) <= t.amount_minor
+        LEFT JOIN postings AS p ON p.entry_id = e.assigning_journal_entry_id AND p.account_id = t.cash_account_id
+            AND p.amount_minor = -e.amount_minor
+        WHERE e.withdrawal_id > {DETACHED}
+            AND (t.id IS NULL OR (e.assigning_journal_entry_id > {DETACHED} AND p.entry_id IS NULL))
+        ORDER BY e.id LIMIT 100
+    """,  # noqa: S608
+    "withdrawals_are_shown_once": f"""
+        SELECT coalesce(w.withdrawal_id, e.withdrawal_id)::text AS object,
+            'counts ' || coalesce(w.out_minor, 0)::text || ' out and ' || coalesce(w.back_minor, 0)::text
+                || ' back of ' || coalesce(t.amount_minor, w.amount_minor, 0)::text || ', but entries show '
+                || coalesce(e.out_minor, 0)::text || ' and ' || coalesce(e.back_minor, 0)::text AS fact
+        FROM withdrawals_shown AS w
+        FULL JOIN (
+            SELECT withdrawal_id, coalesce(-sum(amount_minor) FILTER (WHERE amount_minor < 0), 0) AS out_minor,
+                coalesce(sum(amount_minor) FILTER (WHERE amount_minor > 0), 0) AS back_minor
+            FROM statement_entries WHERE withdrawal_id IS NOT NULL GROUP BY withdrawal_id) AS e
+            ON e.withdrawal_id = w.withdrawal_id
+        LEFT JOIN transfers AS t ON t.id = w.withdrawal_id
+        WHERE (coalesce(w.out_minor, 0), coalesce(w.back_minor, 0))
+                IS DISTINCT FROM (coalesce(e.out_minor, 0), coalesce(e.back_minor, 0))
+            OR w.out_minor > w.amount_minor OR w.back_minor > w.out_minor
+            OR (w.withdrawal_id > {DETACHED} AND t.amount_minor IS DISTINCT FROM w.amount_minor)
+        ORDER BY 1 LIMIT 100
+    """,  # noqa: S608
     "duplicates_equal_their_entries": """
         SELECT d.id::text AS object,
             'it isn''t what statement entry ' || d.duplicate_of::text || ' is, of which it is a copy' AS fact

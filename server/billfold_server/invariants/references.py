@@ -35,8 +35,11 @@ _PLAIN: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
             "account_id": "accounts",
             "duplicate_of": "statement_entries",
             "assigning_journal_entry_id": "journal_entries",
+            # A withdrawal has its journal entry's id, and goes with its month.
+            "withdrawal_id": "journal_entries",
         },
     ),
+    "withdrawals_shown": ("withdrawal_id", {"withdrawal_id": "journal_entries"}),
     "payments": (
         "id",
         {

@@ -1,6 +1,6 @@
-"""The command that moves an entry out of suspense: to a wallet, or to an account of the general ledger. Pure."""
+"""The command that moves an entry out of suspense: to a wallet, to an account, or to the withdrawal it shows. Pure."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from uuid import UUID
 
 import msgspec
@@ -17,7 +17,6 @@ from billfold_server.ledger.service import (
     Draft,
     Keys,
     Kind,
-    Line,
     Reply,
     ReversalRow,
     WalletKey,
@@ -26,6 +25,13 @@ from billfold_server.reconciliation import rules
 from billfold_server.reconciliation.kinds import SUSPENSE
 from billfold_server.reconciliation.rows import StatementEntryRow
 from billfold_server.reconciliation.undoing import is_undone
+from billfold_server.reconciliation.withdrawals import (
+    assign,
+    assign_to_withdrawal,
+    find_shown,
+    give_back,
+    shown_keys,
+)
 from billfold_server.wallets.service import WalletRow, wallet_account
 
 __all__ = ["ASSIGN_ENTRY", "Assignment"]
@@ -34,13 +40,14 @@ _OK = 200
 
 
 class Assignment(msgspec.Struct, frozen=True):
-    """An order to move an entry from suspense to the wallet that it belongs to, or to an account of the general ledger.
+    """An order to move an entry from suspense to a wallet, an account of the general ledger, or a withdrawal.
 
     Attributes:
         wallet_id: The wallet, where it isn't an account.
         texts_before: What the entry says, sealed as it was found, where that is to be under another key.
         texts: The same under the key of the party whose wallet it is, or the tenant's own.
         account_id: The account, where it isn't a wallet.
+        withdrawal_id: The withdrawal that it shows, where it is neither.
     """
 
     entry_id: UUID
@@ -48,18 +55,22 @@ class Assignment(msgspec.Struct, frozen=True):
     texts_before: bytes | None = None
     texts: bytes | None = None
     account_id: UUID | None = None
+    withdrawal_id: UUID | None = None
 
 
 def _assign_keys(books: Books, body: Assignment) -> Keys:
-    wanted: dict[type, Sequence[Hashable]] = {StatementEntryRow: [body.entry_id]}
+    shown = [] if body.withdrawal_id is None else [body.withdrawal_id]
+    wanted: dict[type, list[Hashable]] = {key: [*each] for key, each in shown_keys(books, shown).items()}
+    wanted[StatementEntryRow] = [body.entry_id]
     if body.wallet_id is not None:
         wanted[WalletRow] = [body.wallet_id]
     row: StatementEntryRow | None = books.rows.get(StatementEntryRow, {}).get(body.entry_id)
     if row is not None:
-        to = body.account_id if body.wallet_id is None else WalletKey(body.wallet_id, row.currency)
-        wanted[AccountRow] = [to, CodeKey(SUSPENSE, row.currency)]
+        to: Hashable = body.account_id if body.wallet_id is None else WalletKey(body.wallet_id, row.currency)
+        accounts = [CodeKey(SUSPENSE, row.currency)] if to is None else [to, CodeKey(SUSPENSE, row.currency)]
+        wanted.setdefault(AccountRow, []).extend(accounts)
         entries = (row.journal_entry_id, row.assigning_journal_entry_id)
-        wanted[ReversalRow] = [each for each in entries if each is not None]
+        wanted.setdefault(ReversalRow, []).extend(each for each in entries if each is not None)
     return wanted
 
 
@@ -105,36 +116,42 @@ def _assign(draft: Draft, body: Assignment) -> Reply:
         undone = row.journal_entry_id is not None and draft.find(ReversalRow, row.journal_entry_id) is not None
         reason = "What had brought its money into suspense was undone by hand." if undone else None
         raise errors.StatementEntryNotInSuspense(reason, statement_entry_id=row.wire_id)
-    to = _destination(draft, body, row.currency)
-    suspense = draft.get_account(CodeKey(SUSPENSE, row.currency))
-    lines = [Line(suspense.id, row.amount_minor, row.currency), Line(to.id, -row.amount_minor, row.currency)]
-    # For the wallet it is as if the entry had named it: it counts from the day on which the bank booked it.
-    entry = draft.post("statement_assignment", lines, effective_at=row.effective_at, backdate=True)
+    if body.withdrawal_id is None:
+        to = _destination(draft, body, row.currency)
+        row = assign(draft, _retold(row, body), to, wallet_id=body.wallet_id)
+    else:
+        withdrawal = find_shown(draft, body.withdrawal_id, row, whole=False)
+        give_back(draft, withdrawal, row.amount_minor)
+        row = assign_to_withdrawal(draft, _retold(row, body), withdrawal)
+    _tell(draft, row)
+    return Reply(_OK, row.to_sealed())
+
+
+def _retold(row: StatementEntryRow, body: Assignment) -> StatementEntryRow:
+    """Return the entry with what it says under the key of whose it is now, unless somebody was forgotten since."""
     same = body.wallet_id is not None and row.wallet_id == body.wallet_id
-    row = msgspec.structs.replace(
+    return msgspec.structs.replace(
         row,
-        outcome=EntryOutcome.ASSIGNED,
         matched_by=row.matched_by if same else None,
-        wallet_id=body.wallet_id,
-        account_id=body.account_id,
-        assigning_journal_entry_id=entry.id,
-        # Somebody may have been forgotten since.
         sealed_texts=body.texts if row.sealed_texts == body.texts_before else row.sealed_texts,
     )
-    draft.put(row)
+
+
+def _tell(draft: Draft, row: StatementEntryRow) -> None:
     shown = row.to_response(None)
+    assert shown.assigning_journal_entry_id is not None, "it was assigned just now"
     assigned = StatementEntryEventData(
         id=row.wire_id,
         wallet_id=shown.wallet_id,
         account_id=shown.account_id,
+        withdrawal_id=shown.withdrawal_id or msgspec.UNSET,
         amount_minor=row.amount_minor,
         currency=row.currency,
-        journal_entry_id=entry.wire_id,
+        journal_entry_id=shown.assigning_journal_entry_id,
     )
     draft.event(events.STATEMENT_ENTRY_ASSIGNED, row.wire_id, assigned)
-    named = "account_id" if body.wallet_id is None else "wallet_id"
+    named = "withdrawal_id" if row.withdrawal_id else "account_id" if row.wallet_id is None else "wallet_id"
     draft.audit("statement_entry.assigned", row.wire_id, facts={named: getattr(shown, named)})
-    return Reply(_OK, row.to_sealed())
 
 
 ASSIGN_ENTRY: Kind[Assignment] = Kind("statement_entry.assign", _assign_keys, _assign)

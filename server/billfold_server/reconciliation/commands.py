@@ -69,7 +69,8 @@ def statements() -> None:
 def import_files(open_services: OpenServices, tenant: str, files: Sequence[Path], *, as_json: bool) -> None:
     """Import bank statements: camt.053 (ISO 20022) or MT940 (SWIFT).
 
-    Credits top up the wallets that they name, debits are withdrawals, and what fits no wallet waits in suspense. Each
+    Credits top up the wallets that they name, debits are withdrawals or show those that were ordered here, and what
+    fits none waits in suspense. Each
     file is imported whole or not at all; one that is refused doesn't hold the others up. A file that was imported
     before changes nothing. Exits with 1 where a file was refused.
     """
@@ -123,12 +124,12 @@ def _refused(file: Path, error: errors.ProblemError) -> RefusedFile:
 def _report(tenant: str, outcomes: Sequence[ImportedFile | RefusedFile]) -> _Report:
     imported = [outcome for outcome in outcomes if isinstance(outcome, ImportedFile)]
     done = [statement for outcome in imported for statement in outcome.statement_import.statements]
-    found = sum(statement.topped_up + statement.withdrawn for statement in done)
+    found = sum(statement.topped_up + statement.withdrawn + statement.matched for statement in done)
     return _Report(
         tenant=tenant,
         imported=imported,
         refused=[outcome for outcome in outcomes if isinstance(outcome, RefusedFile)],
-        entries=found + sum(statement.suspense for statement in done),
+        entries=found + sum(statement.suspense - statement.matched for statement in done),
         found_their_wallet=found,
     )
 
@@ -152,7 +153,7 @@ def _print(report: _Report) -> None:
 def table_of(imported: Sequence[ImportedFile]) -> PlainTable:
     """Return the table of imported files: a row per statement, with what it did to the cash account and its verdict."""
     table = PlainTable("File", "Bank account", "Period")
-    for heading in ("Entries", "Topped up", "Withdrawn", "Suspense", "Duplicate", "Not booked"):
+    for heading in ("Entries", "Topped up", "Withdrawn", "Matched", "Suspense", "Duplicate", "Not booked"):
         table.add_column(heading, justify="right")
     for heading in ("Opening", "Closing", "Cash before", "Cash after"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -166,7 +167,8 @@ def table_of(imported: Sequence[ImportedFile]) -> PlainTable:
 def _cells(one: ImportedStatement) -> Iterator[str]:
     yield one.bank_account
     yield f"{one.opening_date} {one.closing_date}"
-    for number in (one.entries, one.topped_up, one.withdrawn, one.suspense, one.duplicates, one.not_booked):
+    waiting = one.suspense - one.matched
+    for number in (one.entries, one.topped_up, one.withdrawn, one.matched, waiting, one.duplicates, one.not_booked):
         yield str(number)
     balances = (one.opening_balance_minor, one.closing_balance_minor, one.cash_before_minor, one.cash_after_minor)
     for minor in balances:

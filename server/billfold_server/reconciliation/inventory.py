@@ -36,9 +36,14 @@ INVENTORY: Final = Inventory(
             because="the tenant's own accounts at banks, and sums",
             columns=(
                 "id statement_import_id position bank_account statement_key currency cash_account_id opening_date "
-                "closing_date opening_minor closing_minor reached_minor entries topped_up withdrawn suspense "
+                "closing_date opening_minor closing_minor reached_minor entries topped_up withdrawn suspense matched "
                 "duplicates not_booked difference_minor cash_before_minor cash_after_minor break_minor verdict"
             ),
+        ),
+        NotPersonal(
+            table="withdrawals_shown",
+            because="ids and sums",
+            columns="withdrawal_id amount_minor out_minor back_minor",
         ),
         NotPersonal(
             table="statement_entries",
@@ -46,8 +51,8 @@ INVENTORY: Final = Inventory(
             columns=(
                 "id statement_import_id statement_id position bank_account dedup_key booking_date value_date "
                 "amount_minor currency status bank_transaction_code outcome reason matched_by wallet_id account_id "
-                "duplicate_of movement_id journal_entry_id assigning_journal_entry_id effective_at booked_ahead "
-                "created_at"
+                "withdrawal_id duplicate_of movement_id journal_entry_id assigning_journal_entry_id effective_at "
+                "booked_ahead created_at"
             ),
         ),
     ),

@@ -39,6 +39,13 @@ from billfold_server.reconciliation.rows import (
     StatementEntryRow,
     StatementRow,
 )
+from billfold_server.reconciliation.withdrawals import (
+    SUSPENSE,
+    assign_to_withdrawal,
+    find_shown,
+    give_back,
+    shown_keys,
+)
 from billfold_server.wallets.service import (
     AliasKey,
     AliasRow,
@@ -56,8 +63,6 @@ _CREATED = 201
 
 EQUITY: Final = "equity"
 """Against which the first opening balance of a bank account goes."""
-SUSPENSE: Final = "suspense"
-"""Where the money of entries waits that no wallet could take or bear."""
 BREAKS: Final = "breaks"
 """Where differences show that no entry tells of."""
 
@@ -77,11 +82,26 @@ _NOT_BORNE: Final = (
 """What keeps a wallet from taking part in what the bank has done already; the money then waits in suspense."""
 
 
+_NOT_SHOWN: Final = (
+    errors.NotFound,
+    errors.AccountNotUsable,
+    errors.WithdrawalDiffers,
+    errors.HistoryDetached,
+    errors.ReversalExceedsEntry,
+)
+"""What keeps an entry from being the withdrawal that it names; its money then waits in suspense, too."""
+
+
 class PreparedEntry(msgspec.Struct, frozen=True):
-    """An entry, the aliases that could name its wallet as far as there were such aliases, and what it says, sealed."""
+    """An entry, the aliases that could name its wallet as far as there were such aliases, and what it says, sealed.
+
+    Attributes:
+        withdrawals: The withdrawals that it names, whether there are any or not.
+    """
 
     entry: StatementEntry
     levels: rules.AliasLevels
+    withdrawals: tuple[UUID, ...] = ()
     sealed_texts: bytes | None = None
 
     @property
@@ -125,13 +145,16 @@ def _import_keys(books: Books, body: StatementFile) -> Keys:
     accounts += [CodeKey(code, currency) for code in _CHART for currency in currencies]
     wallets = set(_wallets(books.rows.get(AliasRow, {}).get(key) for key in body.aliases))
     accounts += [WalletKey(wallet, currency) for wallet in wallets for currency in currencies]
+    named = dict.fromkeys(id_ for one in body.statements for entry in one.entries for id_ in entry.withdrawals)
+    shown = shown_keys(books, list(named))
     return {
+        **shown,
         BankAccountRow: [BankAccountKey(account, currency) for account, currency in pairs],
         KnownStatementRow: [one.statement.statement_id for one in body.statements],
         SeenEntryRow: [entry.dedup_key for one in body.statements for entry in one.entries],
         AliasRow: list(body.aliases),
         WalletRow: list(wallets),
-        AccountRow: accounts,
+        AccountRow: [*shown.get(AccountRow, ()), *accounts],
     }
 
 
@@ -154,7 +177,7 @@ def _import(draft: Draft, body: StatementFile) -> Reply:
         "statements": len(statements),
         "entries": sum(one.entries for one in statements),
         "duplicates": sum(one.duplicates for one in statements),
-        "suspense": sum(one.suspense for one in statements),
+        "suspense": sum(one.suspense - one.matched for one in statements),
     }
     draft.audit("statement.imported", row.wire_id, facts=facts)
     return Reply(_CREATED, response)
@@ -319,6 +342,9 @@ class _Statement:
             effective_at=effective_at,
             booked_ahead=entry.booking_date > draft.now.date(),
         )
+        if prepared.withdrawals:
+            self.show(row, prepared.withdrawals)
+            return
         match = rules.match_levels(prepared.levels, self.aliases)
         if isinstance(match, rules.Unmatched):
             moved: TransferRow | EntryReason = EntryReason(match)
@@ -336,6 +362,31 @@ class _Statement:
             posted = self.post("statement_suspense", SUSPENSE, cash, entry.amount_minor, effective_at)
             row = msgspec.structs.replace(row, reason=moved, journal_entry_id=posted)
         self.keep(row)
+
+    def show(self, row: StatementEntryRow, named: Sequence[UUID]) -> None:
+        """Take an entry to the withdrawal that it names, which has left its wallet before; else it waits in suspense.
+
+        No alias counts where one is named: by it, the wallet would pay once more.
+        """
+        draft, withdrawal, reason = self.draft, None, EntryReason.WITHDRAWAL_DIFFERS
+        try:
+            if len(named) == 1:
+                withdrawal = find_shown(draft, named[0], row, whole=True)
+                give_back(draft, withdrawal, row.amount_minor)
+        except _NOT_BORNE as error:
+            withdrawal, reason = None, EntryReason(error.code)
+        except _NOT_SHOWN:
+            withdrawal = None
+        known = draft.find(TransferRow, named[0]) if len(named) == 1 else None
+        row = msgspec.structs.replace(row, wallet_id=None if known is None else known.from_wallet_id)
+        cash = self.cash(row.currency)
+        assert row.effective_at is not None, "it is booked"
+        posted = self.post("statement_suspense", SUSPENSE, cash, row.amount_minor, row.effective_at)
+        row = msgspec.structs.replace(row, journal_entry_id=posted)
+        if withdrawal is None:
+            self.keep(msgspec.structs.replace(row, reason=reason))
+        else:
+            self.keep(assign_to_withdrawal(draft, row, withdrawal))
 
     def move(self, row: StatementEntryRow) -> TransferRow | EntryReason:
         """Top up the wallet that a row names, or withdraw from it; or return what keeps the wallet from it.
@@ -433,7 +484,8 @@ class _Statement:
             entries=len(self.rows),
             topped_up=counts[EntryOutcome.TOPPED_UP],
             withdrawn=counts[EntryOutcome.WITHDRAWN],
-            suspense=counts[EntryOutcome.SUSPENSE],
+            suspense=counts[EntryOutcome.SUSPENSE] + counts[EntryOutcome.ASSIGNED],
+            matched=counts[EntryOutcome.ASSIGNED],
             duplicates=counts[EntryOutcome.DUPLICATE],
             not_booked=counts[EntryOutcome.NOT_BOOKED],
             difference_minor=statement.difference_minor,

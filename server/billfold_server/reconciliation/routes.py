@@ -58,6 +58,8 @@ async def create_statement_import(call: Call, body: bytes) -> Reply[StatementImp
     """Import a bank's statement file: camt.053 (ISO 20022) or MT940 (SWIFT).
 
     Each credit tops up the wallet that its IBAN, reference or counterparty names by alias, each debit is a withdrawal.
+    An entry that names a withdrawal of this API by its id (`wdr_…`, with or without the underscore) shows that one's
+    money to have left, or to have come back, and takes nothing from the wallet once more.
     What fits no wallet, or what the wallet can't bear, waits in suspense. A file is imported whole or not at all, and
     statements and entries that were imported before change nothing again.
 
@@ -157,6 +159,9 @@ async def get_statement_entry(call: Call, statement_entry_id: StatementEntryId) 
         errors.FeatureDisabled,
         errors.CurrencyNotEnabled,
         errors.StatementEntryNotInSuspense,
+        errors.WithdrawalDiffers,
+        errors.HistoryDetached,
+        errors.ReversalExceedsEntry,
     ),
     approval=approving.ASSIGNMENT,
     links=(
@@ -171,12 +176,17 @@ async def get_statement_entry(call: Call, statement_entry_id: StatementEntryId) 
 async def assign_statement_entry(
     call: Call, statement_entry_id: StatementEntryId, body: AssignStatementEntry
 ) -> Reply[StatementEntry]:
-    """Move an entry from suspense to the wallet that it belongs to, or to an account where it is nobody's.
+    """Move an entry from suspense to the wallet that it belongs to, to an account, or to the withdrawal that it shows.
 
     A credit tops the wallet up and a debit is taken from it, as of the day on which the bank booked the entry. What is
     no customer's (the bank's fees and interest, a transfer between accounts of its own, money that goes back to its
     sender) goes to an account of the general ledger, by `account_id` in place of `wallet_id`: to one in the entry's
     currency that is no wallet's, not suspense itself, and no bank account's cash account.
+
+    What shows a withdrawal that was ordered here goes to that one, by `withdrawal_id`: its money has left the wallet
+    before, and is taken on from the cash account where it was on its way. By an entry that brings money of it back the
+    withdrawal is reversed by as much, unless somebody has reversed it before. All entries of one withdrawal together
+    show no more than it was. One that names its id in a reference goes there by itself when it is imported.
 
     An assignment is undone by reversing its journal entry whole. The entry then waits in suspense again.
     """
@@ -186,6 +196,7 @@ async def assign_statement_entry(
         ids.decode(Prefix.STATEMENT_ENTRY, statement_entry_id),
         None if body.wallet_id is None else ids.decode(Prefix.WALLET, body.wallet_id),
         account_id=None if body.account_id is None else ids.decode(Prefix.ACCOUNT, body.account_id),
+        withdrawal_id=None if body.withdrawal_id is None else ids.decode(Prefix.WITHDRAWAL, body.withdrawal_id),
     )
     assignment = await service.prepare_assignment(services.database, services.keys, call.tenant, order)
     reply = await ledger.command(call, service.ASSIGN_ENTRY, assignment)

@@ -25,6 +25,7 @@ __all__ = [
     "OfJournalEntryRow",
     "SealedEntry",
     "SeenEntryRow",
+    "ShownRow",
     "StatementEntryRow",
     "StatementRow",
     "Texts",
@@ -98,6 +99,7 @@ class StatementRow(msgspec.Struct, frozen=True, kw_only=True):
         position: Its place in the file, from 0.
         statement_key: Equal for the same statement sent again.
         reached_minor: Where its booked entries lead from its opening balance.
+        matched: How many of those in suspense were taken on at once, as withdrawals that had been ordered here.
     """
 
     id: UUID
@@ -116,6 +118,7 @@ class StatementRow(msgspec.Struct, frozen=True, kw_only=True):
     topped_up: int
     withdrawn: int
     suspense: int
+    matched: int
     duplicates: int
     not_booked: int
     difference_minor: int | None
@@ -144,6 +147,7 @@ class StatementRow(msgspec.Struct, frozen=True, kw_only=True):
             topped_up=self.topped_up,
             withdrawn=self.withdrawn,
             suspense=self.suspense,
+            matched=self.matched,
             duplicates=self.duplicates,
             not_booked=self.not_booked,
             difference_minor=self.difference_minor,
@@ -192,6 +196,26 @@ class OfJournalEntryRow(msgspec.Struct, frozen=True):
         return self.journal_entry_id
 
 
+class ShownRow(msgspec.Struct, frozen=True):
+    """What statements show of a withdrawal that was ordered here: that its money has left, and has come back.
+
+    Attributes:
+        amount_minor: How much was withdrawn.
+        out_minor: How much the entries that are assigned to it show to leave.
+        back_minor: How much of that others show to come back.
+    """
+
+    withdrawal_id: UUID
+    amount_minor: int
+    out_minor: int = 0
+    back_minor: int = 0
+
+    @property
+    def key(self) -> UUID:
+        """What the row is loaded by."""
+        return self.withdrawal_id
+
+
 class Texts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a bank's entry says of people, as JSON in one sealed value."""
 
@@ -228,6 +252,7 @@ class StatementEntryRow(msgspec.Struct, frozen=True, kw_only=True):
         status: The bank's own word; only ``BOOK`` has moved money.
         sealed_texts: Its ``Texts``; absent in a duplicate, and where whom they tell of was forgotten.
         account_id: The account of the general ledger that it was assigned to, where no wallet was.
+        withdrawal_id: The withdrawal of that wallet that it shows to have left, or to have come back.
         movement_id: The top-up (of a positive amount) or withdrawal that it became.
         journal_entry_id: What booked it, on the cash account and a wallet or suspense.
         assigning_journal_entry_id: What moved it out of suspense.
@@ -251,6 +276,7 @@ class StatementEntryRow(msgspec.Struct, frozen=True, kw_only=True):
     matched_by: str | None = None
     wallet_id: UUID | None = None
     account_id: UUID | None = None
+    withdrawal_id: UUID | None = None
     duplicate_of: UUID | None = None
     movement_id: UUID | None = None
     journal_entry_id: UUID | None = None
@@ -299,6 +325,7 @@ class StatementEntryRow(msgspec.Struct, frozen=True, kw_only=True):
             matched_by=self.matched_by,
             wallet_id=_wire(Prefix.WALLET, self.wallet_id),
             account_id=_wire(Prefix.ACCOUNT, self.account_id),
+            withdrawal_id=_wire(Prefix.WITHDRAWAL, self.withdrawal_id),
             duplicate_of=_wire(Prefix.STATEMENT_ENTRY, self.duplicate_of),
             movement_id=_wire(movement, self.movement_id),
             journal_entry_id=_wire(Prefix.JOURNAL_ENTRY, self.journal_entry_id),

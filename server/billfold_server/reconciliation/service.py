@@ -30,7 +30,8 @@ from billfold_server.reconciliation.model import unreadable
 from billfold_server.reconciliation.rows import SealedEntry, StatementEntryRow, Texts
 from billfold_server.reconciliation.statements import Statement, read_statements
 from billfold_server.reconciliation.stores import STORES
-from billfold_server.reconciliation.undoing import check_in_suspense, put_back, undoing_keys
+from billfold_server.reconciliation.undoing import check_assignment, check_in_suspense, put_back, undoing_keys
+from billfold_server.reconciliation.withdrawals import withdrawals_named
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller, TenantRef
 from billfold_server.tenancy.transaction import Database, TenantTx
@@ -66,7 +67,7 @@ _MAX_STATEMENT_ID_CHARS: Final = 500
 """Account, number and period are in it, too; lists of imports and events show it whole."""
 
 undone_by_hand("statement_suspense", keys=undoing_keys, check=check_in_suspense)
-undone_by_hand("statement_assignment", keys=undoing_keys, note=put_back)
+undone_by_hand("statement_assignment", keys=undoing_keys, check=check_assignment, note=put_back)
 
 _Levels = Sequence[Sequence[rules.AliasLevels]]
 """The levels of each entry of each statement."""
@@ -108,12 +109,14 @@ async def prepare_file(
     """
     statements, levels, candidates = await asyncio.to_thread(_read, data, secret)
     known: dict[wallets.AliasKey, UUID] = {}
+    named = [id_ for statement in statements for entry in statement.entries for id_ in withdrawals_named(entry)]
     async with database.tx(tenant) as tx:
         _check_days(statements, max(await tenant_now(tx), SystemClock().now()).date())
+        withdrawn = await wallets.find_withdrawal_owners(tx, named)
         for start in range(0, len(candidates), _MAX_ALIASES_A_QUERY):
             known |= await wallets.find_alias_owners(tx, candidates[start : start + _MAX_ALIASES_A_QUERY])
     file = await asyncio.to_thread(_prepared, statements, levels, known)
-    subjects = await asyncio.to_thread(_subjects, file, known)
+    subjects = await asyncio.to_thread(_subjects, file, known, withdrawn)
     sealers = await _sealers(keys, tenant, subjects)
     return await asyncio.to_thread(_sealed, file, subjects, sealers)
 
@@ -167,7 +170,7 @@ def _prepared(statements: Sequence[Statement], levels: _Levels, known: Collectio
             PreparedStatement(
                 statement,
                 tuple(
-                    PreparedEntry(entry, _narrowed(of_entry, known))
+                    PreparedEntry(entry, _narrowed(of_entry, known), withdrawals_named(entry))
                     for entry, of_entry in zip(statement.entries, of_statement, strict=True)
                 ),
             )
@@ -184,7 +187,7 @@ def _narrowed(levels: rules.AliasLevels, known: Collection[wallets.AliasKey]) ->
 
 
 async def prepare_assignment(database: Database, keys: Keys, tenant: TenantRef, order: Assignment) -> Assignment:
-    """Return an order to assign an entry, with what it says sealed under the key of the party that it goes to.
+    """Return an order to assign an entry, with what it says sealed under the key of the party whose it is.
 
     So it goes with them when they are forgotten, and so does the answer that is kept. What goes to an account of the
     general ledger, and names nobody, is under the tenant's own key: also where it was given to a wrong wallet before.
@@ -196,9 +199,11 @@ async def prepare_assignment(database: Database, keys: Keys, tenant: TenantRef, 
     async with database.tx(tenant) as tx:
         row = await queries.find_entry(tx, order.entry_id)
         wallet = next(iter((await wallets.find_wallets(tx, named)).values()), None)
+        shown = [] if order.withdrawal_id is None else [order.withdrawal_id]
+        owner = next(iter((await wallets.find_withdrawal_owners(tx, shown)).values()), None)
     if row is None or row.sealed_texts is None:
         return order
-    subject = _goes_to(row, order, wallet)
+    subject = _goes_to(row, order, owner if wallet is None else wallet.party_id)
     if subject is None:
         return order
     try:
@@ -214,12 +219,12 @@ async def prepare_assignment(database: Database, keys: Keys, tenant: TenantRef, 
     return msgspec.structs.replace(order, texts_before=row.sealed_texts, texts=sealed)
 
 
-def _goes_to(row: StatementEntryRow, order: Assignment, wallet: wallets.WalletRow | None) -> UUID | None:
+def _goes_to(row: StatementEntryRow, order: Assignment, party_id: UUID | None) -> UUID | None:
     """Return under whose key an entry's texts are to be; None where they stay as they are."""
-    if wallet is not None:
-        return wallet.party_id
+    if party_id is not None:
+        return party_id
     # What names somebody tells of them, whatever their wallet couldn't bear.
-    return TENANT_SUBJECT if order.wallet_id is None and row.wallet_id is None else None
+    return TENANT_SUBJECT if order.account_id is not None and row.wallet_id is None else None
 
 
 # Reading.
@@ -273,13 +278,18 @@ async def count_waiting(tx: TenantTx, wallet_ids: Sequence[UUID]) -> int:
 # What entries say of people.
 
 
-def _subjects(file: StatementFile, owners: Mapping[wallets.AliasKey, UUID]) -> list[list[UUID]]:
+def _subjects(
+    file: StatementFile, owners: Mapping[wallets.AliasKey, UUID], withdrawn: Mapping[UUID, UUID]
+) -> list[list[UUID]]:
     """Return under whose keys each statement's entries are sealed: of the party that one names, else the tenant's."""
-    found = []
-    for statement in file.statements:
-        matches = (rules.match_levels(one.levels, owners) for one in statement.entries)
-        found.append([TENANT_SUBJECT if isinstance(each, rules.Unmatched) else each.wallet_id for each in matches])
-    return found
+    return [[_subject(one, owners, withdrawn) for one in statement.entries] for statement in file.statements]
+
+
+def _subject(one: PreparedEntry, owners: Mapping[wallets.AliasKey, UUID], withdrawn: Mapping[UUID, UUID]) -> UUID:
+    if one.withdrawals:
+        return withdrawn.get(one.withdrawals[0], TENANT_SUBJECT) if len(one.withdrawals) == 1 else TENANT_SUBJECT
+    match = rules.match_levels(one.levels, owners)
+    return TENANT_SUBJECT if isinstance(match, rules.Unmatched) else match.wallet_id
 
 
 async def _sealers(keys: Keys, tenant: TenantRef, subjects: Sequence[Sequence[UUID]]) -> Mapping[UUID, Sealer]:

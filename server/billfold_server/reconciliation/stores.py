@@ -14,6 +14,7 @@ from billfold_server.reconciliation.rows import (
     KnownStatementRow,
     OfJournalEntryRow,
     SeenEntryRow,
+    ShownRow,
     StatementEntryRow,
     StatementRow,
 )
@@ -35,7 +36,7 @@ IMPORT_COLUMNS: Final = "i.id, i.format, i.created_at"
 STATEMENT_COLUMNS: Final = (
     "s.id, s.statement_import_id, s.position, s.bank_account, s.statement_key, s.currency, s.cash_account_id, "
     "s.opening_date, s.closing_date, s.opening_minor, s.closing_minor, s.reached_minor, s.entries, s.topped_up, "
-    "s.withdrawn, s.suspense, s.duplicates, s.not_booked, s.difference_minor, s.cash_before_minor, "
+    "s.withdrawn, s.suspense, s.matched, s.duplicates, s.not_booked, s.difference_minor, s.cash_before_minor, "
     "s.cash_after_minor, s.break_minor, s.verdict"
 )
 REVERSED: Final = "EXISTS (SELECT FROM reversals AS r WHERE r.journal_entry_id = e.journal_entry_id)"
@@ -45,7 +46,7 @@ ENTRY_COLUMNS: Final = (
     "e.value_date, e.amount_minor, e.currency, e.status, e.sealed_texts, "
     "e.bank_transaction_code, "
     f"CASE WHEN e.outcome = 'suspense' AND {REVERSED} THEN 'reversed' ELSE e.outcome END AS outcome, "
-    "e.reason, e.matched_by, e.wallet_id, e.account_id, e.duplicate_of, e.movement_id, "
+    "e.reason, e.matched_by, e.wallet_id, e.account_id, e.withdrawal_id, e.duplicate_of, e.movement_id, "
     "e.journal_entry_id, e.assigning_journal_entry_id, e.effective_at, e.booked_ahead, e.created_at"
 )
 _SPAN: Final = ("statement_key", "opening_date", "closing_date", "opening_minor", "reached_minor")
@@ -172,21 +173,21 @@ class _Statements:
             INSERT INTO statements (
                 id, statement_import_id, position, bank_account, statement_key, currency, cash_account_id,
                 opening_date, closing_date, opening_minor, closing_minor, reached_minor, entries, topped_up, withdrawn,
-                suspense, duplicates, not_booked, difference_minor, cash_before_minor, cash_after_minor, break_minor,
-                verdict)
+                suspense, matched, duplicates, not_booked, difference_minor, cash_before_minor, cash_after_minor,
+                break_minor, verdict)
             SELECT n.id, n.statement_import_id, n.position, n.bank_account, n.statement_key, n.currency,
                 n.cash_account_id, n.opening_date, n.closing_date, n.opening_minor, n.closing_minor, n.reached_minor,
-                n.entries, n.topped_up, n.withdrawn, n.suspense, n.duplicates, n.not_booked, n.difference_minor,
-                n.cash_before_minor, n.cash_after_minor, n.break_minor, n.verdict
+                n.entries, n.topped_up, n.withdrawn, n.suspense, n.matched, n.duplicates, n.not_booked,
+                n.difference_minor, n.cash_before_minor, n.cash_after_minor, n.break_minor, n.verdict
             FROM unnest(
                 $1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::date[],
                 $9::date[], $10::bigint[], $11::bigint[], $12::bigint[], $13::int[], $14::int[], $15::int[],
-                $16::int[], $17::int[], $18::int[], $19::bigint[], $20::bigint[], $21::bigint[], $22::bigint[],
-                $23::text[]
+                $16::int[], $17::int[], $18::int[], $19::int[], $20::bigint[], $21::bigint[], $22::bigint[],
+                $23::bigint[], $24::text[]
             ) AS n (id, statement_import_id, position, bank_account, statement_key, currency, cash_account_id,
                 opening_date, closing_date, opening_minor, closing_minor, reached_minor, entries, topped_up, withdrawn,
-                suspense, duplicates, not_booked, difference_minor, cash_before_minor, cash_after_minor, break_minor,
-                verdict)
+                suspense, matched, duplicates, not_booked, difference_minor, cash_before_minor, cash_after_minor,
+                break_minor, verdict)
             """
         arguments = (*([getattr(row, name) for row in rows] for name in StatementRow.__struct_fields__),)
         return [Write(sql, arguments)]
@@ -246,24 +247,25 @@ class _StatementEntries:
             INSERT INTO statement_entries AS e (
                 id, statement_import_id, statement_id, position, bank_account, dedup_key, booking_date, value_date,
                 amount_minor, currency, status, sealed_texts, bank_transaction_code, outcome, reason, matched_by,
-                wallet_id, account_id, duplicate_of, movement_id, journal_entry_id, assigning_journal_entry_id,
-                effective_at, booked_ahead, created_at)
+                wallet_id, account_id, withdrawal_id, duplicate_of, movement_id, journal_entry_id,
+                assigning_journal_entry_id, effective_at, booked_ahead, created_at)
             SELECT n.id, n.statement_import_id, n.statement_id, n.position, n.bank_account, n.dedup_key, n.booking_date,
                 n.value_date, n.amount_minor, n.currency, n.status, n.sealed_texts, n.bank_transaction_code, n.outcome,
-                n.reason, n.matched_by, n.wallet_id, n.account_id, n.duplicate_of, n.movement_id, n.journal_entry_id,
-                n.assigning_journal_entry_id, n.effective_at, n.booked_ahead, n.created_at
+                n.reason, n.matched_by, n.wallet_id, n.account_id, n.withdrawal_id, n.duplicate_of, n.movement_id,
+                n.journal_entry_id, n.assigning_journal_entry_id, n.effective_at, n.booked_ahead, n.created_at
             FROM unnest(
                 $1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::text[], $6::bytea[], $7::date[], $8::date[],
                 $9::bigint[], $10::text[], $11::text[], $12::bytea[], $13::text[], $14::text[], $15::text[],
                 $16::text[], $17::uuid[], $18::uuid[], $19::uuid[], $20::uuid[], $21::uuid[], $22::uuid[],
-                $23::timestamptz[], $24::boolean[], $25::timestamptz[]
+                $23::uuid[], $24::timestamptz[], $25::boolean[], $26::timestamptz[]
             ) AS n (id, statement_import_id, statement_id, position, bank_account, dedup_key, booking_date, value_date,
                 amount_minor, currency, status, sealed_texts, bank_transaction_code, outcome, reason, matched_by,
-                wallet_id, account_id, duplicate_of, movement_id, journal_entry_id, assigning_journal_entry_id,
-                effective_at, booked_ahead, created_at)
+                wallet_id, account_id, withdrawal_id, duplicate_of, movement_id, journal_entry_id,
+                assigning_journal_entry_id, effective_at, booked_ahead, created_at)
             ON CONFLICT (id) DO UPDATE SET
                 outcome = excluded.outcome, matched_by = excluded.matched_by, wallet_id = excluded.wallet_id,
-                account_id = excluded.account_id, assigning_journal_entry_id = excluded.assigning_journal_entry_id,
+                account_id = excluded.account_id, withdrawal_id = excluded.withdrawal_id,
+                assigning_journal_entry_id = excluded.assigning_journal_entry_id,
                 sealed_texts = excluded.sealed_texts
             """
         arguments = (*([getattr(row, name) for row in rows] for name in StatementEntryRow.__struct_fields__),)
@@ -292,7 +294,36 @@ class _OfJournalEntries:
         return {row["journal_entry_id"]: OfJournalEntryRow(**dict(row)) for row in rows}
 
 
+class _Shown:
+    row_type = ShownRow
+    # It is seldom asked for.
+    cached = False
+
+    async def load(self, tx: TenantTx, keys: Sequence[Hashable]) -> dict[Any, Any]:
+        """Return what statements show of these withdrawals."""
+        rows = await tx.fetch(
+            "SELECT w.withdrawal_id, w.amount_minor, w.out_minor, w.back_minor FROM withdrawals_shown AS w "
+            "WHERE w.withdrawal_id = ANY($1::uuid[])",
+            list(keys),
+        )
+        return {row["withdrawal_id"]: ShownRow(*row) for row in rows}
+
+    def writes(self, rows: Sequence[ShownRow], _before: Mapping[Hashable, ShownRow | None]) -> list[Write]:
+        """Insert the new ones, and set what is shown of the others."""
+        sql = """
+            INSERT INTO withdrawals_shown AS w (withdrawal_id, amount_minor, out_minor, back_minor)
+            SELECT n.withdrawal_id, n.amount_minor, n.out_minor, n.back_minor
+            FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[])
+                AS n (withdrawal_id, amount_minor, out_minor, back_minor)
+            ON CONFLICT (withdrawal_id) DO UPDATE SET
+                out_minor = excluded.out_minor, back_minor = excluded.back_minor
+            """
+        arguments = (*([getattr(row, name) for row in rows] for name in ShownRow.__struct_fields__),)
+        return [Write(sql, arguments)]
+
+
 STORES: Final = (
+    _Shown(),
     _BankAccounts(),
     _Imports(),
     _Statements(),

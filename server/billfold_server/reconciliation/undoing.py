@@ -12,9 +12,10 @@ from billfold import errors, ids
 from billfold.contract.statements import EntryOutcome
 from billfold.ids import Prefix
 from billfold_server.ledger.service import Books, Draft, Keys, ReversalRow
-from billfold_server.reconciliation.rows import OfJournalEntryRow, StatementEntryRow
+from billfold_server.reconciliation.rows import OfJournalEntryRow, ShownRow, StatementEntryRow
+from billfold_server.reconciliation.withdrawals import check_uncounted, uncount
 
-__all__ = ["check_in_suspense", "is_undone", "put_back", "undoing_keys"]
+__all__ = ["check_assignment", "check_in_suspense", "is_undone", "put_back", "undoing_keys"]
 
 
 def undoing_keys(books: Books, journal_entry_id: UUID) -> Keys:
@@ -23,7 +24,9 @@ def undoing_keys(books: Books, journal_entry_id: UUID) -> Keys:
     wanted = [] if found is None else [found.statement_entry_id]
     row: StatementEntryRow | None = books.rows.get(StatementEntryRow, {}).get(wanted[0]) if wanted else None
     assigning = [] if row is None or row.assigning_journal_entry_id is None else [row.assigning_journal_entry_id]
+    shown = [] if row is None or row.withdrawal_id is None else [row.withdrawal_id]
     return {
+        ShownRow: shown,
         OfJournalEntryRow: [journal_entry_id],
         StatementEntryRow: wanted,
         ReversalRow: [journal_entry_id, *assigning],
@@ -44,11 +47,24 @@ def check_in_suspense(draft: Draft, journal_entry_id: UUID) -> None:
     raise errors.EntryNotReversible(detail, journal_entry_id=ids.encode(Prefix.JOURNAL_ENTRY, journal_entry_id))
 
 
+def check_assignment(draft: Draft, journal_entry_id: UUID) -> None:
+    """Refuse to undo that an entry shows a withdrawal where others show that this one's money came back.
+
+    Raises:
+        errors.EntryNotReversible: They do.
+    """
+    row = _entry_of(draft, journal_entry_id)
+    if row is not None and row.assigning_journal_entry_id == journal_entry_id and row.withdrawal_id is not None:
+        check_uncounted(draft, row.withdrawal_id, row)
+
+
 def put_back(draft: Draft, journal_entry_id: UUID) -> None:
     """Note that an entry waits in suspense again, once its assignment was undone whole."""
     row = _entry_of(draft, journal_entry_id)
     if row is None or row.assigning_journal_entry_id != journal_entry_id or not is_undone(draft, journal_entry_id):
         return
+    if row.withdrawal_id is not None:
+        uncount(draft, row.withdrawal_id, row.amount_minor)
     draft.put(
         msgspec.structs.replace(
             row,
@@ -56,6 +72,7 @@ def put_back(draft: Draft, journal_entry_id: UUID) -> None:
             matched_by=None,
             wallet_id=None,
             account_id=None,
+            withdrawal_id=None,
             assigning_journal_entry_id=None,
         )
     )

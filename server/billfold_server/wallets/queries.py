@@ -33,6 +33,7 @@ __all__ = [
     "find_transfer",
     "find_wallet",
     "find_wallets",
+    "find_withdrawal_owners",
     "list_aliases",
     "list_british_ibans",
     "list_ibans",
@@ -228,6 +229,18 @@ async def find_alias_owners(tx: TenantTx, keys: Sequence[AliasKey]) -> dict[Alia
         [key.normal_value for key in keys],
     )
     return {AliasKey(AliasScheme(row["scheme"]), row["normal_value"]): row["party_id"] for row in rows}
+
+
+async def find_withdrawal_owners(tx: TenantTx, ids: Sequence[UUID]) -> dict[UUID, UUID]:
+    """Return which of these ids are withdrawals, each with the party that owns the wallet."""
+    if not ids:
+        return {}
+    rows = await tx.fetch(
+        "SELECT t.id, w.party_id FROM transfers AS t JOIN wallets AS w ON w.id = t.from_wallet_id "
+        "WHERE t.kind = 'withdrawal' AND t.id = ANY($1::uuid[])",
+        list(ids),
+    )
+    return {row["id"]: row["party_id"] for row in rows}
 
 
 async def list_aliases(tx: TenantTx, wallet_id: UUID, *, limit: int, before: UUID | None = None) -> list[AliasRow]:

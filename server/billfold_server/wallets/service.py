@@ -47,6 +47,7 @@ __all__ = [
     "find_alias_owners",
     "find_wallet_known_as",
     "find_wallets",
+    "find_withdrawal_owners",
     "get_transfer",
     "get_wallet",
     "has_funds",
@@ -196,6 +197,11 @@ async def find_alias(tx: TenantTx, alias_id: UUID) -> AliasRow | None:
 async def find_alias_owners(tx: TenantTx, keys: Sequence[AliasKey]) -> dict[AliasKey, UUID]:
     """Return which of these names some wallet has, each with the party that owns the wallet, in one query."""
     return await queries.find_alias_owners(tx, keys)
+
+
+async def find_withdrawal_owners(tx: TenantTx, ids: Sequence[UUID]) -> dict[UUID, UUID]:
+    """Return which of these ids are withdrawals, each with the party that owns the wallet, in one query."""
+    return await queries.find_withdrawal_owners(tx, ids)
 
 
 async def find_wallet_known_as(tx: TenantTx, key: AliasKey) -> UUID | None:

@@ -3,13 +3,21 @@
 import asyncio
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
 from billfold import ids
 from billfold.contract.ledger import AccountType, CreateAccount, ReverseJournalEntry
 from billfold.contract.statements import EntryOutcome, StatementEntry, StatementImport
-from billfold.contract.wallets import AliasScheme, ChangeWalletStatus, CreateAlias, CreateTopUp, CreateWallet
+from billfold.contract.wallets import (
+    AliasScheme,
+    ChangeWalletStatus,
+    CreateAlias,
+    CreateTopUp,
+    CreateWallet,
+    CreateWithdrawal,
+)
 from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.http.routing import IdempotencyRef
@@ -72,6 +80,18 @@ class Desk:
             await self.submit(kinds.TOP_UP, kinds.top_up(order))
         return wallet_id
 
+    async def withdraw(self, wallet_id: str, amount_minor: int, currency: str = "EUR", **facts: Any) -> str:
+        """Withdraw money from a wallet, as a client orders it."""
+        order = CreateWithdrawal(wallet_id=wallet_id, amount=Money(amount_minor, currency), **facts)
+        withdrawal_id: str = (await self.submit(kinds.WITHDRAW, kinds.withdrawal(order)))["id"]
+        return withdrawal_id
+
+    async def reverse(self, withdrawal_id: str, amount_minor: int | None = None) -> None:
+        """Give a withdrawal back to its wallet, as staff does."""
+        order = ReverseJournalEntry(amount_minor=amount_minor, reason="by hand")
+        key = ids.decode(Prefix.WITHDRAWAL, withdrawal_id)
+        await self.submit(kinds.REVERSE_TRANSFER, kinds.TransferReversal("withdrawal", key, order))
+
     async def add_account(self, code: str, type_: AccountType = AccountType.EXPENSE, **facts: Any) -> str:
         """Open an account of the general ledger, in euros unless it is told otherwise."""
         order = CreateAccount(code=code, type=type_, **{"currency": "EUR", **facts})
@@ -95,16 +115,19 @@ class Desk:
         await self.submit(kinds.CHANGE_STATUS, kinds.StatusChange(ids.decode(Prefix.WALLET, wallet_id), step, reason))
 
     async def assign(self, entry_id: str, to: str) -> StatementEntry:
-        """Move an entry from suspense to a wallet or an account."""
+        """Move an entry from suspense to where it belongs: a wallet, an account, or a withdrawal that it shows."""
         entry = await service.open_answer(self.keys, self.tenant, await self.assigned(entry_id, to))
         assert await check(self.database, self.tenant) == []
         return entry
 
     async def assigned(self, entry_id: str, to: str) -> bytes:
-        """Move an entry from suspense to a wallet or an account, and return the answer as it is kept."""
-        wallet_id = ids.decode(Prefix.WALLET, to) if to.startswith("wal_") else None
-        account_id = None if wallet_id else ids.decode(Prefix.ACCOUNT, to)
-        order = service.Assignment(ids.decode(Prefix.STATEMENT_ENTRY, entry_id), wallet_id, account_id=account_id)
+        """Move an entry from suspense to where it belongs, and return the answer as it is kept."""
+        order = service.Assignment(
+            ids.decode(Prefix.STATEMENT_ENTRY, entry_id),
+            _id(Prefix.WALLET, to),
+            account_id=_id(Prefix.ACCOUNT, to),
+            withdrawal_id=_id(Prefix.WITHDRAWAL, to),
+        )
         order = await service.prepare_assignment(self.database, self.keys, self.tenant, order)
         answer = await self.engine.submit(self.tenant, CALLER, service.ASSIGN_ENTRY, order)
         if answer.error is not None:
@@ -164,3 +187,8 @@ class Desk:
                 row["relname"]: int(await tx.fetchval(f'SELECT count(*) FROM "{row["relname"]}"'))  # noqa: S608
                 for row in names
             }
+
+
+def _id(prefix: Prefix, wire_id: str) -> UUID | None:
+    """Return an id of this kind; None where it is another's."""
+    return ids.decode(prefix, wire_id) if wire_id.startswith(f"{prefix}_") else None

@@ -42,9 +42,9 @@ class TestAnImportOnTheCommandLine:
         assert shown.exit_code == 0
         row = next(line for line in shown.stdout.splitlines() if "day.sta" in line)
         cells = [cell.strip() for cell in row.strip("│").split("│")]
-        assert cells[3:9] == ["2", "0", "0", "2", "0", "0"]
-        assert cells[9:13] == ["10.00 EUR", "13.00 EUR", "0.00 EUR", "13.00 EUR"]
-        assert cells[13].startswith("closes: ")
+        assert cells[3:10] == ["2", "0", "0", "0", "2", "0", "0"]
+        assert cells[10:14] == ["10.00 EUR", "13.00 EUR", "0.00 EUR", "13.00 EUR"]
+        assert cells[14].startswith("closes: ")
         assert "0 of 2 new entries found their wallet (0 %)" in shown.stdout
 
     @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ class TestAnEntryOverHttp:
         path = f"/v1/statement-entries/{fee['id']}/assign"
         for order in ({}, {"wallet_id": "wal_01m7w9tnzcejq9b78b81gh4nmw", "account_id": account}):
             refused = client.post(path, json=order, headers={"Idempotency-Key": secrets.token_hex(16)})
-            told = [{"param": "body", "reason": "must name exactly one of wallet_id and account_id"}]
+            told = [{"param": "body", "reason": "must name exactly one of wallet_id, account_id and withdrawal_id"}]
             assert (refused.status_code, refused.json()["violations"]) == (400, told)
         done = client.post(path, json={"account_id": account}, headers={"Idempotency-Key": "a"})
         assert (done.status_code, done.json()["account_id"], done.json()["wallet_id"]) == (200, account, None)
