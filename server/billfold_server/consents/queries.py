@@ -10,7 +10,7 @@ import msgspec
 from billfold_server.consents.rows import COLUMNS, Consent, PreparedEvidence, Step, Use, read
 from billfold_server.db.personal import counted
 from billfold_server.db.sets import Write
-from billfold_server.http.routing import GRANT_STANDS
+from billfold_server.http.entering import GRANT_STANDS
 from billfold_server.tenancy.clock import TENANT_NOW
 from billfold_server.tenancy.transaction import TenantTx
 

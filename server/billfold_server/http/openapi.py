@@ -77,6 +77,7 @@ def implied_errors(operation: Operation) -> list[type[errors.ProblemError]]:
     when(operation.idempotency == "required", errors.IdempotencyKeyMissing)
     when(operation.needs_token, errors.InvalidToken, errors.InsufficientScope, errors.RateLimited)
     when(operation.audience == "tenant" and not operation.customers, errors.PermissionDenied)
+    when(operation.gives_authority, errors.PermissionDenied)
     when(operation.audience.startswith("tenant"), errors.TenantSuspended, errors.UnknownTenant, errors.TenantUnreadable)
     when(operation.idempotency != "none", errors.RequestInFlight, errors.IdempotencyKeyReused)
     when(operation.if_match, errors.PreconditionFailed)

@@ -89,6 +89,7 @@ class Pipeline:
             call = await self._call(context)
             if dialect is not None:
                 dialect.read(call)
+            call.about = self._about(path)
             values = self._read_parameters(path, query, call) if self._has_parameters or query else {}
             self._read_idempotency(call)
             if operation.takes_body:
@@ -160,6 +161,7 @@ class Pipeline:
             errors.RequestInFlight: A copy of it is being carried out, whose answer is its own.
         """
         operation = self.operation
+        call.about = self._about(path)
         try:
             values = self._read_parameters(path, query, call)
             if operation.takes_body:
@@ -200,6 +202,7 @@ class Pipeline:
             idempotency=None,
             if_match=None,
             personal=operation.personal,
+            about=self._about(path),
         )
         values = self._read_parameters(path, b"", asked)
         if operation.takes_body:
@@ -267,6 +270,9 @@ class Pipeline:
             personal=operation.personal,
             if_match=headers.get("if-match") if operation.if_match else None,
         )
+
+    def _about(self, path: Mapping[str, str]) -> tuple[str, ...] | None:
+        return tuple(path.values()) if self.operation.gives_authority else None
 
     def _read_parameters(self, path: Mapping[str, str], query: bytes, call: Call) -> dict[str, Any]:
         operation = self.operation

@@ -21,7 +21,6 @@ import inspect
 import re
 import typing
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar, Unpack
@@ -29,7 +28,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar, Unpack
 import msgspec
 
 from billfold.contract.common import Page
-from billfold.errors import InvalidToken, ProblemError
+from billfold.errors import ProblemError
+from billfold_server.http import entering
 from billfold_server.http.expansion import Expansion
 from billfold_server.http.pagination import Cursors
 from billfold_server.http.reading import JSON, Parameters
@@ -37,7 +37,6 @@ from billfold_server.http.versions import Deprecation
 from billfold_server.tenancy.context import IdempotencyRef
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
 
     from billfold_server.http.answers import Answer
@@ -45,10 +44,9 @@ if TYPE_CHECKING:
     from billfold_server.http.services import Services
     from billfold_server.tenancy.context import Caller, TenantRef
     from billfold_server.tenancy.manifest import ApprovalKind, RequiredKind
-    from billfold_server.tenancy.transaction import TenantTx
+    from billfold_server.tenancy.transaction import PlatformTx, TenantTx
 
 __all__ = [
-    "GRANT_STANDS",
     "Audience",
     "Call",
     "Dialect",
@@ -178,6 +176,7 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
             tenant's own host, or ``/platform``.
         memo: What one part of the handling of this request leaves for another.
         stands: Sees in a transaction that who has asked by a page may still do what they could when the page looked.
+        about: The ids in the address of what gives or takes authority; None where nothing does.
     """
 
     services: "Services"
@@ -201,6 +200,7 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
     tenant_or_none: "TenantRef | None" = None
     memo: dict[str, Any] = {}
     stands: "Callable[[TenantTx], Awaitable[None]] | None" = None
+    about: tuple[str, ...] | None = None
 
     @property
     def tenant(self) -> "TenantRef":
@@ -222,37 +222,25 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
 
         What a user has allowed is looked at in it: a grant that has ended by then opens nothing, however fresh the
         token is that names it, and neither does a token that was revoked alone. So is what a person may who has asked
-        by a page.
+        by a page. Where authority is given or taken, who asks is held until it is done: see ``http.entering``.
 
         Args:
             begin_sql: SQL without parameters that travels in the same round trip as BEGIN.
 
         Raises:
             errors.InvalidToken: It has ended; raised when the transaction is entered.
-            errors.PermissionDenied: They may less than they did when the page looked; the same.
+            errors.PermissionDenied: Who asks may less than they did when that was looked at; the same.
         """
-        if self.stands is not None:
-            return self._tx_of_person(self.stands, begin_sql)
-        if self.caller.grant_id is None:
-            return self.services.database.tx(self.tenant, begin_sql=begin_sql)
-        return self._tx_of_grant(begin_sql)
+        return entering.of_tenant(self, begin_sql)
 
-    @asynccontextmanager
-    async def _tx_of_person(
-        self, stands: "Callable[[TenantTx], Awaitable[None]]", begin_sql: str
-    ) -> "AsyncIterator[TenantTx]":
-        async with self.services.database.tx(self.tenant, begin_sql=begin_sql) as tx:
-            await stands(tx)
-            yield tx
+    def platform_tx(self) -> "AbstractAsyncContextManager[PlatformTx]":
+        """Open a transaction on the platform's own tables, as ``tx`` does on a tenant's.
 
-    @asynccontextmanager
-    async def _tx_of_grant(self, begin_sql: str) -> "AsyncIterator[TenantTx]":
-        async with self.services.database.tx(self.tenant, begin_sql=begin_sql) as tx:
-            # A lock would let nobody end the grant before this commits; but it may as well end a moment after.
-            stands = await tx.fetchval(_STANDS, self.caller.grant_id, self.caller.token_digest)
-            if not stands:
-                raise InvalidToken("the access token isn't valid here and now")
-            yield tx
+        Raises:
+            errors.InvalidToken: As of ``tx``.
+            errors.PermissionDenied: As of ``tx``.
+        """
+        return entering.of_platform(self)
 
     @property
     def cursors(self) -> Cursors:
@@ -299,12 +287,6 @@ class Dialect(typing.Protocol):
 
 
 _PATH_PARAMETER: Final = re.compile(r"\{([a-z_]+)\}")
-GRANT_STANDS: Final = """
-SELECT g.revoked_at IS NULL AND NOT EXISTS (SELECT FROM revoked_tokens AS r WHERE r.digest = {digest})
-FROM grants AS g WHERE g.id = {grant}
-"""
-"""Whether a grant stands and the token of that digest wasn't revoked; nothing where there is no such grant."""
-_STANDS: Final = GRANT_STANDS.format(grant="$1", digest="$2")
 _WITH_TOKEN: Final = ("tenant", "platform")
 
 
@@ -438,6 +420,11 @@ class Operation:
     def needs_token(self) -> bool:
         """Tell whether the caller must show an access token."""
         return self.audience in _WITH_TOKEN
+
+    @cached_property
+    def gives_authority(self) -> bool:
+        """Tell whether it gives or takes authority, so that who asks is held until it is done (ADR 71)."""
+        return self.method != "GET" and self.scope in entering.OVER_AUTHORITY
 
     @cached_property
     def takes_body(self) -> bool:

@@ -5,7 +5,7 @@ alone: realms share neither keys nor issuer nor audience.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +19,7 @@ from billfold.contract.oauth import JwkSet
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.consents import service as consents
+from billfold_server.identity.askers import hold
 from billfold_server.identity.caching import Bounded
 from billfold_server.identity.clients.lookups import Lookups
 from billfold_server.identity.clients.management import get_client
@@ -230,6 +231,10 @@ class Identity:
     def tx(self, realm: Realm) -> AbstractAsyncContextManager[Any]:
         """Open a transaction of a realm, whether it is a tenant's or the platform's."""
         return self._database.platform_tx() if realm.tenant is None else self._database.tx(realm.tenant)
+
+    async def hold(self, tx: Any, caller: Caller, *, about: Collection[str]) -> None:
+        """Keep who asks for something that gives or takes authority as they are; ``askers.hold`` says more."""
+        await hold(tx, caller, about=about)
 
     async def jwks(self, realm: Realm) -> JwkSet:
         """Return the realm's public keys."""

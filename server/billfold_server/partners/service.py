@@ -6,7 +6,7 @@ or API clients reads that with them, so a suspension holds as soon as a disabled
 One that was removed stays suspended, in a row that nobody finds (ADR 57).
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -43,6 +43,7 @@ __all__ = [
     "kept_by",
     "list_members",
     "list_partners",
+    "lock_all",
     "narrowed",
     "remove",
     "remove_member",
@@ -144,6 +145,15 @@ async def hold_alone(tx: TenantTx, caller: Caller, partner_id: UUID) -> Partner:
         errors.NotFound: There is none, or the caller acts for another.
     """
     return _existing(await queries.lock(tx, partner_id), caller)
+
+
+async def lock_all(tx: TenantTx, partner_ids: Collection[UUID], *, beside: Collection[UUID]) -> None:
+    """Keep others from partners, and hold those beside them, until the transaction ends, as far as there are such.
+
+    They are taken in order of id, so that two who take the same ones never wait for each other.
+    """
+    for each in sorted({*partner_ids, *beside}):
+        await (queries.lock if each in partner_ids else queries.hold)(tx, each)
 
 
 async def get(tx: TenantTx, caller: Caller, partner_id: UUID) -> contract.Partner:

@@ -56,7 +56,7 @@ async def create_operator(call: Call, body: CreateOperator) -> Operator:
     Only a person does. Who was created signs in once they have enrolled, by a code of which two other operators ask
     for half each.
     """
-    async with call.services.database.platform_tx() as tx:
+    async with call.platform_tx() as tx:
         return await operators.create(_realm(call), tx, call.caller, body)
 
 
@@ -74,7 +74,7 @@ async def list_operators(
     The newest comes first. Conditions narrow the list together.
     """
     after = call.cursors.decode(_KIND, cursor)
-    async with call.services.database.platform_tx() as tx:
+    async with call.platform_tx() as tx:
         found = await operators.list_page(
             _realm(call),
             tx,
@@ -89,7 +89,7 @@ async def list_operators(
 @routes.get("/platform/v1/users/{user_id}", scope=_READ, errors=(errors.NotFound,))
 async def get_operator(call: Call, user_id: UserId) -> Operator:
     """Show an operator."""
-    async with call.services.database.platform_tx() as tx:
+    async with call.platform_tx() as tx:
         return await operators.get(_realm(call), tx, _id(user_id))
 
 
@@ -107,7 +107,7 @@ async def create_operator_enrolment_code(call: Call, user_id: UserId) -> Enrolme
     good for seven days, and earlier ones end. Who has enrolled before begins anew by it: the factors and sessions of
     before end once they have finished.
     """
-    async with call.services.database.platform_tx() as tx:
+    async with call.platform_tx() as tx:
         return await operators.enrolment_half(_realm(call), tx, call.caller, _id(user_id))
 
 
@@ -117,7 +117,7 @@ async def disable_operator(call: Call, user_id: UserId) -> Operator:
 
     Whoever is disabled already stays so, so it may be sent again. Nobody disables themselves.
     """
-    async with call.services.database.platform_tx() as tx:
+    async with call.platform_tx() as tx:
         return await operators.disable(_realm(call), tx, call.caller, _id(user_id))
 
 
@@ -128,7 +128,7 @@ async def enable_operator(call: Call, user_id: UserId) -> Operator:
     Two operators must ask for it, in person and within three days: the first is refused with
     `second_operator_required`.
     """
-    async with call.services.database.platform_tx() as tx:
+    async with call.platform_tx() as tx:
         shown = await operators.enable(_realm(call), tx, call.caller, _id(user_id))
     if shown is None:
         raise _second()
@@ -138,12 +138,12 @@ async def enable_operator(call: Call, user_id: UserId) -> Operator:
 @routes.post("/platform/v1/users/{user_id}/unlock", scope=_WRITE, errors=(errors.NotFound,))
 async def unlock_operator(call: Call, user_id: UserId) -> Operator:
     """Take attempts to sign in again, where too many have failed."""
-    async with call.services.database.platform_tx() as tx:
+    async with call.platform_tx() as tx:
         return await operators.unlock(_realm(call), tx, call.caller, _id(user_id))
 
 
 @routes.post("/platform/v1/users/{user_id}/sign-out", scope=_WRITE, errors=(errors.NotFound,))
 async def sign_operator_out(call: Call, user_id: UserId) -> SignedOut:
     """Sign an operator out everywhere, from the next request on."""
-    async with call.services.database.platform_tx() as tx:
+    async with call.platform_tx() as tx:
         return await operators.sign_out(_realm(call), tx, call.caller, _id(user_id))

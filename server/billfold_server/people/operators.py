@@ -27,7 +27,6 @@ __all__ = ["create", "disable", "enable", "enrolment_half", "get", "list_page", 
 
 Access = Literal["enrolment", "return"]
 
-_OVER_OPERATORS: Final = "platform:users:write"
 _WAITS: Final = timedelta(days=3)
 """How long one operator's word waits for another one's."""
 
@@ -58,7 +57,7 @@ async def enrolment_half(realm: Realm, tx: PlatformTx, caller: Caller, user_id: 
         errors.PersonRequired: A program asks.
         errors.PermissionDenied: They ask for themselves, or are no operator any more.
     """
-    user = await _lock(tx, caller, user_id)
+    user = await _lock(tx, user_id)
     if user.state == "disabled":
         raise errors.UserStateRefuses("a disabled operator can't enrol", state=user.state)
     half, url = new_code(), f"{realm.base_url}/auth/enrol"
@@ -81,7 +80,7 @@ async def enable(realm: Realm, tx: PlatformTx, caller: Caller, user_id: UUID) ->
         errors.PersonRequired: A program asks.
         errors.PermissionDenied: They ask for themselves, or are no operator any more.
     """
-    user = await _lock(tx, caller, user_id)
+    user = await _lock(tx, user_id)
     if user.state == "disabled":
         if await _other_ones(realm, tx, caller, user, "return") is None:
             await _ask(realm, tx, caller, user, "return")
@@ -95,9 +94,9 @@ async def disable(realm: Realm, tx: PlatformTx, caller: Caller, user_id: UUID) -
 
     Raises:
         errors.NotFound: There is no such operator.
-        errors.PermissionDenied: They are whoever asks, who may also be no operator any more.
+        errors.PermissionDenied: They are whoever asks.
     """
-    await _lock(tx, caller, user_id)
+    await _lock(tx, user_id)
     if caller.user_id == user_id:
         raise errors.PermissionDenied("nobody disables themselves")
     await operator_queries.forget_requests(tx, user_id)
@@ -169,7 +168,6 @@ async def _ask(
     realm: Realm, tx: PlatformTx, caller: Caller, user: UserRow, what: Access, *, half: bytes | None = None
 ) -> None:
     asker, expires_at = _person(caller), realm.now + _WAITS
-    # Their token may still be good for a moment after they were disabled.
     if not await operator_queries.ask(tx, user.id, what, asker, now=realm.now, expires_at=expires_at, half=half):
         raise errors.PermissionDenied("whoever asks is no operator any more")
     await tell(tx, caller, "user.access_asked", user, facts={"access": what})
@@ -185,9 +183,8 @@ async def _find(tx: PlatformTx, user_id: UUID) -> UserRow:
     return _existing(await queries.find_user(tx, user_id))
 
 
-async def _lock(tx: PlatformTx, caller: Caller, user_id: UUID) -> UserRow:
-    # What waits for a second one names who has asked, whose row that would lock after this one.
-    return _existing(await service.lock_beside_asker(tx, caller, user_id, scope=_OVER_OPERATORS))
+async def _lock(tx: PlatformTx, user_id: UUID) -> UserRow:
+    return _existing(await queries.lock_user(tx, user_id))
 
 
 def _existing(user: UserRow | None) -> UserRow:

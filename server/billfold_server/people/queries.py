@@ -197,13 +197,23 @@ async def lock_user(tx: Tx, user_id: UUID) -> UserRow | None:
     return None if row is None else UserRow(**dict(row))
 
 
-async def lock_users(tx: Tx, user_ids: Collection[UUID]) -> dict[UUID, UserRow]:
-    """Return users whose rows nobody else may change meanwhile, as far as there are such, by their ids.
+async def lock_users(tx: Tx, user_ids: Collection[UUID], *, beside: UUID | None) -> dict[UUID, UserRow]:
+    """Return users whose rows nobody else changes until the transaction ends, as far as there are such, by their ids.
 
     They are taken in order of id, so that two who take the same ones never wait for each other.
+
+    Args:
+        tx: An open transaction.
+        user_ids: Those that are to change, from which others are kept.
+        beside: One that only stays as it is.
     """
-    sql = f"SELECT {_user(tx)} FROM users WHERE id = ANY($1) ORDER BY id FOR UPDATE"  # noqa: S608 - constants
-    return {row["id"]: UserRow(**dict(row)) for row in await tx.fetch(sql, list(user_ids))}
+    found = {}
+    for each in sorted({*user_ids, *(() if beside is None else (beside,))}):
+        strength = "FOR UPDATE" if each in user_ids else "FOR SHARE"
+        row = await tx.fetchrow(f"SELECT {_user(tx)} FROM users WHERE id = $1 {strength}", each)  # noqa: S608 - constants
+        if row is not None:
+            found[each] = UserRow(**dict(row))
+    return found
 
 
 async def find_by_name(tx: Tx, login_realm: str, login_name: str) -> UserRow | None:

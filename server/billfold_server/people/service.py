@@ -30,7 +30,7 @@ from billfold_server.people.standing import (
     Named,
     UserStanding,
     find_named,
-    may,
+    lock_users,
     scopes_of,
     standing_in,
     standing_of,
@@ -60,6 +60,7 @@ __all__ = [
     "find_named",
     "get_member",
     "get_user",
+    "hold_session",
     "identify",
     "is_sca_open",
     "kinds_and_locks",
@@ -67,7 +68,7 @@ __all__ = [
     "list_members",
     "list_users",
     "list_users_of",
-    "lock_beside_asker",
+    "lock_users",
     "new_enrolment_code",
     "offer_enrolment",
     "remove_member",
@@ -86,9 +87,6 @@ __all__ = [
 
 ENROLMENT: Final = timedelta(days=7)
 """How long a one-time link waits."""
-
-_OVER_USERS: Final = "users:write"
-_OVER_MEMBERS: Final = "members:write"
 
 
 async def current_session(call: Call, realm: kit.LoginRealm | None = None, *, tx: Any = None) -> Session | None:
@@ -122,6 +120,11 @@ async def end_current_session(call: Call, realm: kit.LoginRealm | None = None) -
             await queries.end_session(tx, found[1].id, found[0].id, "signed out", desk.now)
             await tell(tx, desk.caller(found[1].id), "user.signed_out", found[1])
     return sessions.end(desk)
+
+
+async def hold_session(tx: Tx, session_id: UUID) -> bool:
+    """Tell whether a session is open, which nobody ends then until the transaction does."""
+    return await queries.hold_session(tx, session_id)
 
 
 async def begin_sca(
@@ -291,28 +294,6 @@ async def _lock_who_is_there(tx: Tx, user_id: UUID) -> UserRow:
     return _existing(await queries.lock_user(tx, user_id))
 
 
-async def lock_beside_asker(tx: Tx, caller: Caller, user_id: UUID, *, scope: str) -> UserRow | None:
-    """Return a user whose row nobody else may change meanwhile, and neither that of the person who asks, or None.
-
-    Of two people who shut each other out at the same time, the second waits here and is found shut out. Otherwise both
-    would be, and nobody left who could let anybody in.
-
-    Args:
-        tx: A transaction.
-        caller: Who asks; a program has nobody behind it.
-        user_id: Whom it is about.
-        scope: What it takes.
-
-    Raises:
-        errors.PermissionDenied: Whoever asks isn't let in any more, or has lost what it takes.
-    """
-    asker_id = caller.user_id
-    locked = await queries.lock_users(tx, {user_id} if asker_id is None else {user_id, asker_id})
-    if asker_id is not None and not may(locked.get(asker_id), scope):
-        raise errors.PermissionDenied("who has asked for it may no longer do it")
-    return locked.get(user_id)
-
-
 async def new_enrolment_code(realm: Realm, tx: Tx, caller: Caller, user_id: UUID) -> EnrolmentCode:
     """Let somebody enrol, or enrol anew; what they had before holds until they have done so.
 
@@ -409,12 +390,12 @@ async def set_user_state(realm: Realm, tx: Tx, caller: Caller, user_id: UUID, *,
 
     Raises:
         errors.NotFound: There is no such user, or they are to be enabled, and were forgotten.
-        errors.PermissionDenied: They are to be disabled, and are whoever asks, or have shut out whoever asks meanwhile.
+        errors.PermissionDenied: They are to be disabled, and are whoever asks.
     """
     if enabled:
         user = await _lock_who_is_there(tx, user_id)
     else:
-        user = _existing(await lock_beside_asker(tx, caller, user_id, scope=_OVER_USERS))
+        user = _existing(await queries.lock_user(tx, user_id))
         if caller.user_id == user_id:
             # The last one would leave nobody who could let anybody in.
             raise errors.PermissionDenied("nobody disables themselves")
@@ -435,9 +416,9 @@ async def set_roles(realm: Realm, tx: Tx, caller: Caller, user_id: UUID, roles: 
     Raises:
         errors.NotFound: There is no such user.
         errors.UserInvalid: They are no member of staff.
-        errors.PermissionDenied: They are whoever asks, who may also have been shut out meanwhile.
+        errors.PermissionDenied: They are whoever asks.
     """
-    user = _existing(await lock_beside_asker(tx, caller, user_id, scope=_OVER_USERS))
+    user = _existing(await queries.lock_user(tx, user_id))
     if user.login_realm != "staff":
         raise errors.UserInvalid("only staff has roles", param="user_id")
     if caller.user_id == user_id:
@@ -467,7 +448,7 @@ async def sign_out_everywhere(realm: Realm, tx: Tx, caller: Caller, user_id: UUI
     Raises:
         errors.NotFound: There is no such user.
     """
-    user = _existing(await queries.find_user(tx, user_id))
+    user = _existing(await queries.lock_user(tx, user_id))
     number = await queries.end_sessions(tx, user_id, "signed out by the bank", realm.now)
     await realm.people.end_grants(tx, "signed out by the bank", now=realm.now, user_id=user_id, caller=caller)
     await tell(tx, caller, events.USER_SIGNED_OUT_EVERYWHERE, user, facts={"sessions": number})
@@ -518,9 +499,9 @@ async def set_member_role(  # noqa: PLR0917 - who, whose and what
 
     Raises:
         errors.NotFound: There is no such member of this partner.
-        errors.PermissionDenied: They are whoever asks, who may also have been shut out meanwhile.
+        errors.PermissionDenied: They are whoever asks.
     """
-    user = _member(await lock_beside_asker(tx, caller, user_id, scope=_OVER_MEMBERS), partner_id)
+    user = _member(await queries.lock_user(tx, user_id), partner_id)
     if caller.user_id == user_id:
         raise errors.PermissionDenied("nobody changes roles of their own")
     if [role.value] != user.roles:
@@ -535,9 +516,9 @@ async def remove_member(realm: Realm, tx: TenantTx, caller: Caller, partner_id: 
 
     Raises:
         errors.NotFound: There is no such member of this partner.
-        errors.PermissionDenied: They are whoever asks, who may also have been shut out meanwhile.
+        errors.PermissionDenied: They are whoever asks.
     """
-    user = _member(await lock_beside_asker(tx, caller, user_id, scope=_OVER_MEMBERS), partner_id)
+    user = _member(await queries.lock_user(tx, user_id), partner_id)
     if caller.user_id == user_id:
         raise errors.PermissionDenied("nobody removes themselves")
     await realm.people.end_grants(tx, "the member was removed", now=realm.now, user_id=user_id, caller=caller)

@@ -1,6 +1,6 @@
 """What somebody may do at this moment, or let an app do in their name, and how they are called."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,16 @@ from billfold_server.people import queries
 from billfold_server.people.queries import Tx, UserRow
 from billfold_server.people.roles import CUSTOMER_SCOPES, allowed_scopes, allowed_to_member
 
-__all__ = ["Named", "UserStanding", "find_named", "may", "scopes_of", "standing_in", "standing_of", "standings_sql"]
+__all__ = [
+    "Named",
+    "UserStanding",
+    "find_named",
+    "lock_users",
+    "scopes_of",
+    "standing_in",
+    "standing_of",
+    "standings_sql",
+]
 
 
 class UserStanding(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,10 +75,10 @@ async def standing_of(tx: Tx, user_id: UUID) -> UserStanding | None:
     return None if user is None else _standing(user)
 
 
-def may(user: UserRow | None, scope: str) -> bool:
-    """Tell whether somebody, if there is anybody, is let in and may do what asks for a scope."""
-    standing = None if user is None else _standing(user)
-    return standing is not None and standing.active and (standing.scopes is None or scope in standing.scopes)
+async def lock_users(tx: Tx, user_ids: Collection[UUID], *, beside: UUID | None) -> dict[UUID, UserStanding]:
+    """Return what users may do whose rows nobody else changes until the transaction ends; ``queries.lock_users``."""
+    locked = await queries.lock_users(tx, user_ids, beside=beside)
+    return {user_id: _standing(user) for user_id, user in locked.items()}
 
 
 def standings_sql(tx: Tx) -> str:

@@ -60,9 +60,11 @@ class Viewer(msgspec.Struct, frozen=True, kw_only=True):
     def acting(self, call: Call) -> Call:
         """Return the request as one of theirs, for services that are given requests.
 
-        Each of its transactions sees that they may still do all that they could when the page looked.
+        Each of its transactions sees that they may still do all that they could when the page looked, and where they
+        ask for something, that they may until it is done.
         """
-        return msgspec.structs.replace(call, caller=self.caller(call), stands=self._stands)
+        about = None if call.method == "GET" else ()
+        return msgspec.structs.replace(call, caller=self.caller(call), stands=self._stands, about=about)
 
     async def ask(
         self, call: Call, operation_id: str, path: Mapping[str, str], body: Mapping[str, Any] | None = None

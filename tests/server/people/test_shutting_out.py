@@ -14,9 +14,9 @@ import pytest
 from billfold import errors, ids
 from billfold.contract.roles import PartnerRole
 from billfold.ids import Prefix
-from billfold_server.people import operators, queries, service
-from billfold_server.people.service import Realm
-from billfold_server.people.standing import may
+from billfold_server.identity.askers import hold
+from billfold_server.people import operators, service
+from billfold_server.people.service import Realm, standing_of
 from billfold_server.tenancy.context import Caller
 from tests.callers import CALLER
 from tests.live import LiveServer
@@ -82,15 +82,22 @@ class Pair:
     async def let_in(self) -> list[UUID]:
         """Return who of them may still shut somebody out."""
         async with await self.tx() as tx:
-            return [each for each in self.both if may(await queries.find_user(tx, each), self.scope)]
+            found = {each: await standing_of(tx, each) for each in self.both}
+        return [
+            each
+            for each, standing in found.items()
+            if standing is not None and standing.active and (standing.scopes is None or self.scope in standing.scopes)
+        ]
+
+    def by(self, user_id: UUID) -> Caller:
+        """Return one of them as who asks by a page."""
+        actor = ids.encode(Prefix.USER, user_id)
+        return msgspec.structs.replace(
+            CALLER, actor=actor, client_id=UUID(int=0), user_id=user_id, scopes=frozenset({self.scope})
+        )
 
 
 Way = Callable[[Pair, Realm, Any, Caller, UUID], Awaitable[Any]]
-
-
-def by(user_id: UUID) -> Caller:
-    """Return somebody as who asks."""
-    return msgspec.structs.replace(CALLER, actor=ids.encode(Prefix.USER, user_id), user_id=user_id)
 
 
 async def _disabled(_: Pair, realm: Realm, tx: Any, caller: Caller, user_id: UUID) -> None:
@@ -113,6 +120,10 @@ async def _removed(pair: Pair, realm: Realm, tx: Any, caller: Caller, user_id: U
 
 async def _disabled_operator(_: Pair, realm: Realm, tx: Any, caller: Caller, user_id: UUID) -> None:
     await operators.disable(realm, tx, caller, user_id)
+
+
+async def _let_in(_: Pair, realm: Realm, tx: Any, caller: Caller, user_id: UUID) -> None:
+    await operators.enrolment_half(realm, tx, caller, user_id)
 
 
 WAYS: dict[str, tuple[str, Way]] = {
@@ -139,12 +150,21 @@ def make(live: LiveServer, partner_id: UUID) -> Callable[[str], Pair]:
     return lambda kind: Pair(live, kind, partner_id if kind == "partner" else None)
 
 
+async def ask(  # noqa: PLR0917 - who, whom and what
+    pair: Pair, way: Way, realm: Realm, tx: Any, who: UUID, whom: UUID
+) -> None:
+    """Do something to somebody in a transaction, which begins as that of a request does."""
+    caller = pair.by(who)
+    await hold(tx, caller, about=[ids.encode(Prefix.USER, whom)])
+    await way(pair, realm, tx, caller, whom)
+
+
 async def does(pair: Pair, way: Way, who: int, *, to_oneself: bool = False) -> str:
     """Let one of two do something to the other, and return what comes of it."""
     realm, whom = await pair.realm(), who if to_oneself else 1 - who
     try:
         async with await pair.tx() as tx:
-            await way(pair, realm, tx, by(pair.both[who]), pair.both[whom])
+            await ask(pair, way, realm, tx, pair.both[who], pair.both[whom])
     except errors.BillfoldError as refused:
         return type(refused).__name__
     return "done"
@@ -155,7 +175,7 @@ async def one_after_the_other(pair: Pair, way: Way, first: int) -> str:
     # What is begun within a transaction would be taken for a part of it.
     outside, realm = contextvars.copy_context(), await pair.realm()
     async with await pair.tx() as tx:
-        await way(pair, realm, tx, by(pair.both[first]), pair.both[1 - first])
+        await ask(pair, way, realm, tx, pair.both[first], pair.both[1 - first])
         task = asyncio.get_running_loop().create_task(does(pair, way, 1 - first), context=outside)
         await until_waited_for(tx, task)
     return await task
@@ -192,17 +212,8 @@ class TestOfTwoWhoShutEachOtherOut:
     ) -> None:
         """What an operator asks for another names both; it is written down before they are disabled, or not at all."""
 
-        async def ask(pair: Pair, who: int) -> str:
-            realm = await pair.realm()
-            try:
-                async with await pair.tx() as tx:
-                    await operators.enrolment_half(realm, tx, by(pair.both[who]), pair.both[1 - who])
-            except errors.BillfoldError as refused:
-                return type(refused).__name__
-            return "done"
-
         async def meet(pair: Pair, asks: int) -> tuple[str, str]:
-            asked, done = await asyncio.gather(ask(pair, asks), does(pair, _disabled_operator, 1 - asks))
+            asked, done = await asyncio.gather(does(pair, _let_in, asks), does(pair, _disabled_operator, 1 - asks))
             return asked, done
 
         for number in range(ROUNDS):

@@ -33,6 +33,7 @@ __all__ = [
     "insert_client",
     "list_clients",
     "lock_client",
+    "lock_clients",
     "narrow_clients",
     "update_client",
 ]
@@ -311,6 +312,24 @@ async def lock_client(tx: Tx, client_id: UUID) -> Registered | None:
     """Return a client that nobody else changes until the transaction ends, or None."""
     row = await tx.fetchrow(f"{_for(tx, _FIND)} FOR UPDATE", client_id)
     return None if row is None else _read(row)
+
+
+async def lock_clients(tx: Tx, client_ids: Collection[UUID], *, beside: UUID | None) -> dict[UUID, Client]:
+    """Return clients that nobody else changes until the transaction ends, as far as there are such, by their ids.
+
+    They are taken in order of id, so that two who take the same ones never wait for each other.
+
+    Args:
+        tx: An open transaction.
+        client_ids: Those that are to change, from which others are kept.
+        beside: One that only stays as it is.
+    """
+    found = {}
+    for each in sorted({*client_ids, *(() if beside is None else (beside,))}):
+        strength = "FOR UPDATE" if each in client_ids else "FOR SHARE"
+        if (row := await tx.fetchrow(f"{client_sql(tx)} {strength}", each)) is not None:
+            found[each] = _read(row).client
+    return found
 
 
 async def list_clients(
