@@ -19,6 +19,7 @@ from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.consents import service as consents
 from billfold_server.http.routing import Reply
+from billfold_server.identity.askers import hold
 from billfold_server.identity.authorization import (
     authority,
     codes,
@@ -264,9 +265,10 @@ async def _approve(
     now = call.services.clock.now()
     try:
         async with transaction(call.services, _realm(call)) as tx:
-            if payment is not None and not await _holds(call, tx, session, payment, by):
+            are_in = await _are_in(call, tx, asked, session)
+            if are_in and payment is not None and not await _holds(call, tx, session, payment, by):
                 return None
-            if not await _complete(tx, asked, now):
+            if not are_in or not await _complete(tx, asked, now):
                 return _gone(call)
             if asked.request.consent_id is not None:
                 await _end_former(call, tx, asked, session, asked.request.consent_id)
@@ -277,6 +279,19 @@ async def _approve(
     except _LOST:
         return await _refuse(call, asked, *_OVER)
     return await _answer(call, asked, responses.parameters_of(asked.request, code=code))
+
+
+async def _are_in(call: "Call", tx: Any, asked: Asked, session: Session) -> bool:
+    """Tell whether who has answered and the client are let in still, which nobody changes then until it is done.
+
+    Since it was looked who they are, keys were fetched: meanwhile one of the two may have been shut out.
+    """
+    allows = msgspec.structs.replace(_caller(call, asked, session), user_id=session.user_id)
+    try:
+        await hold(tx, allows, session_id=session.id)
+    except errors.PermissionDenied:
+        return False
+    return True
 
 
 async def _complete(tx: Any, asked: Asked, now: datetime) -> bool:
