@@ -46,8 +46,11 @@ async def take_enrolment_code(call: Call, body: bytes) -> Reply[bytes]:
     code = "".join(form.get("code", "").split())
     async with desk.tx() as tx:
         digest = digest_of_typed(code)
-        user_id = await queries.lock_enrolment_code(tx, digest, desk.now)
-        user = None if user_id is None else await queries.find_user(tx, user_id)
+        # First the user, whom nobody shuts out then until they have begun, and then the code, which would go with that.
+        owner_id = await queries.find_owner_of_enrolment_code(tx, digest)
+        user = None if owner_id is None else await queries.lock_user(tx, owner_id)
+        if await queries.lock_enrolment_code(tx, digest, desk.now) is None:
+            user = None
         if user is not None and user.login_realm == desk.realm and user.state != "disabled" and not user.suspended:
             await queries.spend_enrolment_code(tx, digest, desk.now)
             cookies = await sessions.begin_enrolling(desk, tx, user)

@@ -128,8 +128,10 @@ async def show(desk: Desk, tx: Tx, purpose: str, ticket: str | None, answer: str
     given = ceremonies.read_shown(answer)
     if given is None:
         return None
+    # First the user, whom nobody shuts out then until what follows from the passkey is done, and then what is theirs.
+    owner_id = await queries.find_owner_of_passkey(tx, given.raw_id)
+    user = None if owner_id is None else await queries.lock_user(tx, owner_id)
     factor = await queries.lock_passkey(tx, given.raw_id)
-    user = None if factor is None else await queries.find_user(tx, factor.user_id)
     if factor is None or user is None or not _fits(desk, asked, user, factor, given.response.user_handle):
         return None
     assert factor.public_key is not None

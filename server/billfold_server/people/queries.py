@@ -355,6 +355,12 @@ async def kinds_of_factors(tx: Tx, user_ids: Sequence[UUID], now: datetime) -> d
     return kinds
 
 
+async def find_owner_of_passkey(tx: Tx, credential_id: bytes) -> UUID | None:
+    """Return whose the passkey of this credential is, or None; the user is locked before it."""
+    found: UUID | None = await tx.fetchval("SELECT user_id FROM factors WHERE credential_id = $1", credential_id)
+    return found
+
+
 async def lock_passkey(tx: Tx, credential_id: bytes) -> FactorRow | None:
     """Return the passkey of this credential, or None."""
     sql = f"SELECT {_FACTOR} FROM factors WHERE credential_id = $1 FOR UPDATE"  # noqa: S608 - constants
@@ -540,6 +546,12 @@ async def insert_enrolment_code(
 async def delete_enrolment_codes(tx: Tx, user_id: UUID) -> None:
     """End what somebody could still begin anew with."""
     await tx.execute("DELETE FROM enrolment_codes WHERE user_id = $1 AND used_at IS NULL", user_id)
+
+
+async def find_owner_of_enrolment_code(tx: Tx, digest: bytes) -> UUID | None:
+    """Return whose an enrolment code is, or None; the user is locked before it."""
+    found: UUID | None = await tx.fetchval("SELECT user_id FROM enrolment_codes WHERE digest = $1", digest)
+    return found
 
 
 async def lock_enrolment_code(tx: Tx, digest: bytes, now: datetime) -> UUID | None:

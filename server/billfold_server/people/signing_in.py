@@ -169,7 +169,8 @@ async def take_code(call: Call, body: bytes) -> Reply[bytes]:
         passed = await _spend(desk, tx, form.get("ticket"))
         if passed is None:
             return _sign_in_page(desk, onward(form.get("interaction"), form.get("to")), wrong="late")
-        user = await queries.find_user(tx, passed.user_id)
+        # Nobody shuts them out until they are in: a session that begins meanwhile would come back with them.
+        user = await queries.lock_user(tx, passed.user_id)
         user = user if user is not None and user.is_let_in else None
         used = await factors.use_code(desk, tx, user, form.get("code", ""), recovery=True)
         if user is not None and used is not None:
