@@ -10,7 +10,7 @@ from billfold import errors, ids
 from billfold.ids import Prefix
 from billfold_server.http.routing import Call
 from billfold_server.people.pages.kit import LoginRealm, is_known
-from billfold_server.people.service import Session, current_session, standing_of
+from billfold_server.people.service import Session, current_session, hold_session, standing_of
 from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.transaction import TenantTx
 
@@ -25,6 +25,7 @@ class Viewer(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         user_id: Who.
+        session_id: In which session.
         name: How pages address them.
         language: What they like to read.
         scopes: What their roles allow now, whatever they allowed when they signed in.
@@ -34,6 +35,7 @@ class Viewer(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     user_id: UUID
+    session_id: UUID
     name: str
     language: str | None = None
     scopes: frozenset[str] = frozenset()
@@ -60,8 +62,8 @@ class Viewer(msgspec.Struct, frozen=True, kw_only=True):
     def acting(self, call: Call) -> Call:
         """Return the request as one of theirs, for services that are given requests.
 
-        Each of its transactions sees that they may still do all that they could when the page looked, and where they
-        ask for something, that they may until it is done.
+        Each of its transactions sees that they are signed in and may still do all that they could when the page looked,
+        and where they ask for something, that they may until it is done.
         """
         about = None if call.method == "GET" else ()
         return msgspec.structs.replace(call, caller=self.caller(call), stands=self._stands, about=about)
@@ -78,7 +80,8 @@ class Viewer(msgspec.Struct, frozen=True, kw_only=True):
 
     async def _stands(self, tx: TenantTx) -> None:
         standing = await standing_of(tx, self.user_id)
-        if standing is None or not standing.active or self.scopes - (standing.scopes or frozenset()):
+        may = standing is not None and standing.active and self.scopes <= (standing.scopes or frozenset())
+        if not may or not await hold_session(tx, self.session_id):
             raise errors.PermissionDenied("what you may do has changed; look at the page again")
 
 
@@ -101,6 +104,7 @@ async def _seen(tx: TenantTx, session: Session) -> Viewer | None:
         return None
     return Viewer(
         user_id=session.user_id,
+        session_id=session.id,
         name=session.display_name,
         language=session.language,
         scopes=frozenset() if session.is_recovered else standing.scopes or frozenset(),

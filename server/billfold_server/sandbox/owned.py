@@ -25,6 +25,7 @@ from billfold.contract.platform import TenantState
 from billfold_server.audit import service as audit
 from billfold_server.db import jobs, outbox
 from billfold_server.db.jobs import NewJob
+from billfold_server.http.routing import Call
 from billfold_server.http.services import Services
 from billfold_server.identity.service import TENANT_SCOPES, create_client, make_room
 from billfold_server.partners import service as partners
@@ -320,20 +321,20 @@ async def check_not_held(services: Services, tenant: TenantRef, row: OwnedSandbo
         raise _refused(record.state.value)
 
 
-async def make_credentials(
-    services: Services, tenant: TenantRef, caller: Caller, row: OwnedSandbox
-) -> PartnerSandboxCredentials:
+async def make_credentials(call: Call, row: OwnedSandbox) -> PartnerSandboxCredentials:
     """Make a client of a sandbox that may do everything there, of which both audits tell. Not inside of a transaction.
 
-    Nobody is told its secret before the bank's audit tells of it. Which tenant that is says the platform alone, to
-    which the tenant and the partner must agree.
+    Nobody is told its secret before the bank's audit tells of it, nor who is shut out meanwhile. Which tenant that is
+    says the platform alone, to which the tenant and the partner must agree.
 
     Beyond ``MOST_CREDENTIALS`` the oldest client that came this way is disabled: who has lost all their secrets can
     disable none inside, and is let in again.
 
     Raises:
         errors.PartnerSandboxStateRefuses: It isn't served, because operators or the bank have closed it.
+        errors.PermissionDenied: Whoever asks may no longer do it; nobody knows the client's secret then.
     """
+    services, tenant, caller = call.services, call.tenant, call.caller
     record = await services.tenants.sandbox_of(tenant.id, row.id)
     if record is None or record.owner is None or record.owner.partner_id != row.partner_id:
         raise _refused("missing")
@@ -354,7 +355,7 @@ async def make_credentials(
         )
     changes = [] if former is None else [("credentials_disabled", former)]
     changes.append(("credentials_created", client.client_id))
-    async with services.database.tx(tenant) as tx:
+    async with call.tx() as tx:
         told = [
             audit.new_record(caller, f"partner_sandbox.{change}", row.wire_id, facts={"client_id": client_id})
             for change, client_id in changes

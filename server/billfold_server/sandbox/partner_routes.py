@@ -147,7 +147,7 @@ async def create_partner_sandbox_credentials(
     """
     async with call.tx() as tx:
         row = await owned.get_ready(tx, call.caller, _partner(partner_id), _id(sandbox_id))
-    return await owned.make_credentials(call.services, call.tenant, call.caller, row)
+    return await owned.make_credentials(call, row)
 
 
 @routes.delete(_ONE, scope=_WRITE, errors=(errors.NotFound, errors.PartnerSandboxStateRefuses))

@@ -1,7 +1,6 @@
 """Who asks for something that gives or takes authority, and is shut out before it is done."""
 
 import asyncio
-import contextvars
 import random
 import secrets
 from collections.abc import Awaitable, Callable
@@ -105,10 +104,10 @@ class Asker:
 
     async def ask_while_shut_out(self, operation: Operation) -> httpx.Response:
         """Ask for something while a transaction shuts the asker out that commits only once the request waits for it."""
-        loop, outside = asyncio.get_running_loop(), contextvars.copy_context()
+        loop = asyncio.get_running_loop()
         async with tx_of(self._live, self._slug) as tx:
             await self.set_state(tx, "disabled")
-            answer: Any = loop.run_in_executor(None, outside.run, self.send, operation)
+            answer: Any = loop.run_in_executor(None, self.send, operation)
             await until_waited_for(tx, answer)
         told: httpx.Response = await answer
         async with tx_of(self._live, self._slug) as tx:

@@ -3,9 +3,10 @@
 import json
 import secrets
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -217,7 +218,7 @@ class TestAMember:
 
         async def try_both() -> None:
             tenant = await world.live.services.registry.get("alpha")
-            seen = Viewer(user_id=ids.decode(ids.Prefix.USER, side.member["id"]), name="x", scopes=frozenset(scopes))
+            seen = Viewer(user_id=user_id, session_id=session_id, name="x", scopes=frozenset(scopes))
             call = Call(
                 services=world.live.services,
                 caller=CALLER,
@@ -231,6 +232,8 @@ class TestAMember:
             async with seen.acting(call).tx():
                 pass
 
+        user_id, session_id = ids.decode(ids.Prefix.USER, side.member["id"]), ids.uuid7()
+        world.live.run(add_session(world.live, user_id, session_id))
         scopes = {"partners:read"}
         world.live.run(try_both())
         scopes = {"partners:read", "members:write"}
@@ -247,6 +250,17 @@ class TestAMember:
         assert allowed_to_member(["developer"], every) < allowed_to_member(["admin"], every)
         assert all(scope.endswith(":read") for scope in allowed_to_member(["viewer"], every))
         assert allowed_to_member(["emperor"], every) == frozenset()
+
+
+async def add_session(live: LiveServer, user_id: UUID, session_id: UUID) -> None:
+    """Sign somebody in."""
+    now = live.services.clock.now()
+    async with live.services.database.tx(await live.services.registry.get("alpha")) as tx:
+        await tx.execute(
+            "INSERT INTO sessions (id, digest, user_id, stage, amr, acr, factor_ids, auth_time, last_seen_at, ends_at,"
+            " device, created_at) VALUES ($1, $2, $3, 'signed_in', '{}', '?', '{}', $4, $4, $5, '?', $4)",
+            session_id, secrets.token_bytes(32), user_id, now, now + timedelta(hours=1),
+        )  # fmt: skip
 
 
 class TestAnEvent:

@@ -19,12 +19,14 @@ from billfold.contract.clients import CreateClient
 from billfold.contract.partner_sandboxes import PartnerSandboxState
 from billfold.ids import Prefix
 from billfold_server.app import open_services
+from billfold_server.identity.clients.rows import find_surplus
 from billfold_server.sandbox import commands, owned_rules
 from billfold_server.sandbox.making import carry_out
 from billfold_server.sandbox.owned import MOST_CREDENTIALS
 from billfold_server.tenancy.context import SYSTEM
 from billfold_server.tenancy.service import Owner
 from tests.live import Credentials, LiveServer
+from tests.postgres import until_waited_for
 from tests.server.partners.worlds import SECRET, World, as_client, made
 from tests.tenants import manifest
 
@@ -305,6 +307,31 @@ class TestAPartner:
         live.run(tenants.resume(slug, reason="test"))
         assert owning.api.delete(path).status_code == 204
         until(404, lambda: owning.api.get(path))
+
+
+class TestAProgramThatIsDisabledWhileItGetsIn:
+    def test_is_told_no_secret(self, world: World, owning: Owning, sandbox: dict[str, Any]) -> None:
+        """The client may have been made by then, but nobody knows by what it is let in."""
+        body = {**SECRET, "scope": " ".join(SCOPES), "partner_id": owning.id}
+        client = made(world.bank.post("/v1/clients", json=body))
+        slug = owning.get_in(sandbox["id"])["base_url"].rpartition("/")[2]
+
+        async def shut_out(api: httpx.Client) -> httpx.Response:
+            services, loop = world.live.services, asyncio.get_running_loop()
+            path = f"{owning.path}/{sandbox['id']}/credentials"
+            async with services.database.tx(await services.registry.get(slug)) as tx:
+                # Whoever makes a client of the sandbox waits for its turn.
+                await find_surplus(tx, "partner", 0)
+                answer: Any = loop.run_in_executor(None, api.post, path)
+                await until_waited_for(tx, answer)
+                disabled = partial(world.bank.post, f"/v1/clients/{client['id']}/disable")
+                assert (await loop.run_in_executor(None, disabled)).status_code == 200
+            told: httpx.Response = await answer
+            return told
+
+        with as_client(world.live, Credentials(client["id"], client["client_secret"])) as api:
+            answer = world.live.run(shut_out(api))
+        assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied"), answer.text
 
 
 class TestATenant:

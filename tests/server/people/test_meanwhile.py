@@ -1,7 +1,6 @@
 """Who signs in, or begins to enrol, and is disabled or signed out at that moment."""
 
 import asyncio
-import contextvars
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
@@ -32,10 +31,10 @@ async def meanwhile(live: LiveServer, way: _Way, person: Person, send: Any) -> h
     """Do something to somebody in a transaction that commits only once what they send waits for it."""
     services, key = live.services, ids.decode(Prefix.USER, person.user_id)
     tenant = await services.registry.get("alpha")
-    loop, outside = asyncio.get_running_loop(), contextvars.copy_context()
+    loop = asyncio.get_running_loop()
     async with services.database.tx(tenant) as tx:
         await way(Realm.of(services, tenant), tx, key)
-        answer: Any = loop.run_in_executor(None, outside.run, send)
+        answer: Any = loop.run_in_executor(None, send)
         await until_waited_for(tx, answer)
     told: httpx.Response = await answer
     return told

@@ -163,7 +163,7 @@ class TestAViewer:
             headers={},
             base_url="",
         )
-        caller = Viewer(user_id=user_id, name="x", scopes=frozenset({"a"})).caller(call)
+        caller = Viewer(user_id=user_id, session_id=UUID(int=8), name="x", scopes=frozenset({"a"})).caller(call)
         assert (caller.user_id, caller.request_id, caller.scopes) == (user_id, "req_7", frozenset({"a"}))
         assert caller.actor.startswith("usr_")
 

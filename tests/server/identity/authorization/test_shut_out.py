@@ -1,7 +1,6 @@
 """Who allows something, or is allowed it, and is shut out between their answer and what follows from it."""
 
 import asyncio
-import contextvars
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -35,10 +34,10 @@ WAYS: dict[str, _Way] = {"person": _person, "client": _client, "session": _sessi
 
 async def answered_meanwhile(live: LiveServer, way: _Way, person: Person, app: App, send: Any) -> httpx.Response:
     """Let somebody be shut out by a transaction that commits only once what follows from their answer waits for it."""
-    loop, outside = asyncio.get_running_loop(), contextvars.copy_context()
+    loop = asyncio.get_running_loop()
     async with tx_of(live, person.slug) as tx:
         await way(tx, person, app)
-        answer: Any = loop.run_in_executor(None, outside.run, send)
+        answer: Any = loop.run_in_executor(None, send)
         await until_waited_for(tx, answer)
     told: httpx.Response = await answer
     return told
