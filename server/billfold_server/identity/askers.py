@@ -55,9 +55,8 @@ async def hold(tx: Tx, caller: Caller, *, about: Collection[str] = (), session_i
     client_id = None if caller.client_id == _NO_CLIENT else caller.client_id
     user_id = caller.user_id
     if isinstance(tx, TenantTx):
-        await _hold_owners(
-            tx, {*client_ids, client_id} - {None}, {*user_ids, user_id} - {None}, alone=_of(about, Prefix.PARTNER)
-        )
+        known_clients, known_users = _with(client_ids, client_id), _with(user_ids, user_id)
+        await _hold_owners(tx, known_clients, known_users, alone=_of(about, Prefix.PARTNER))
     clients = await rows.lock_clients(tx, client_ids, beside=client_id)
     users = await people.lock_users(tx, user_ids, beside=user_id)
     # Of which of the two it is told first: a token that is worth nothing is to be thrown away.
@@ -72,18 +71,19 @@ async def hold(tx: Tx, caller: Caller, *, about: Collection[str] = (), session_i
 
 
 async def _hold_owners(
-    tx: TenantTx, client_ids: Collection[UUID | None], user_ids: Collection[UUID | None], *, alone: Collection[UUID]
+    tx: TenantTx, client_ids: Collection[UUID], user_ids: Collection[UUID], *, alone: Collection[UUID]
 ) -> None:
     """Hold whose clients and users these are, which never changes: parties that are users, and partners."""
-    found = await rows.find_clients(tx, [each for each in client_ids if each is not None])
-    standings = [await people.standing_of(tx, each) for each in user_ids if each is not None]
-    theirs = [each for each in standings if each is not None]
-    party_ids = {each.party_id for each in theirs} - {None}
-    if party_ids:
-        await parties.hold_parties(tx, sorted(each for each in party_ids if each is not None))
-    of_clients = {each.client.partner_id for each in found}
-    of_users = {each.partner_id for each in theirs}
-    await partners.lock_all(tx, alone, beside=[each for each in of_clients | of_users if each is not None])
+    clients = [each.client for each in await rows.find_clients(tx, list(client_ids))]
+    users = [each for user_id in user_ids if (each := await people.standing_of(tx, user_id)) is not None]
+    if party_ids := {each.party_id for each in users if each.party_id is not None}:
+        await parties.hold_parties(tx, sorted(party_ids))
+    owners = {each.partner_id for each in clients} | {each.partner_id for each in users}
+    await partners.lock_all(tx, alone, beside=[each for each in owners if each is not None])
+
+
+def _with(known: Collection[UUID], one: UUID | None) -> set[UUID]:
+    return {*known, *(() if one is None else (one,))}
 
 
 def _of(about: Collection[str], prefix: Prefix) -> set[UUID]:

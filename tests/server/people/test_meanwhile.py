@@ -9,7 +9,7 @@ import httpx
 
 from billfold import ids
 from billfold.ids import Prefix
-from billfold_server.people import service
+from billfold_server.people import queries, service
 from billfold_server.people.service import Realm
 from tests.callers import CALLER
 from tests.live import LiveServer
@@ -70,6 +70,25 @@ class TestWhoIsDisabledMeanwhile:
         person = a_person(live, "alpha")
         send = _at_the_link(person, person.browser())
         live.run(meanwhile(live, _disabled, person, send))
+        assert live.run(open_sessions(live, person)) == []
+
+    def test_waits_for_nobody_who_waits_for_them(self, live: LiveServer) -> None:
+        """Whoever disables has the person before their codes, and so has who begins to enrol."""
+        person = a_person(live, "alpha")
+        send = _at_the_link(person, person.browser())
+
+        async def step_by_step() -> httpx.Response:
+            services, loop = live.services, asyncio.get_running_loop()
+            tenant, key = await services.registry.get("alpha"), ids.decode(Prefix.USER, person.user_id)
+            async with services.database.tx(tenant) as tx:
+                await queries.lock_user(tx, key)
+                answer: Any = loop.run_in_executor(None, send)
+                await until_waited_for(tx, answer)
+                await service.set_user_state(Realm.of(services, tenant), tx, CALLER, key, enabled=False)
+            told: httpx.Response = await answer
+            return told
+
+        assert live.run(step_by_step()).status_code == 422
         assert live.run(open_sessions(live, person)) == []
 
 
