@@ -32,12 +32,12 @@ _KINDS: Final[Mapping[str, str]] = {
     "journal entry": """
         entries_balance postings_have_their_entry reversals_equal_entries reversing_entries_have_their_entry
         captures_have_their_hold entries_of_payments_have_their_payment entries_to_suspense_have_their_payment
-        reversals_refer_to_what_is_there
+        reversals_refer_to_what_is_there returns_have_their_entries payment_returns_refer_to_what_is_there
     """,
     "payment": """
         payments_have_their_entries payments_have_their_steps recurring_payments_count payments_refer_to_what_is_there
         payment_steps_refer_to_what_is_there payment_texts_refer_to_what_is_there payments_are_posted_to_their_wallets
-        payments_are_by_their_wallets_parties
+        payments_are_by_their_wallets_parties payments_never_return_more
     """,
     "posting": "running_balances_add_up postings_are_in_their_accounts_currency",
     "statement": """
@@ -48,9 +48,11 @@ _KINDS: Final[Mapping[str, str]] = {
         statement_entries_are_posted statement_entries_have_their_movement statement_entries_took_effect_when_booked
         duplicates_equal_their_entries statement_entries_refer_to_what_is_there
         statement_entries_are_of_their_statements assigned_entries_are_posted_to_their_wallets
+        entries_show_withdrawals
     """,
     "transfer": """
         transfers_have_their_entry transfers_refer_to_what_is_there transfers_are_posted_to_their_wallets
+        withdrawals_are_shown_once withdrawals_shown_refer_to_what_is_there
     """,
     "wallet": "wallets_and_their_accounts_agree wallets_are_on_their_terms",
     _OF_ITS_OWN: """
