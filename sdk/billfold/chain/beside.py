@@ -20,6 +20,8 @@ KEYS: Final = {
     "statement_entries": ("id",),
     "payments": ("id",),
     "payment_steps": ("payment_id", "number"),
+    "payment_returns": ("journal_entry_id",),
+    "withdrawals_shown": ("withdrawal_id",),
 }
 """The tables in the order in which they come, and what the rows of each are in order of."""
 

@@ -91,7 +91,8 @@ BESIDE: Final = {
         (
             "id, statement_import_id, position, bank_account, statement_key, currency, cash_account_id, opening_date, "
             "closing_date, opening_minor, closing_minor, reached_minor, entries, topped_up, withdrawn, suspense, "
-            "duplicates, not_booked, difference_minor, cash_before_minor, cash_after_minor, break_minor, verdict"
+            "matched, duplicates, not_booked, difference_minor, cash_before_minor, cash_after_minor, break_minor, "
+            "verdict"
         ),
     ),
     "statement_entries": (
@@ -99,7 +100,7 @@ BESIDE: Final = {
         (
             "id, statement_import_id, statement_id, position, bank_account, dedup_key, booking_date, value_date, "
             "amount_minor, currency, status, bank_transaction_code, "
-            "outcome, reason, matched_by, wallet_id, account_id, duplicate_of, movement_id, "
+            "outcome, reason, matched_by, wallet_id, account_id, withdrawal_id, duplicate_of, movement_id, "
             "journal_entry_id, assigning_journal_entry_id, effective_at, booked_ahead, created_at"
         ),
     ),
@@ -107,14 +108,16 @@ BESIDE: Final = {
         "id",
         (
             "id, kind, consent_id, client_id, party_id, wallet_id, to_wallet_id, rail, rail_reference, amount_minor, "
-            "currency, status, reason, needs, money, journal_entry_id, closing_entry_id, steps, turn, silences, "
-            "notices, created_at, updated_at"
+            "currency, status, reason, needs, money, journal_entry_id, closing_entry_id, returned_minor, "
+            "steps, turn, silences, notices, created_at, updated_at"
         ),
     ),
     "payment_steps": (
         "payment_id, number",
         "payment_id, number, notice_id, word, effect, status, reason, said_at, recorded_at",
     ),
+    "payment_returns": ("journal_entry_id", "journal_entry_id, payment_id, amount_minor"),
+    "withdrawals_shown": ("withdrawal_id", "withdrawal_id, amount_minor, out_minor, back_minor"),
 }
 """Tables of other rooms that go with the ledger, by name and in order: their key, and their columns."""
 

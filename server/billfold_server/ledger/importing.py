@@ -94,8 +94,15 @@ _FURTHER: Final = {"postings": POSTINGS, "checkpoint_balances": BALANCES}
 
 _BESIDE_COLUMNS: Final = {table: frozenset(columns.split(", ")) for table, (_, columns) in BESIDE.items()}
 
-_LATER: Final = {"statement_entries": frozenset({"account_id"})}
-"""Columns that exports from before don't have. Where one says something, the books don't hold without it."""
+_LATER: Final[Mapping[str, Mapping[str, object]]] = {
+    "statements": {"matched": 0},
+    "statement_entries": {"account_id": None, "withdrawal_id": None},
+    "payments": {"returned_minor": 0},
+}
+"""Columns that exports from before don't have, with what stands there then.
+
+Where one says something else, the books don't hold without it.
+"""
 
 
 class ImportRefusedError(Exception):
@@ -238,13 +245,13 @@ class _Import:
     def _keep_beside(self, record: RowRecord) -> None:
         if record.table not in BESIDE:
             raise ImportRefusedError("export_damaged", f"there is no table {record.table[:100]} to import")
-        others = (record.columns.keys() ^ _BESIDE_COLUMNS[record.table]) - _LATER.get(record.table, frozenset())
+        others = (record.columns.keys() ^ _BESIDE_COLUMNS[record.table]) - _LATER.get(record.table, {}).keys()
         if others:
             # What the database isn't asked to take would be lost without a word.
             strange = min(others)[:100]
             fact = f"line {self._line.number:,} has other columns than {record.table} has, such as {strange}"
             raise ImportRefusedError("export_damaged", fact)
-        row = (self._line.number, msgspec.json.encode(record.columns))
+        row = (self._line.number, msgspec.json.encode({**_LATER.get(record.table, {}), **record.columns}))
         self._beside.setdefault(record.table, []).append(row)
 
     async def _write(self) -> None:

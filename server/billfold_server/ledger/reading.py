@@ -121,6 +121,7 @@ BESIDE_MAY_BE_NULL: Final[Mapping[str, frozenset[str]]] = {
             "matched_by",
             "wallet_id",
             "account_id",
+            "withdrawal_id",
             "duplicate_of",
             "movement_id",
             "journal_entry_id",
@@ -132,6 +133,8 @@ BESIDE_MAY_BE_NULL: Final[Mapping[str, frozenset[str]]] = {
         {"consent_id", "to_wallet_id", "rail", "rail_reference", "reason", "needs", "closing_entry_id"}
     ),
     "payment_steps": frozenset({"notice_id", "reason", "said_at"}),
+    "payment_returns": frozenset(),
+    "withdrawals_shown": frozenset(),
 }
 """By table of another room that goes with the ledger, the columns that may be NULL."""
 

@@ -10,8 +10,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from billfold import ids
 from billfold.chain import Damage, Verification, Verifier
 from billfold.chain.records import HeadRecord
+from billfold.ids import Prefix
 from billfold_server.db.wakeups import Wakeups
 from billfold_server.invariants.service import breaches_in
 from billfold_server.keys.service import Keys
@@ -26,7 +28,10 @@ from tests.server.ledger.full import full_books
 from tests.server.ledger.past import SHORT, past
 from tests.server.ledger.test_import import STATEMENT
 from tests.server.payments.desk import Desk
+from tests.server.payments.test_collecting import Receiving, collect, credit
 from tests.server.payments.test_hearing import said
+from tests.server.reconciliation.desk import Desk as StatementDesk
+from tests.server.reconciliation.statement_files import Entry, Plan, camt053
 from tests.tenants import Tenancy
 
 
@@ -112,7 +117,8 @@ KNOWN = {table: {column.name for column in shape} for table, shape in SHAPES.ite
     table: set(names.split(", ")) for table, (_, names) in BESIDE.items()
 }
 CHECKPOINTS = ("ledger_checkpoints", "checkpoint_balances")
-PAYMENTS = ("payments", "payment_steps")
+PAYMENTS = ("payments", "payment_steps", "payment_returns")
+WITHDRAWALS = ("withdrawals_shown",)
 
 
 class TestAValueThatIsMissing:
@@ -139,15 +145,25 @@ class TestAValueThatIsMissing:
         )
         assert answer.error is None
         await bench.engine.close()
-        assert await unnoticed(tenancy, tenancy.tenant, KNOWN.keys() - {*CHECKPOINTS, *PAYMENTS}) == []
+        assert await unnoticed(tenancy, tenancy.tenant, KNOWN.keys() - {*CHECKPOINTS, *PAYMENTS, *WITHDRAWALS}) == []
 
     async def test_is_noticed_in_payments(self, tenancy: Tenancy, tenant_keys: Keys) -> None:
-        """And in the steps that they have taken."""
+        """And in the steps that they have taken, and in what came back of them."""
         desk = await Desk.open(tenancy, tenant_keys)
         payment_id = await desk.pay()
         desk.rail.said = said("settle")
         assert await desk.turn(payment_id)
+        returned = credit(returns=ids.encode(Prefix.PAYMENT, payment_id))
+        assert (await collect(desk, Receiving(returned))).refused is None
         assert await unnoticed(tenancy, tenancy.tenant, PAYMENTS) == []
+
+    async def test_is_noticed_in_withdrawals_that_statements_show(self, tenancy: Tenancy, tenant_keys: Keys) -> None:
+        """How much has left, and has come back."""
+        desk = StatementDesk(tenancy.database, tenant_keys, tenancy.tenant)
+        withdrawal = await desk.withdraw(await desk.add_wallet(funds_minor=900), 500)
+        await desk.take_in(camt053(Plan([Entry(-500, end_to_end_id=withdrawal)], opening_minor=500)))
+        await desk.engine.close()
+        assert await unnoticed(tenancy, tenancy.tenant, WITHDRAWALS) == []
 
     async def test_is_noticed_in_a_checkpoint(self, tenancy: Tenancy, tmp_path: Path) -> None:
         """And in the balances that it has sealed."""

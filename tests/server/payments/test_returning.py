@@ -12,8 +12,13 @@ from billfold.contract.payments import PaymentBreak, PaymentStatus
 from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.connectors.service import Notice, Report
+from billfold_server.invariants.service import check
 from billfold_server.ledger import kinds as ledger_kinds
+from billfold_server.ledger.export import export_ledger
+from billfold_server.ledger.importing import import_ledger
+from billfold_server.payments import service
 from billfold_server.payments.moving import UNCLAIMED
+from billfold_server.tenancy.context import COMMAND_LINE
 from tests.server.payments.desk import OPENED_MINOR, Desk
 from tests.server.payments.test_collecting import Receiving, collect, credit
 
@@ -196,3 +201,24 @@ class TestAReturnThatIsThereTwice:
         rail.told.clear()
         assert await collect(desk, rail) == first
         assert (await desk.payment(payment_id)).returned_minor == 200
+
+
+class TestBooksThatWereMoved:
+    @pytest.mark.parametrize("older", [False, True])
+    async def test_know_what_came_back(self, desk: Desk, *, older: bool) -> None:
+        """Where they went, too, all returns together bring no more than was paid; older exports tell of none."""
+        payment_id = await settled(desk)
+        if not older:
+            await bring(desk, payment_id, 300, "in_1")
+        database, services = desk.bank.tenancy.database, desk.bank.services
+        other = await desk.bank.tenancy.add("elsewhere")
+        lines = [line async for line in export_ledger(database, desk.tenant)]
+        if older:
+            lines = [line.replace(b'"returned_minor":0,', b"") for line in lines]
+        await import_ledger(database, other, lines, caller=COMMAND_LINE)
+        answers = []
+        for place, minor in enumerate((501 if older else 300, 500 if older else 200)):
+            rail = returned(payment_id, minor, f"back_{place}")
+            answers.append((await service.collect(services, other, rail, "scripted", rail.credit.key)).refused)
+        assert answers == [errors.ReturnExceedsPayment.code, None]
+        assert await check(database, other) == []

@@ -14,8 +14,11 @@ from billfold.contract.statements import EntryOutcome, EntryReason
 from billfold.contract.wallets import AliasScheme
 from billfold.ids import Prefix
 from billfold_server.keys.service import Keys
+from billfold_server.ledger.export import export_ledger
+from billfold_server.ledger.importing import import_ledger
 from billfold_server.reconciliation.statements import read_statements
 from billfold_server.reconciliation.withdrawals import Shown, withdrawals_named
+from billfold_server.tenancy.context import COMMAND_LINE
 from tests.server.reconciliation.desk import Desk
 from tests.server.reconciliation.statement_files import ACCOUNT, DAY, Entry, Plan, camt053, mt940
 from tests.tenants import Tenancy
@@ -290,6 +293,22 @@ class TestAnAssignmentToAWithdrawal:
         for out, back in ((6, 0), (5, 6), (-1, 0)):
             with pytest.raises(asyncpg.CheckViolationError):
                 await execute(desk, insert, ids.uuid7(), out, back)
+
+
+class TestBooksThatWereMoved:
+    async def test_know_what_was_shown(self, desk: Desk, tenancy: Tenancy) -> None:
+        """Where they went, too, a withdrawal that was shown is shown once."""
+        wallet, statements = await payer(desk)
+        withdrawal = await desk.withdraw(wallet, 2_500)
+        await statements.show(named(withdrawal, -2_500))
+        other = Desk(desk.database, desk.keys, await tenancy.add("elsewhere"))
+        lines = [line async for line in export_ledger(desk.database, desk.tenant)]
+        await import_ledger(desk.database, other.tenant, lines, caller=COMMAND_LINE)
+        elsewhere = Statements(other)
+        elsewhere.plan = statements.plan
+        await elsewhere.show(named(withdrawal, -2_500))
+        assert await last(other) == DIFFERS
+        await other.engine.close()
 
 
 async def execute(desk: Desk, sql: str, *arguments: object) -> None:
