@@ -19,8 +19,10 @@ from billfold_server.ledger.importing import import_ledger
 from billfold_server.reconciliation.statements import read_statements
 from billfold_server.reconciliation.withdrawals import Shown, withdrawals_named
 from billfold_server.tenancy.context import COMMAND_LINE
+from billfold_server.wallets.service import get_wallet
 from tests.server.reconciliation.desk import Desk
 from tests.server.reconciliation.statement_files import ACCOUNT, DAY, Entry, Plan, camt053, mt940
+from tests.shared_files import shared_path
 from tests.tenants import Tenancy
 
 IBAN = "DE75512108001245126199"
@@ -163,6 +165,29 @@ class TestADebitThatNamesAWithdrawal:
             await desk.assign(waiting.id, withdrawal)
         await desk.assign(waiting.id, await desk.account_id("breaks"))
         assert (await desk.account_minor("breaks"), await desk.wallet_minor(wallet)) == (0, 7_500)
+
+    async def test_is_found_in_what_a_bank_has_sent(self, desk: Desk) -> None:
+        """A real statement, whose debit was ordered with the withdrawal's id as the name from end to end."""
+        data = shared_path("statements", "camt053_v2_multi_statement.xml").read_bytes()
+        wallet = await desk.add_wallet(funds_minor=10_000)
+        withdrawal = await desk.withdraw(wallet, 700)
+        name = withdrawal.replace("_", "").encode()
+        await desk.take_in(data.replace(b"<EndToEndId>000000002</EndToEndId>", b"<EndToEndId>%b</EndToEndId>" % name))
+        assert await last(desk) == (EntryOutcome.ASSIGNED, None, withdrawal)
+        assert (await desk.wallet_minor(wallet), await desk.account_minor("cash")) == (9_300, 10_000)
+
+    async def test_is_forgotten_with_whose_it_is(self, desk: Desk) -> None:
+        """What the bank says of it is under the key of the wallet's owner at once, though no alias has named them."""
+        wallet = await desk.add_wallet(funds_minor=10_000)
+        statements = Statements(desk)
+        await desk.take_in(camt053(statements.plan))
+        withdrawal = await desk.withdraw(wallet, 2_500)
+        await statements.show(Entry(-2_500, end_to_end_id=withdrawal, name="Ada Lovelace"))
+        async with desk.database.tx(desk.tenant) as tx:
+            party_id = (await get_wallet(tx, ids.decode(Prefix.WALLET, wallet))).party_id
+        assert (await desk.entries())[-1].counterparty_name == "Ada Lovelace"
+        await desk.keys.forget(desk.tenant, [party_id], reason="test")
+        assert [each.counterparty_name for each in await desk.entries()] == ["Capital", None]
 
     async def test_changes_nothing_when_it_comes_twice(self, desk: Desk) -> None:
         """The same file again, and twice at once."""
