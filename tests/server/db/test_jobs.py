@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -439,6 +440,42 @@ class TestAClaim:
         await enqueue(tenancy, job())
         await runner(tenancy, take_long, RetryPolicy(timeout_s=timeout_s)).run(tenancy.tenant)
         assert (len(seen), await remaining(tenancy)) == (3, 0)
+
+    async def test_that_is_lost_ends_what_is_done(self, tenancy: Tenancy, monkeypatch: pytest.MonkeyPatch):
+        """Whoever stood still for too long does nothing twice, once it learns that another is at the job."""
+        monkeypatch.setattr(leases, "_RENEWALS", 1_000_000)
+        ended: list[str] = []
+
+        async def stand_still(run: JobRun) -> None:
+            async with run.tx() as tx:
+                await tx.execute("UPDATE jobs SET claimed_by = gen_random_uuid()")
+            try:
+                async with asyncio.timeout(60):
+                    await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                ended.append("cancelled")
+                raise
+
+        await enqueue(tenancy, job())
+        with structlog.testing.capture_logs() as lines:
+            await runner(tenancy, stand_still, RetryPolicy(timeout_s=3600)).run(tenancy.tenant)
+        assert (ended, [each["event"] for each in lines]) == (["cancelled"], ["job_lease_lost"])
+        assert await remaining(tenancy) == 1
+
+    async def test_that_is_gone_with_its_job_ends_nothing(self, tenancy: Tenancy, monkeypatch: pytest.MonkeyPatch):
+        """A job that has finished itself may still have something to say."""
+        monkeypatch.setattr(leases, "_RENEWALS", 1_000_000)
+        said: list[str] = []
+
+        async def say_so(run: JobRun) -> None:
+            async with run.tx() as tx:
+                await run.finish(tx)
+            await asyncio.sleep(0.2)
+            said.append("finished")
+
+        await enqueue(tenancy, job())
+        await runner(tenancy, say_so, RetryPolicy(timeout_s=3600)).run(tenancy.tenant)
+        assert (said, await remaining(tenancy)) == (["finished"], 0)
 
     async def test_is_not_renewed_for_one_that_goes_on_when_its_time_is_over(
         self, tenancy: Tenancy, monkeypatch: pytest.MonkeyPatch
