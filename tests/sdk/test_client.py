@@ -295,6 +295,15 @@ class TestFollowingEvents:
             next(billfold.events.follow(after=0, type="transfer.psted"))
         assert len(transport.requests) == 1
 
+    def test_ends_where_what_was_read_is_undone(self):
+        """Whoever follows has to know of it, and is told where to go on."""
+        refusal = problem(409, "event_place_ahead")
+        body = refusal.body.replace(b'"facts":{}', b'"facts":{"newest_sequence":7}')
+        billfold, transport = client(Response(409, refusal.headers, body))
+        with pytest.raises(errors.EventPlaceAhead) as caught:
+            next(billfold.events.follow(after=9))
+        assert (caught.value.newest_sequence, len(transport.requests)) == (7, 1)
+
     def test_is_no_asking_without_end(self):
         """An interval in which nobody waits is refused before anybody is asked."""
         billfold, transport = client()

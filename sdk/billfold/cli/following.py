@@ -30,6 +30,8 @@ __all__ = ["COMMANDS", "Happened", "follow", "newest", "signed", "tail"]
 
 _ALL: Final = "*"
 _PAGE: Final = 100
+_NOWHERE: Final = 2**63 - 1
+"""The last place that can be asked for, which no event will ever have."""
 _LONGEST_WAIT_S: Final = 10.0
 _SECRET_BYTES: Final = 32
 _SECRET: Final = "whsec_"  # noqa: S105 - What every secret begins with.
@@ -66,8 +68,13 @@ class _Page(msgspec.Struct):
 def newest(client: "Billfold") -> int:
     """Return the sequence of the newest event; 0 where there is none.
 
-    By a search: steps that double until there is nothing behind, and then halves. A million events take forty requests.
+    A server says it where it is asked for what is behind a place that no event has. One that is older doesn't, and is
+    searched: steps that double until there is nothing behind, and then halves. A million events take forty requests.
     """
+    try:
+        client.events.list(after=_NOWHERE, limit=1).page()
+    except errors.EventPlaceAhead as ahead:
+        return ahead.newest_sequence
 
     def behind(sequence: int) -> int | None:
         found = client.events.list(after=sequence, limit=1).page().data

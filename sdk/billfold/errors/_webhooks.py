@@ -3,6 +3,7 @@
 from billfold.errors._families import Conflict, Unprocessable
 
 __all__ = [
+    "EventPlaceAhead",
     "EventRangeInvalid",
     "EventTypeUnknown",
     "WebhookEndpointDeleted",
@@ -22,6 +23,17 @@ class EventTypeUnknown(Unprocessable):
     """A filter names a type of events that there is none of, so nothing would ever pass it."""
 
     code, title = "event_type_unknown", "There are no events of such a type"
+
+
+class EventPlaceAhead(Conflict):
+    """The place lies ahead of the newest event, whose is ``newest_sequence``; nobody has seen one there.
+
+    Where it was an event's, the bank's database was restored to an earlier time: what came since is undone, and its
+    numbers are given again. Go on behind the newest, and read anew what you have learned since.
+    """
+
+    code, title = "event_place_ahead", "No event has got as far as this place"
+    newest_sequence: int
 
 
 class EventRangeInvalid(Unprocessable):

@@ -61,7 +61,7 @@ Sequence = Annotated[
 ]
 
 
-@routes.get("/v1/events", scope="events:read", errors=(errors.EventTypeUnknown,))
+@routes.get("/v1/events", scope="events:read", errors=(errors.EventTypeUnknown, errors.EventPlaceAhead))
 async def list_events(
     call: Call,
     *,
@@ -76,7 +76,8 @@ async def list_events(
     They come in the order of their sequence, which has no gaps: whoever goes on with ``after`` the last one seen misses
     nothing. A change's events appear shortly after the change itself. After the last one there is an empty page.
     What is older than the tenant keeps events for is gone, and so is what was there before a sandbox was reset: who
-    sees all events, and asks for all, knows it by a first one that isn't the next after their last.
+    sees all events, and asks for all, knows it by a first one that isn't the next after their last. A place ahead of
+    the newest event is refused: there is one where the bank's database was restored to an earlier time.
     """
     place = call.cursors.decode(_KIND, cursor)
     begin = after if place is None else max(after, int(str(place[0])))

@@ -48,7 +48,8 @@ async def list_events(
 ) -> list[Event]:
     """Return events behind a place in the stream, in order, as far as they are there for the caller.
 
-    A type that there is none of is refused, for whoever has misspelt one would take silence for an answer.
+    A type that there is none of is refused, for whoever has misspelt one would take silence for an answer. So is a
+    place that no event has: whoever has read one there would hear of nothing until the numbers have passed it.
 
     Args:
         tx: The tenant's transaction.
@@ -60,15 +61,19 @@ async def list_events(
 
     Raises:
         errors.EventTypeUnknown: A filter names a type that there is none of.
+        errors.EventPlaceAhead: The place lies ahead of the newest event's.
     """
     of_partner = None if caller.partner_id is None else ids.encode(Prefix.PARTNER, caller.partner_id)
     filters = [rules.ALL] if types is None else types.split(",")
     if (place := rules.unheard_of(filters)) is not None:
         raise errors.EventTypeUnknown(rules.why_unheard_of(filters[place]), param="type")
     each_type = rules.types_of(filters)
-    return await outbox.list_events(
+    found = await outbox.list_events(
         tx, after=after, limit=limit, each_type=each_type, of_partner=of_partner, object_id=object_id
     )
+    if not found and after > (newest := await outbox.last_sequence(tx)):
+        raise errors.EventPlaceAhead(f"the newest event is {newest}", param="after", newest_sequence=newest)
+    return found
 
 
 async def delivery_lag(tx: TenantTx, now: datetime) -> timedelta:

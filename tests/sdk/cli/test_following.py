@@ -11,6 +11,7 @@ from billfold import Billfold, Hooks, Request, Response, errors, webhooks
 from billfold.cli.calling import Answers
 from billfold.cli.following import follow, newest
 from tests.sdk.cli.answering import Answering, answering, give
+from tests.sdk.playing import problem
 from tests.sdk.recording import CREDENTIALS, Answer, Recording, ok
 
 AWAY = (429, 502, 503)
@@ -100,7 +101,15 @@ class TestTheNewestEvent:
 
         transport = Recording([answer])
         assert newest(Billfold(**CREDENTIALS, transport=transport)) == last
-        assert len(transport.requests) <= 42
+        assert len(transport.requests) <= 43
+
+    def test_is_said_by_the_server(self):
+        """One that knows of it is asked once."""
+        refusal = problem(409, "event_place_ahead")
+        body = refusal.body.replace(b'"facts":{}', b'"facts":{"newest_sequence":41}')
+        transport = Recording([Response(409, refusal.headers, body)])
+        assert newest(Billfold(**CREDENTIALS, transport=transport)) == 41
+        assert len(transport.requests) == 1
 
 
 class TestTail:

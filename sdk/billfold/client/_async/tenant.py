@@ -92,6 +92,7 @@ class AsyncEvents(AsyncResource):
 
         Raises:
             errors.EventTypeUnknown: There are no events of such a type.
+            errors.EventPlaceAhead: No event has got as far as ``after``.
         """
         query = encoding.query(type=type, object_id=object_id, after=after, limit=limit, cursor=cursor)
         return self._list(operations.LIST_EVENTS, query=query)
@@ -118,6 +119,8 @@ class AsyncEvents(AsyncResource):
         Raises:
             ValueError: Nobody would wait.
             errors.EventTypeUnknown: There are no events of such a type.
+            errors.EventPlaceAhead: The newest event is one before ``after``, as after the bank has restored its
+                database to an earlier time. Go on behind its ``newest_sequence``, once that is dealt with.
             errors.ProblemError: The server refuses for good.
         """
         interval_s, away_s = interval.total_seconds(), 0.0
