@@ -221,6 +221,15 @@ class TestTheDoctor:
         query(database, f"ALTER DATABASE {urlsplit(database).path[1:]} SET log_min_error_statement = 'error'")
         assert self._verdict("logging", data_dir, **there) == "warn"
 
+    def test_looks_at_what_the_key_store_logs(self, data_dir: Path, database: str):
+        """Wrapped keys stand in its statements, and would be in its log when they are destroyed."""
+        there = {"BILLFOLD_DATABASE_URL": database}
+        billfold(f"--data-dir={data_dir}", "tenants", "list", **there)
+        keys = database.replace(name := urlsplit(database).path[1:], f"{name}_keys")
+        query(keys, f"ALTER DATABASE {name}_keys SET log_statement = 'all'")
+        assert self._verdict("keys_logging", data_dir, **there) == "warn"
+        assert self._verdict("key_store", data_dir, **there) == "ok"
+
     def _verdict(self, name: str, data_dir: Path, **variables: str) -> str:
         done = billfold("doctor", "--json", f"--data-dir={data_dir}", "--port=0", **variables)
         (verdict,) = {check["verdict"] for check in json.loads(done.stdout)["checks"] if check["name"] == name}

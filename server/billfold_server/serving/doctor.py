@@ -247,11 +247,11 @@ async def _key_store(settings: Settings, url: Secret, facts: Facts, *, prepared:
     named = settings.key_store_url or settings.key_store_admin_url
     own = named or keys_beside(url)
     try:
-        await look(own, "BILLFOLD_KEY_STORE_URL")
+        kept = _unkept(await look(own, "BILLFOLD_KEY_STORE_URL"), production=settings.production)
         if not prepared:
-            return [Check("key_store", "ok", "The key store answers; the first start sets it up.")]
+            return [Check("key_store", "ok", "The key store answers; the first start sets it up."), *kept]
         await check_store(own.reveal())
-        kept = await examine_kept(settings, own.reveal())
+        kept += await examine_kept(settings, own.reveal())
         if await same_database(own.reveal(), url.reveal()):
             sentence = "The keys lie in the tenants' database, so a copy of it holds them: name another one for them."
             return [Check("key_store", "fail" if settings.production else "warn", sentence), *kept]
@@ -261,6 +261,26 @@ async def _key_store(settings: Settings, url: Secret, facts: Facts, *, prepared:
             return [Check("key_store", "ok", "There is none yet; the next start makes one beside the database.")]
         return [Check("key_store", "fail", failure.sentence)]
     return [Check("key_store", "ok", "The key store answers, and is a database of its own."), *kept]
+
+
+def _unkept(facts: Facts, *, production: bool) -> list[Check]:
+    """Return what is wrong with how the keys' database keeps them: for good, and nowhere else."""
+    judged = [
+        rules.judge_durability(
+            fsync=facts.fsync,
+            full_page_writes=facts.full_page_writes,
+            synchronous_commit=facts.synchronous_commit,
+            name="keys_durability",
+            what="keys, and with them what they seal,",
+        ),
+        rules.judge_logging(
+            {name: getattr(facts, name) for name in rules.QUIET},
+            production=production,
+            name="keys_logging",
+            what="keys, which outlast there what was destroyed",
+        ),
+    ]
+    return [each for each in judged if each.verdict != "ok"]
 
 
 async def _follows_keyring(settings: Settings, url: Secret, deployment: Deployment) -> bool:

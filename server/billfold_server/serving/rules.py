@@ -137,30 +137,47 @@ def judge_skew(skew_s: float) -> Check:
     return Check("clock", "ok", f"{found}.")
 
 
-def judge_durability(*, fsync: bool, full_page_writes: bool, synchronous_commit: bool) -> Check:
-    """Judge whether what the database has acknowledged survives a crash."""
+def judge_durability(
+    *,
+    fsync: bool,
+    full_page_writes: bool,
+    synchronous_commit: bool,
+    name: str = "durability",
+    what: str = "acknowledged payments",
+) -> Check:
+    """Judge whether what a database has acknowledged survives a crash.
+
+    Args:
+        fsync: As it is set there.
+        full_page_writes: The same.
+        synchronous_commit: The same.
+        name: What the check is called.
+        what: What could be lost.
+    """
     settings = {"fsync": fsync, "full_page_writes": full_page_writes, "synchronous_commit": synchronous_commit}
     off = [name for name, on in settings.items() if not on]
     if off:
-        sentence = f"PostgreSQL may lose acknowledged payments in a crash ({', '.join(off)} off): turn it on."
-        return Check("durability", "fail", sentence)
-    return Check("durability", "ok", "What PostgreSQL acknowledges survives a crash.")
+        return Check(name, "fail", f"PostgreSQL may lose {what} in a crash ({', '.join(off)} off): turn it on.")
+    return Check(name, "ok", "What PostgreSQL acknowledges survives a crash.")
 
 
-def judge_logging(found: Mapping[str, str], *, production: bool) -> Check:
-    """Judge whether what people write gets into the database's log, where nobody expects or erases it.
+def judge_logging(
+    found: Mapping[str, str], *, production: bool, name: str = "logging", what: str = "what people write"
+) -> Check:
+    """Judge whether what a database is given gets into its log, where nobody expects or erases it.
 
     Args:
         found: What ``QUIET`` names, as the database has it.
         production: Whether real people write.
+        name: What the check is called.
+        what: What would stand there.
     """
-    loud = [name for name, quiet in QUIET.items() if found[name] != quiet]
+    loud = [setting for setting, quiet in QUIET.items() if found[setting] != quiet]
     if loud:
-        told = ", ".join(f"{name} = {found[name]}" for name in loud)
-        wanted = ", ".join(f"{name} to {QUIET[name]}" for name in loud)
-        sentence = f"PostgreSQL may log what people write ({told}): set {wanted}."
-        return Check("logging", "fail" if production else "warn", sentence)
-    return Check("logging", "ok", "PostgreSQL logs no statements, nor rows that are refused.")
+        told = ", ".join(f"{setting} = {found[setting]}" for setting in loud)
+        wanted = ", ".join(f"{setting} to {QUIET[setting]}" for setting in loud)
+        return Check(name, "fail" if production else "warn", f"PostgreSQL may log {what} ({told}): set {wanted}.")
+    return Check(name, "ok", "PostgreSQL logs no statements, nor rows that are refused.")
 
 
 def judge_sizes(*, buffers_bytes: int, most_wal_bytes: int, production: bool) -> Check:

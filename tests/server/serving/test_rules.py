@@ -1,6 +1,7 @@
 """What the doctor makes of what it finds."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -60,7 +61,7 @@ class TestTheDoctor:
     @pytest.mark.parametrize("off", ["fsync", "full_page_writes", "synchronous_commit"])
     def test_insists_on_durability(self, off: str):
         """Each of the three alone can lose what was acknowledged."""
-        settings = dict.fromkeys(("fsync", "full_page_writes", "synchronous_commit"), True)
+        settings: dict[str, Any] = dict.fromkeys(("fsync", "full_page_writes", "synchronous_commit"), True)
         assert rules.judge_durability(**settings).verdict == "ok"
         found = rules.judge_durability(**settings | {off: False})
         assert found.verdict == "fail"
@@ -84,6 +85,8 @@ class TestTheDoctor:
             assert found.verdict == verdict
             assert f"{name} = {value}" in found.sentence
             assert f"set {name} to {rules.QUIET[name]}." in found.sentence
+        keys = rules.judge_logging(rules.QUIET | {name: value}, production=True, name="keys_logging", what="keys")
+        assert (keys.name, "may log keys (" in keys.sentence) == ("keys_logging", True)
 
     @pytest.mark.parametrize(
         ("buffers", "wal", "production", "verdict", "small"),
