@@ -1,5 +1,7 @@
 """Checks a tenant's books against what must always hold."""
 
+from collections.abc import Sequence
+
 import msgspec
 import structlog
 
@@ -9,7 +11,7 @@ from billfold_server.invariants.queries import INVARIANTS
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.transaction import Database, Tx
 
-__all__ = ["STATEMENT_TIMEOUT_MS", "Breach", "breaches_in", "check"]
+__all__ = ["STATEMENT_TIMEOUT_MS", "Breach", "breaches_in", "check", "with_wire_ids"]
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +26,7 @@ class Breach(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         invariant: The name of what must hold.
-        object: What breaks it: an account, by the id that the API knows, a place in the journal, a currency.
+        object: What breaks it: an account, a place in the journal, a currency.
         fact: What was found.
     """
 
@@ -36,7 +38,8 @@ class Breach(msgspec.Struct, frozen=True, kw_only=True):
 async def check(database: Database, tenant: TenantRef) -> list[Breach]:
     """Return every breach of the tenant's invariants, at most a hundred of each; nothing where all hold.
 
-    All queries see the books as of one moment, so commands that go on meanwhile make no false alarm.
+    Objects are named as the API names them, where they can be looked up. All queries see the books as of one moment, so
+    commands that go on meanwhile make no false alarm.
     """
     async with database.tx(
         tenant, snapshot=True, lock_timeout_ms=_LOCK_TIMEOUT_MS, statement_timeout_ms=STATEMENT_TIMEOUT_MS
@@ -45,22 +48,34 @@ async def check(database: Database, tenant: TenantRef) -> list[Breach]:
         # there: its postings would be gone, and the balances that stand for them not yet seen. In the order in which
         # it is detached, or the two would wait for each other.
         await tx.execute("LOCK TABLE postings, journal_entries IN ACCESS SHARE MODE")
-        breaches = await breaches_in(tx)
+        breaches = await with_wire_ids(tx, await breaches_in(tx))
     for breach in breaches:
         log.error("invariant_broken", tenant=tenant.slug, invariant=breach.invariant, object=breach.object)
     return breaches
 
 
 async def breaches_in(tx: Tx) -> list[Breach]:
-    """Return every breach as an open transaction sees the books, what it has written itself included."""
+    """Return every breach as an open transaction sees the books, what it has written itself included.
+
+    Objects are named by the ids of the tables, which are those of an export.
+    """
     # SQL tells nothing of what a value is missing from, such as a row without its key.
-    found = [
-        (name, row["object"] or "-", row["fact"] or "a value is missing")
+    return [
+        Breach(invariant=name, object=row["object"] or "-", fact=row["fact"] or "a value is missing")
         for name, query in INVARIANTS.items()
         for row in await tx.fetch(query)
     ]
-    shown = await named(tx, [(OBJECTS[name], object_, fact) for name, object_, fact in found])
+
+
+async def with_wire_ids(tx: Tx, breaches: Sequence[Breach]) -> list[Breach]:
+    """Return breaches that name objects as the API does; one of which it has none keeps its id.
+
+    Args:
+        tx: A transaction of the tenant.
+        breaches: What was found in its books.
+    """
+    shown = await named(tx, [(OBJECTS[each.invariant], each.object, each.fact) for each in breaches])
     return [
-        Breach(invariant=name, object=object_.lstrip(), fact=fact)
-        for (name, _, _), (object_, fact) in zip(found, shown, strict=True)
+        Breach(invariant=breach.invariant, object=object_.lstrip(), fact=fact)
+        for breach, (object_, fact) in zip(breaches, shown, strict=True)
     ]

@@ -7,7 +7,7 @@ from typing import Final
 import asyncpg
 
 from billfold_server.invariants.objects import OBJECTS
-from billfold_server.invariants.service import breaches_in
+from billfold_server.invariants.service import breaches_in, with_wire_ids
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.transaction import Tx
 from tests.tenants import Tenancy
@@ -41,7 +41,7 @@ async def missed(
             transaction = connection.transaction()
             await transaction.start()
             changed = await connection.execute(statement)
-            breaches = await breaches_in(Tx(connection))
+            breaches = await with_wire_ids(Tx(connection), await breaches_in(Tx(connection)))
             named = {breach.invariant for breach in breaches}
             await transaction.rollback()
             bare = [each for each in breaches if BARE.search(f"{OBJECTS[each.invariant]} {each.object}\n{each.fact}")]
