@@ -82,13 +82,7 @@ _NOT_BORNE: Final = (
 """What keeps a wallet from taking part in what the bank has done already; the money then waits in suspense."""
 
 
-_NOT_SHOWN: Final = (
-    errors.NotFound,
-    errors.AccountNotUsable,
-    errors.WithdrawalDiffers,
-    errors.HistoryDetached,
-    errors.ReversalExceedsEntry,
-)
+_NOT_SHOWN: Final = (errors.NotFound, errors.AccountNotUsable, errors.WithdrawalDiffers)
 """What keeps an entry from being the withdrawal that it names; its money then waits in suspense, too."""
 
 

@@ -160,8 +160,6 @@ async def get_statement_entry(call: Call, statement_entry_id: StatementEntryId) 
         errors.CurrencyNotEnabled,
         errors.StatementEntryNotInSuspense,
         errors.WithdrawalDiffers,
-        errors.HistoryDetached,
-        errors.ReversalExceedsEntry,
     ),
     approval=approving.ASSIGNMENT,
     links=(

@@ -171,7 +171,7 @@ def give_back(draft: Draft, withdrawal: TransferRow, amount_minor: int) -> None:
     """Undo as much of a withdrawal as an entry brings back, before that is noted; nothing of one that takes it out.
 
     Raises:
-        ProblemError: The wallet can't take it, or the withdrawal can't be undone any more.
+        ProblemError: The wallet can't take it.
     """
     reverses_minor = _shown(draft, withdrawal).reverses(amount_minor) if amount_minor > 0 else 0
     if reverses_minor:
