@@ -42,6 +42,7 @@ from billfold_server.expanders import EXPANDERS
 from billfold_server.http import docs, expansion, problems
 from billfold_server.http import tasks as http_tasks
 from billfold_server.http.answers import Answer
+from billfold_server.http.assembly import Assembled
 from billfold_server.http.context import context_of
 from billfold_server.http.edge import Edge
 from billfold_server.http.inside import ROOM as INSIDE
@@ -357,7 +358,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None) -> Litestar:
 
     pipelines = [Pipeline(operation, services) for operation in operations()]
     services.approvals.bind({each.operation.operation_id: each for each in pipelines})
-    app = Litestar(
+    app = Assembled(
         route_handlers=_handlers(pipelines),
         lifespan=[lifespan],
         openapi_config=None,

@@ -22,6 +22,7 @@ from billfold import errors, ids
 from billfold.ids import Prefix
 from billfold_server.http import card_numbers, etags, idempotency, problems, reading
 from billfold_server.http.answers import Answer, Header, on_the_wire
+from billfold_server.http.assembly import PathHandler
 from billfold_server.http.context import RequestContext, context_of
 from billfold_server.http.expansion import PARAMETER
 from billfold_server.http.receiving import ClientGoneError
@@ -561,7 +562,7 @@ def path_handler(path: str, pipelines: Sequence[Pipeline]) -> HTTPRouteHandler:
         answer: ASGIApp | None = await pipeline.run(context, scope["path_params"], scope["query_string"])
         return answer or _say_nothing
 
-    return HTTPRouteHandler(
+    return PathHandler(
         path,
         http_method=[*(each.operation.method for each in pipelines), "OPTIONS"],
         name=path,
