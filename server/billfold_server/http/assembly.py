@@ -9,7 +9,6 @@ import functools
 from typing import Any, Final
 
 from litestar import Litestar, Request
-from litestar._signature import SignatureModel
 from litestar.handlers import HTTPRouteHandler
 from litestar.plugins import PluginProtocol
 from litestar.plugins.core import MsgspecDIPlugin
@@ -30,13 +29,6 @@ def _signature() -> ParsedSignature:
     return ParsedSignature.from_fn(_like_all, {})
 
 
-@functools.cache
-def _model() -> type[SignatureModel]:
-    return SignatureModel.create(
-        dependency_name_set=set(), fn=_like_all, parsed_signature=_signature(), data_dto=None, type_decoders=[]
-    )
-
-
 class PathHandler(HTTPRouteHandler):
     """A handler that takes the request and returns an application, as all of ours do."""
 
@@ -44,11 +36,6 @@ class PathHandler(HTTPRouteHandler):
     def parsed_fn_signature(self) -> ParsedSignature:
         """Return the signature, which is read once."""
         return _signature()
-
-    @property
-    def signature_model(self) -> type[SignatureModel]:
-        """Return by what a handler's arguments are made, which is made once."""
-        return _model()
 
 
 _NOTHING: Final[dict[str, RouteHandlerMapItem]] = {}
