@@ -8,7 +8,7 @@ file: nothing that isn't listed. One ALTER action per statement, a primary key o
 import functools
 import importlib
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 from piccolo.apps.migrations.auto.migration_manager import MigrationManager
@@ -17,7 +17,7 @@ from piccolo.apps.migrations.tables import Migration
 from billfold_server.db.engine import ENGINE
 from billfold_server.tenancy.rules import quoted
 
-__all__ = ["App", "SqlMigration", "applied", "is_behind", "load", "newer", "newest", "pending"]
+__all__ = ["App", "SqlMigration", "applied", "is_behind", "lacking", "load", "newer", "newest"]
 
 App = Literal["platform", "tenant"]
 
@@ -66,12 +66,17 @@ class SqlMigration(MigrationManager):
             if await connection.fetchval("SELECT to_regclass($1) IS NULL", quoted(name)):
                 await connection.execute(f"CREATE INDEX {quoted(name)} ON {definition}")
         if self.grants:
-            await connection.execute(
-                "; ".join(
-                    f"GRANT {rights} ON {target} TO {quoted(runtime_role)}" for target, rights in self.grants.items()
-                )
-            )
+            await connection.execute("; ".join(self._granting(runtime_role)))
         await Migration.insert(Migration(name=self.migration_id, app_name=self.app_name))
+
+    def from_nothing(self, runtime_role: str) -> str:
+        """Return all of the step as one text, for a schema in which there is nothing but the steps before it."""
+        built = [f"CREATE INDEX {quoted(name)} ON {definition}" for name, definition in self.indexes.items()]
+        noted = f"INSERT INTO migration (name, app_name) VALUES ('{self.migration_id}', '{self.app_name}')"  # noqa: S608 - ours
+        return ";\n".join([*self.statements, *built, *self._granting(runtime_role), noted])
+
+    def _granting(self, runtime_role: str) -> list[str]:
+        return [f"GRANT {rights} ON {target} TO {quoted(runtime_role)}" for target, rights in self.grants.items()]
 
 
 @functools.cache
@@ -94,9 +99,8 @@ def is_behind(app: App, version: str | None) -> bool:
     return last is not None and (version or "") < last
 
 
-async def pending(app: App) -> list[SqlMigration]:
-    """Return the migrations that the schema of the open transaction lacks, in order."""
-    done = await applied(app)
+async def lacking(app: App, done: Collection[str]) -> list[SqlMigration]:
+    """Return the migrations, in order, that a schema lacks which has these."""
     return [await _step(app, migration_id) for migration_id in load(app) if migration_id not in done]
 
 
