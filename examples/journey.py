@@ -32,24 +32,9 @@ def opened(arguments: argparse.Namespace) -> AbstractContextManager[Billfold]:
     return Billfold()
 
 
-def last_event(billfold: Billfold) -> int:
-    """Return the number of the last event so far; numbers have no gaps, so halving finds it without reading all."""
-
-    def is_there(number: int) -> bool:
-        return next(iter(billfold.events.list(after=number - 1, limit=1)), None) is not None
-
-    found, beyond = 0, 1
-    while is_there(beyond):
-        found, beyond = beyond, beyond * 2
-    while beyond - found > 1:
-        between = (found + beyond) // 2
-        found, beyond = (between, beyond) if is_there(between) else (found, between)
-    return found
-
-
 def journey(billfold: Billfold) -> None:
     """Go from a new customer to a refused transfer, and look at what is left of it."""
-    seen = last_event(billfold)
+    seen = billfold.events.newest()
 
     ada = billfold.parties.create(kind="person", name="Ada Lovelace")
     everyday = billfold.wallets.create(party_id=ada.id, label="Everyday")

@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import runpy
 import shutil
 import subprocess
 import sys
@@ -175,11 +174,10 @@ class TestTheJourney:
             BILLFOLD_CLIENT_SECRET=welcome["client_secret"],
         )
         assert said == EXPECTED
-        last_event = runpy.run_path(str(ROOT / "examples" / "journey.py"))["last_event"]
         known = {"client_id": welcome["client_id"], "client_secret": welcome["client_secret"]}
         with Billfold(base_url=base_url, **known) as client:
             numbers = [each.sequence for each in client.events.list(limit=100)]
-            assert last_event(client) == max(numbers) > 100
+            assert client.events.newest() == max(numbers) > 100
 
     def test_prints_the_same_at_a_bank_behind_nginx(self, bank: Bank):
         """Under FAPI 2.0, with two workers, and tokens that are bound to a certificate of an authority."""

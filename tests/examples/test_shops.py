@@ -16,7 +16,7 @@ import pytest
 
 from billfold import Billfold, Hooks
 from billfold.cli.calling import Answers
-from billfold.cli.following import Happened, follow, newest, signed
+from billfold.cli.following import Happened, follow, signed
 from tests.examples.conftest import ROOT
 from tests.live import LiveServer
 from tests.sandbox import options
@@ -51,7 +51,7 @@ def last_event(told: dict[str, Any]) -> Happened:
     """Return the newest event that a transfer has made."""
     answers = Answers()
     with Billfold(**told, hooks=Hooks(on_response=answers.note), max_retries=0) as billfold:
-        return next(follow(billfold, answers, after=newest(billfold) - 1, wanted=["transfer.posted"]))
+        return next(follow(billfold, answers, after=billfold.events.newest() - 1, wanted=["transfer.posted"]))
 
 
 def visit(ask: Ask, told: dict[str, Any], secret: str, now_s: float) -> Iterator[str]:

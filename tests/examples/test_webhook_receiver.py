@@ -11,7 +11,6 @@ import pytest
 from click.testing import CliRunner
 
 from billfold import Billfold
-from billfold.cli.following import newest
 from billfold.cli.root import partner
 from tests.examples.conftest import ROOT
 from tests.live import LiveServer
@@ -41,12 +40,12 @@ class TestTheReceiver:
         url = receiver.stdout.readline().removeprefix("listening at ").strip()
         told = options(live)
         with Billfold(**told) as billfold:
-            before = newest(billfold)
+            before = billfold.events.newest()
             ada = billfold.parties.create(kind="person", name="Ada")
             wallets = [billfold.wallets.create(party_id=ada.id) for _ in range(2)]
             billfold.top_ups.create(wallet_id=wallets[0].id, amount=("50.00", "EUR"))
             billfold.transfers.create(from_wallet_id=wallets[0].id, to_wallet_id=wallets[1].id, amount=("12.50", "EUR"))
-            count = newest(billfold) - before
+            count = billfold.events.newest() - before
         variables = {f"BILLFOLD_{name.upper()}": value for name, value in told.items()}
         variables["BILLFOLD_WEBHOOK_SECRET"] = SECRET
         listen = ["webhooks", "listen", "--forward-to", url, "--secret-variable", "BILLFOLD_WEBHOOK_SECRET"]

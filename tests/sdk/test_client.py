@@ -304,6 +304,16 @@ class TestFollowingEvents:
             next(billfold.events.follow(after=9))
         assert (caught.value.newest_sequence, len(transport.requests)) == (7, 1)
 
+    def test_may_begin_at_the_newest_one(self):
+        """The server says where that is, to whoever asks for what comes after a place that no event has."""
+        refusal = problem(409, "event_place_ahead")
+        body = refusal.body.replace(b'"facts":{}', b'"facts":{"newest_sequence":41}')
+        billfold, transport = client(Response(409, refusal.headers, body), ok(b'{"data":[],"next_cursor":null}'))
+        assert billfold.events.newest() == 41
+        assert len(transport.requests) == 1
+        with pytest.raises(errors.MalformedAnswer):
+            billfold.events.newest()
+
     def test_is_no_asking_without_end(self):
         """An interval in which nobody waits is refused before anybody is asked."""
         billfold, transport = client()

@@ -26,12 +26,10 @@ if TYPE_CHECKING:
 
     from billfold import Billfold
 
-__all__ = ["COMMANDS", "Happened", "follow", "newest", "signed", "tail"]
+__all__ = ["COMMANDS", "Happened", "follow", "signed", "tail"]
 
 _ALL: Final = "*"
 _PAGE: Final = 100
-_NOWHERE: Final = 2**63 - 1
-"""The last place that can be asked for, which no event will ever have."""
 _LONGEST_WAIT_S: Final = 10.0
 _SECRET_BYTES: Final = 32
 _SECRET: Final = "whsec_"  # noqa: S105 - What every secret begins with.
@@ -63,35 +61,6 @@ class Happened(msgspec.Struct, frozen=True):
 
 class _Page(msgspec.Struct):
     data: list[msgspec.Raw]
-
-
-def newest(client: "Billfold") -> int:
-    """Return the sequence of the newest event; 0 where there is none.
-
-    A server says it where it is asked for what is behind a place that no event has. One that is older doesn't, and is
-    searched: steps that double until there is nothing behind, and then halves. A million events take forty requests.
-    """
-    try:
-        client.events.list(after=_NOWHERE, limit=1).page()
-    except errors.EventPlaceAhead as ahead:
-        return ahead.newest_sequence
-
-    def behind(sequence: int) -> int | None:
-        found = client.events.list(after=sequence, limit=1).page().data
-        return found[0].sequence if found else None
-
-    low, step = 0, 1
-    while (found := behind(low + step - 1)) is not None:
-        low, step = found, step * 2
-    # There is one at `low`, or none at all, and none behind `high`.
-    high = low + step - 1
-    while low < high:
-        middle = (low + high) // 2
-        if (found := behind(middle)) is None:
-            high = middle
-        else:
-            low = found
-    return low
 
 
 def follow(
@@ -194,7 +163,7 @@ def _events(profile: str | None, given: dict[str, Any]) -> Iterator[Happened]:
     client, answers = connected(profile, max_retries=0)
     _warn_of_unknown(given["wanted"])
     with client:
-        after = newest(client) if given["after"] is None else given["after"]
+        after = client.events.newest() if given["after"] is None else given["after"]
         # Whoever makes something happen in another terminal knows from here on that it will be heard of.
         click.echo(f"billfold: following what comes behind event {after}; Ctrl-C ends it.", err=True)
         events = follow(

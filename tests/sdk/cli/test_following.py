@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from billfold import Billfold, Hooks, Request, Response, errors, webhooks
+from billfold import Billfold, Hooks, Response, errors, webhooks
 from billfold.cli.calling import Answers
-from billfold.cli.following import follow, newest
+from billfold.cli.following import follow
 from tests.sdk.cli.answering import Answering, answering, give
-from tests.sdk.playing import problem
 from tests.sdk.recording import CREDENTIALS, Answer, Recording, ok
 
 AWAY = (429, 502, 503)
@@ -87,29 +86,6 @@ class TestFollowing:
         assert list(islice(found, len(numbers))) == numbers
         asked = dict(each.split("=") for each in transport.requests[0][1].partition("?")[2].split("&"))
         assert asked == dict(each.split("=") for each in query.split("&"))
-
-
-class TestTheNewestEvent:
-    @pytest.mark.parametrize(("oldest", "last"), [(1, 0), (1, 1), (1, 2), (1, 3), (1, 1_000_000), (900, 1000), (7, 7)])
-    def test_is_found_by_few_questions(self, oldest: int, last: int):
-        """A million take forty, and it doesn't matter whether the oldest were deleted."""
-
-        def answer(request: Request) -> Response:
-            after = int(request.url.partition("after=")[2].partition("&")[0])
-            behind = max(after + 1, oldest)
-            return page(*([event(behind)] if behind <= last else []))
-
-        transport = Recording([answer])
-        assert newest(Billfold(**CREDENTIALS, transport=transport)) == last
-        assert len(transport.requests) <= 43
-
-    def test_is_said_by_the_server(self):
-        """One that knows of it is asked once."""
-        refusal = problem(409, "event_place_ahead")
-        body = refusal.body.replace(b'"facts":{}', b'"facts":{"newest_sequence":41}')
-        transport = Recording([Response(409, refusal.headers, body)])
-        assert newest(Billfold(**CREDENTIALS, transport=transport)) == 41
-        assert len(transport.requests) == 1
 
 
 class TestTail:

@@ -16,7 +16,6 @@ import pytest
 from click.testing import CliRunner
 
 from billfold import Billfold
-from billfold.cli.following import newest
 from billfold.cli.root import partner
 from billfold.keys import PemKey
 from billfold_server.cli import billfold_command
@@ -226,7 +225,7 @@ class TestTheFirstSteps:
         text = text.replace("HTTPServer((", "server = HTTPServer((")
         told: dict[str, Any] = {name.removeprefix("BILLFOLD_").lower(): value for name, value in variables.items()}
         with Billfold(**told) as billfold:
-            before = newest(billfold)
+            before = billfold.events.newest()
             ada = billfold.parties.create(kind="person", name="Ada")
         environment = {**os.environ, **given, "PYTHONPATH": os.pathsep.join(sys.path)}
         with subprocess.Popen(

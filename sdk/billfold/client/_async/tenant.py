@@ -15,6 +15,8 @@ from billfold.contract.platform import AuditHead, AuditRecord, Event, TenantCloc
 __all__ = ["AsyncAuditRecords", "AsyncClock", "AsyncEvents", "AsyncTenant"]
 
 _MOST: Final = 100
+_NOWHERE: Final = 2**63 - 1
+"""The last place that can be asked for, which no event will ever have."""
 _LONGEST_WAIT_S: Final = 30.0
 _SHORTEST_WAIT_S: Final = 0.1
 
@@ -96,6 +98,18 @@ class AsyncEvents(AsyncResource):
         """
         query = encoding.query(type=type, object_id=object_id, after=after, limit=limit, cursor=cursor)
         return self._list(operations.LIST_EVENTS, query=query)
+
+    async def newest(self) -> int:
+        """Return the sequence of the newest event, to follow what happens from now on; 0 where there is none.
+
+        Raises:
+            errors.MalformedAnswer: The server, which is older than this, doesn't say it.
+        """
+        try:
+            await self.list(after=_NOWHERE, limit=1).page()
+        except errors.EventPlaceAhead as ahead:
+            return ahead.newest_sequence
+        raise errors.MalformedAnswer("a place that no event has isn't refused")
 
     async def follow(
         self,

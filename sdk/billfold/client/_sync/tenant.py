@@ -17,6 +17,8 @@ from billfold.contract.platform import AuditHead, AuditRecord, Event, TenantCloc
 __all__ = ["AuditRecords", "Clock", "Events", "Tenant"]
 
 _MOST: Final = 100
+_NOWHERE: Final = 2**63 - 1
+"""The last place that can be asked for, which no event will ever have."""
 _LONGEST_WAIT_S: Final = 30.0
 _SHORTEST_WAIT_S: Final = 0.1
 
@@ -98,6 +100,18 @@ class Events(Resource):
         """
         query = encoding.query(type=type, object_id=object_id, after=after, limit=limit, cursor=cursor)
         return self._list(operations.LIST_EVENTS, query=query)
+
+    def newest(self) -> int:
+        """Return the sequence of the newest event, to follow what happens from now on; 0 where there is none.
+
+        Raises:
+            errors.MalformedAnswer: The server, which is older than this, doesn't say it.
+        """
+        try:
+            self.list(after=_NOWHERE, limit=1).page()
+        except errors.EventPlaceAhead as ahead:
+            return ahead.newest_sequence
+        raise errors.MalformedAnswer("a place that no event has isn't refused")
 
     def follow(
         self,
