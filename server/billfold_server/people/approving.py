@@ -113,6 +113,8 @@ async def take_approval(call: Call, body: bytes) -> Reply[bytes]:
         wrong, minutes = ("stopped", 0) if blocked.wait is None else ("blocked", in_minutes(blocked.wait))
         return await _page(desk, session, user, row, wrong=wrong, minutes=minutes)
     async with desk.tx() as tx:
+        # As whatever else takes both does it: the user, and then what is theirs.
+        await queries.lock_user(tx, user.id)
         locked = await sca.find_own(tx, form["challenge"], user.id)
         if locked is None or not sca.is_open(desk, locked):
             return _over(call, locked)

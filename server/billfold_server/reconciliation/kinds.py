@@ -372,7 +372,9 @@ class _Statement:
         except _NOT_SHOWN:
             withdrawal = None
         known = draft.find(TransferRow, named[0]) if len(named) == 1 else None
-        row = msgspec.structs.replace(row, wallet_id=None if known is None else known.from_wallet_id)
+        # Anybody can write a withdrawal's name with the id of a transfer, which was never one of its payer's.
+        owner_id = known.from_wallet_id if known is not None and known.kind == "withdrawal" else None
+        row = msgspec.structs.replace(row, wallet_id=owner_id)
         cash = self.cash(row.currency)
         assert row.effective_at is not None, "it is booked"
         posted = self.post("statement_suspense", SUSPENSE, cash, row.amount_minor, row.effective_at)
@@ -491,8 +493,12 @@ class _Statement:
 
 
 def _in_order(prepared: PreparedEntry) -> tuple[object, ...]:
-    """Sort entries by day; a bank gives a day no order, so what came in on it is there for what went out on it."""
-    return (prepared.entry.booking_date, prepared.entry.amount_minor < 0)
+    """Sort entries by day; a bank gives a day no order, so what came in on it is there for what went out on it.
+
+    But first what shows that a withdrawal has left: its money is no wallet's any more, and may be back on the same day.
+    """
+    comes_in = prepared.entry.amount_minor > 0
+    return (prepared.entry.booking_date, comes_in or not prepared.withdrawals, not comes_in)
 
 
 def _own_balances(statement: Statement) -> tuple[int | None, int | None]:

@@ -88,7 +88,7 @@ async def return_payment(call: Call, body: CreatePaymentReturn) -> Reply[Simulat
     left_minor = row.amount_minor - came_back
     amount = Money(left_minor, row.currency) if body.amount is None else body.amount
     refusal: errors.ProblemError | None = None
-    if row.rail is None or row.status not in {PaymentStatus.SETTLED, PaymentStatus.CREDITED} or not left_minor:
+    if row.rail is None or row.status not in {PaymentStatus.SETTLED, PaymentStatus.CREDITED} or left_minor <= 0:
         refusal = errors.PaymentNotReturnable()
     elif amount.currency != row.currency:
         refusal = errors.CurrencyMismatch(param="amount", account_id=account_id, currency=row.currency)

@@ -11,14 +11,16 @@ import pytest_asyncio
 
 from billfold import errors, ids
 from billfold.contract.statements import EntryOutcome, EntryReason
-from billfold.contract.wallets import AliasScheme
+from billfold.contract.wallets import AliasScheme, CreateTransfer
 from billfold.ids import Prefix
+from billfold.money import Money
 from billfold_server.keys.service import Keys
 from billfold_server.ledger.export import export_ledger
 from billfold_server.ledger.importing import import_ledger
 from billfold_server.reconciliation.statements import read_statements
 from billfold_server.reconciliation.withdrawals import Shown, withdrawals_named
 from billfold_server.tenancy.context import COMMAND_LINE
+from billfold_server.wallets import kinds
 from billfold_server.wallets.service import get_wallet
 from tests.server.reconciliation.desk import Desk
 from tests.server.reconciliation.statement_files import ACCOUNT, DAY, Entry, Plan, camt053, mt940
@@ -199,8 +201,30 @@ class TestADebitThatNamesAWithdrawal:
         await desk.take_in(data)
         assert (await desk.wallet_minor(wallet), await desk.account_minor("cash")) == (7_500, 10_000)
 
+    async def test_is_no_wallets_where_it_names_something_else(self, desk: Desk) -> None:
+        """Who was paid knows the transfer's id, and may write it as a withdrawal's: that makes it nobody's entry."""
+        wallet, statements = await payer(desk)
+        other = await desk.add_wallet()
+        order = CreateTransfer(from_wallet_id=wallet, to_wallet_id=other, amount=Money(100, "EUR"))
+        transfer_id: str = (await desk.submit(kinds.TRANSFER, kinds.transfer(order)))["id"]
+        posing = ids.encode(Prefix.WITHDRAWAL, ids.decode(Prefix.TRANSFER, transfer_id))
+        for amount_minor in (-100, 100):
+            await statements.show(named(posing, amount_minor))
+            assert await last(desk) == DIFFERS
+            assert (await desk.entries())[-1].wallet_id is None
+
 
 class TestACreditThatNamesAWithdrawal:
+    @pytest.mark.parametrize("order", [1, -1])
+    async def test_may_be_of_the_day_on_which_it_has_left(self, desk: Desk, order: int) -> None:
+        """An instant payment is sent back within seconds, and a bank's day has no order."""
+        wallet, statements = await payer(desk)
+        withdrawal = await desk.withdraw(wallet, 2_500)
+        await statements.show(*[named(withdrawal, -2_500), named(withdrawal, 2_500)][::order])
+        assert [each.withdrawal_id for each in (await desk.entries())[-2:]] == [withdrawal] * 2
+        assert await desk.wallet_minor(wallet) == 10_000
+        assert await desk.cash_minor(ACCOUNT) == 100_000
+
     async def test_gives_it_back_to_the_wallet(self, desk: Desk) -> None:
         """It is reversed by what the bank has sent back, less its charges, and the wallet isn't topped up besides."""
         wallet, statements = await payer(desk)

@@ -36,7 +36,6 @@ _STATEMENTS = (
         CONSTRAINT withdrawals_shown_back CHECK (back_minor BETWEEN 0 AND out_minor)
     )
     """,
-    "CREATE INDEX statement_entries_withdrawals ON statement_entries (withdrawal_id) WHERE withdrawal_id IS NOT NULL",
 )
 
 _GRANTS = {
