@@ -243,7 +243,7 @@ async def carry_out(
     """Carry out a request under its key within a transaction, which must then commit, also if it was refused.
 
     Args:
-        tx: The tenant's transaction, at its beginning: nothing else may be locked yet.
+        tx: The tenant's transaction, at its beginning: nothing but who asks may be locked yet (ADR 71).
         ref: The key and the request's fingerprint.
         work: Does what was asked for.
         status: The HTTP status of success.
