@@ -208,13 +208,7 @@ class Client:
     async def _ask(self, order: wire.Order) -> wire.Answer:
         if self.wake is not None:
             await self.wake()
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._patience_s
-        try:
-            async with asyncio.timeout_at(deadline):
-                answer = await self._ask_until(order, deadline)
-        except TimeoutError:
-            raise unavailable("decryptor_timeout") from None
+        answer = await self._ask_until(order, asyncio.get_running_loop().time() + self._patience_s)
         if isinstance(answer, wire.Failed):
             if answer.code == "keys_unavailable":
                 raise unavailable(answer.reason, retry_after_s=answer.retry_after_s)
@@ -225,14 +219,19 @@ class Client:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                connection = await self._connected()
-                if connection.under_way >= _MOST_UNDER_WAY:
-                    raise unavailable("decryptor_overloaded")
-                return await connection.ask(order, deadline - loop.time())
+                async with asyncio.timeout_at(deadline):
+                    connection = await self._connected()
+                    if connection.under_way >= _MOST_UNDER_WAY:
+                        raise unavailable("decryptor_overloaded")
+                    return await connection.ask(order, deadline - loop.time())
+            except TimeoutError:
+                raise unavailable("decryptor_timeout") from None
             except (OSError, _HungUp, asyncio.IncompleteReadError):
+                # A busy machine may let the pause outlast the deadline; still nobody is there, which is why.
+                if loop.time() + _AGAIN_S < deadline:
+                    await asyncio.sleep(_AGAIN_S)
                 if loop.time() + _AGAIN_S >= deadline:
                     raise unavailable("decryptor_down") from None
-                await asyncio.sleep(_AGAIN_S)
 
     async def _connected(self) -> _Connection:
         if self._connection is not None and self._connection.open:

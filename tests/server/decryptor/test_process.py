@@ -336,6 +336,16 @@ class TestNoProcess:
 
         assert 0.3 < await quickest(ask, below_s=1) < 1
 
+    async def test_is_told_as_such_by_a_process_that_was_held_up(self, settings: Settings, tmp_path: Path) -> None:
+        """That it couldn't look again in time doesn't make a decryptor that is down one that is slow."""
+        client = Client(tmp_path, open_keyring(settings).derive(SECRET), patience_s=0.2)
+        asking = asyncio.create_task(client.ask(wire.Status()))
+        await asyncio.sleep(0)
+        time.sleep(0.3)  # noqa: ASYNC251 -- It holds up the event loop on purpose.
+        with pytest.raises(errors.KeysUnavailable) as refused:
+            await asking
+        assert refused.value.facts["reason"] == "decryptor_down"
+
     def test_outlives_its_parent(self, settings: Settings, tmp_path: Path) -> None:
         """When whoever started it is killed, it ends by itself; nothing secret is in its arguments or environment."""
         assert settings.key_store_url is not None
