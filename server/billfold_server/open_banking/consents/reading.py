@@ -10,12 +10,11 @@ from typing import Final
 from msgspec import UNSET, UnsetType
 
 from billfold.clock import ensure_utc
-from billfold_server.open_banking.edge.errors import field_error
+from billfold_server.open_banking.edge.errors import DATE_INVALID, FIELD_INVALID, field_error
 
 __all__ = ["check_period", "check_permissions", "read_end", "to_utc"]
 
 _PERMISSIONS: Final = "Data.Permissions"
-_INVALID, _DATE = "U002", "U003"
 
 _ACCOUNTS: Final = frozenset({"ReadAccountsBasic", "ReadAccountsDetail"})
 _HOW: Final = frozenset({"ReadTransactionsBasic", "ReadTransactionsDetail"})
@@ -30,11 +29,11 @@ def check_permissions(permissions: Collection[str]) -> None:
     """
     asked = set(permissions)
     if not asked & _ACCOUNTS:
-        raise field_error(_PERMISSIONS, _INVALID, "must hold ReadAccountsBasic or ReadAccountsDetail")
+        raise field_error(_PERMISSIONS, FIELD_INVALID, "must hold ReadAccountsBasic or ReadAccountsDetail")
     if asked & _HOW and not asked & _WHICH:
-        raise field_error(_PERMISSIONS, _INVALID, "say whether transactions are credits, debits or both")
+        raise field_error(_PERMISSIONS, FIELD_INVALID, "say whether transactions are credits, debits or both")
     if asked & _WHICH and not asked & _HOW:
-        raise field_error(_PERMISSIONS, _INVALID, "say whether transactions are basic or in detail")
+        raise field_error(_PERMISSIONS, FIELD_INVALID, "say whether transactions are basic or in detail")
 
 
 def to_utc(path: str, instant: datetime | UnsetType) -> datetime | None:
@@ -48,7 +47,7 @@ def to_utc(path: str, instant: datetime | UnsetType) -> datetime | None:
     try:
         return ensure_utc(instant)
     except ValueError:
-        raise field_error(path, _DATE, "lies outside of the calendar") from None
+        raise field_error(path, DATE_INVALID, "lies outside of the calendar") from None
 
 
 def read_end(instant: datetime | UnsetType, now: datetime) -> datetime | None:
@@ -60,7 +59,7 @@ def read_end(instant: datetime | UnsetType, now: datetime) -> datetime | None:
     path = "Data.ExpirationDateTime"
     end = to_utc(path, instant)
     if end is not None and end <= now:
-        raise field_error(path, _DATE, "has passed")
+        raise field_error(path, DATE_INVALID, "has passed")
     return end
 
 
@@ -71,4 +70,4 @@ def check_period(begin: datetime | None, end: datetime | None) -> None:
         errors.ValidationFailed: It does.
     """
     if begin is not None and end is not None and end < begin:
-        raise field_error("Data.TransactionToDateTime", _DATE, "lies before the beginning")
+        raise field_error("Data.TransactionToDateTime", DATE_INVALID, "lies before the beginning")

@@ -21,7 +21,25 @@ from billfold_server.http.answers import Answer, on_the_wire
 from billfold_server.http.problems import problem_headers, status_of
 from billfold_server.open_banking.edge.headers import IDEMPOTENCY_KEY, JSON_MEDIA
 
-__all__ = ["CODES", "Refusal", "answer_of", "field_error", "plain_refusal", "refusal_of", "register"]
+__all__ = [
+    "CODES",
+    "CONSENT_MISMATCH",
+    "CONSENT_STATUS",
+    "DATE_INVALID",
+    "FIELD_EXPECTED",
+    "FIELD_INVALID",
+    "FIELD_UNEXPECTED",
+    "UNSUPPORTED_ACCOUNT",
+    "UNSUPPORTED_CURRENCY",
+    "UNSUPPORTED_INSTRUMENT",
+    "UNSUPPORTED_SCHEME",
+    "Refusal",
+    "answer_of",
+    "field_error",
+    "plain_refusal",
+    "refusal_of",
+    "register",
+]
 
 _CODE: Final = "open_banking_code"
 
@@ -37,7 +55,11 @@ CONSENT_MISMATCH: Final = "U008"
 CONSENT_STATUS: Final = "U009"
 FORMAT_INVALID: Final = "U010"
 NOT_FOUND: Final = "U011"
+UNSUPPORTED_ACCOUNT: Final = "U021"
+UNSUPPORTED_CURRENCY: Final = "U023"
 EVENT_TYPE: Final = "U024"
+UNSUPPORTED_INSTRUMENT: Final = "U026"
+UNSUPPORTED_SCHEME: Final = "U027"
 REAUTHENTICATE: Final = "U028"
 UNEXPECTED: Final = "U000"
 

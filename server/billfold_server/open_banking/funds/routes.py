@@ -14,16 +14,16 @@ from billfold.contract.open_banking.funds import (
     OBFundsConfirmationResponse1,
     OBFundsConfirmationResponse1Data,
 )
-from billfold.money import AmountError, Money, from_decimal
 from billfold_server.consents import service as consents
 from billfold_server.consents.service import Consent, ConsentKind, NewConsent
 from billfold_server.http.routing import Call
 from billfold_server.open_banking.consents import reading
 from billfold_server.open_banking.consents.answers import end_own, own, read_id, said_of
 from billfold_server.open_banking.edge.answers import links_of, meta_of
-from billfold_server.open_banking.edge.errors import field_error, register
+from billfold_server.open_banking.edge.errors import register
 from billfold_server.open_banking.edge.routes import OpenBankingRoutes
 from billfold_server.open_banking.payments.accounts import check_debtor
+from billfold_server.open_banking.payments.reading import read_amount
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.wallets import service as wallets
 
@@ -37,7 +37,6 @@ routes = OpenBankingRoutes(
 
 _KIND: Final[ConsentKind] = "funds_confirmation"
 _CONSENT: Final = "/funds-confirmation-consents/{ConsentId}"
-_INVALID, _CURRENCY = "U002", "U023"
 
 # What named somebody who was forgotten is as if it had never been.
 register(errors.SubjectForgotten, "U011", status=400)
@@ -82,7 +81,7 @@ async def delete_funds_confirmation_consent(call: Call, consent_id: str) -> None
 async def create_funds_confirmation(call: Call, body: OBFundsConfirmation1) -> OBFundsConfirmationResponse1:
     """Tell whether an account has an amount at this moment."""
     asked = body.data
-    amount = _read_amount(call, asked.instructed_amount.amount, asked.instructed_amount.currency)
+    amount = read_amount(asked.instructed_amount, "Data.InstructedAmount", call.tenant.manifest.currencies)
     async with call.tx() as tx:
         consent = await consents.use(
             tx,
@@ -106,19 +105,6 @@ async def create_funds_confirmation(call: Call, body: OBFundsConfirmation1) -> O
         links=links_of(call, below=f"/{confirmation_id}"),
         meta=meta_of(),
     )
-
-
-def _read_amount(call: Call, amount: str, currency: str) -> Money:
-    path = "Data.InstructedAmount"
-    if currency not in call.tenant.manifest.currencies:
-        raise field_error(f"{path}.Currency", _CURRENCY, "this bank keeps no accounts in the currency")
-    try:
-        amount_minor = from_decimal(amount, currency)
-    except AmountError as error:
-        raise field_error(f"{path}.Amount", _INVALID, str(error)) from None
-    if amount_minor <= 0:
-        raise field_error(f"{path}.Amount", _INVALID, "the amount must be more than nothing")
-    return Money(amount_minor, currency)
 
 
 def _shown(

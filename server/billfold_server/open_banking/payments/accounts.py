@@ -12,7 +12,7 @@ from billfold.contract.wallets import AliasScheme
 from billfold.ids import Prefix
 from billfold_server.http.routing import Call
 from billfold_server.open_banking.accounts.words import WALLET, identification_of
-from billfold_server.open_banking.edge.errors import field_error
+from billfold_server.open_banking.edge.errors import UNSUPPORTED_ACCOUNT, UNSUPPORTED_SCHEME, field_error
 from billfold_server.parties import service as parties
 from billfold_server.wallets import service as wallets
 from billfold_server.wallets.service import AliasKey
@@ -24,7 +24,6 @@ _ALIASES: Final = {
     "UK.OBIE.SortCodeAccountNumber": AliasScheme.SORT_CODE_ACCOUNT_NUMBER,
 }
 _LONGEST_NAME: Final = 70
-_IDENTIFIER, _SCHEME = "U021", "U027"
 
 
 class NamedAccount(Protocol):
@@ -70,14 +69,14 @@ def _read(account: NamedAccount, path: str, unknown: str) -> UUID | AliasKey:
         try:
             return ids.decode(Prefix.WALLET, account.identification)
         except ValueError:
-            raise field_error(f"{path}.Identification", _IDENTIFIER, "there can't be such a wallet") from None
+            raise field_error(f"{path}.Identification", UNSUPPORTED_ACCOUNT, "there can't be such a wallet") from None
     scheme = _ALIASES.get(account.scheme_name)
     if scheme is None:
-        raise field_error(f"{path}.SchemeName", _SCHEME, unknown)
+        raise field_error(f"{path}.SchemeName", UNSUPPORTED_SCHEME, unknown)
     try:
         return AliasKey(scheme, wallets.new_alias(scheme, account.identification))
     except errors.ProblemError:
-        raise field_error(f"{path}.Identification", _IDENTIFIER, "there can't be such an account") from None
+        raise field_error(f"{path}.Identification", UNSUPPORTED_ACCOUNT, "there can't be such an account") from None
 
 
 def check_debtor(account: NamedAccount | UnsetType, path: str) -> None:

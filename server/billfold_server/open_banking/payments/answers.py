@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from msgspec import UNSET
 
-from billfold import ids
+from billfold import errors, ids
 from billfold.contract.open_banking.common import Links, Meta, OBStatusReason
 from billfold.contract.open_banking.payments import (
     OBWriteDomestic2Initiation,
@@ -23,15 +23,46 @@ from billfold.contract.open_banking.payments import (
 )
 from billfold.contract.payments import PaymentStatus
 from billfold.ids import Prefix
-from billfold_server.consents.service import Consent
+from billfold_server.consents import service as consents
+from billfold_server.consents.service import Consent, ConsentKind
+from billfold_server.http.routing import Call
 from billfold_server.open_banking.consents.answers import status_reasons
 from billfold_server.open_banking.payments.accounts import Owned
+from billfold_server.payments import service as payments
 from billfold_server.payments.service import PaymentRow, Placed, StepRow
 
-__all__ = ["consent_response", "details_response", "payment_response"]
+__all__ = ["consent_response", "details_response", "own_payment", "payment_response"]
 
 _NOT_ON_THE_WIRE: Final = {PaymentStatus.CANCELLED: PaymentStatus.REJECTED}
 """The standard has no word for a payment that was called off; what has become of its money is the same."""
+
+
+async def own_payment(call: Call, payment_id: str, kind: ConsentKind, *, param: str) -> PaymentRow:
+    """Return a payment of the caller's own.
+
+    Args:
+        call: The request.
+        payment_id: Which one it names.
+        kind: Of which kind its consent must be.
+        param: The parameter by which it is named.
+
+    Raises:
+        errors.NotFound: There is none.
+        errors.ConsentOfAnother: Another third party has ordered it.
+        errors.ThirdPartyBlocked: The bank has blocked the caller.
+    """
+    try:
+        wanted = ids.decode(Prefix.PAYMENT, payment_id)
+    except ids.InvalidIdError:
+        raise errors.NotFound("there is no such payment", param=param) from None
+    async with call.tx() as tx:
+        await consents.check_admitted(tx, call.caller.client_id)
+        row = await payments.find_payment(tx, wanted)
+    if row is None or row.kind != kind:
+        raise errors.NotFound("there is no such payment", param=param)
+    if row.client_id != call.caller.client_id:
+        raise errors.ConsentOfAnother("the payment is another third party's")
+    return row
 
 
 def consent_response(

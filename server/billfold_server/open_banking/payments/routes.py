@@ -4,7 +4,6 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from msgspec import UNSET
 
 from billfold import errors, ids
 from billfold.contract.open_banking.payments import (
@@ -23,16 +22,27 @@ from billfold_server.consents import service as consents
 from billfold_server.consents.service import Consent, ConsentKind, NewConsent
 from billfold_server.http.routing import Call, Reply
 from billfold_server.ledger import service as ledger
+from billfold_server.open_banking.consents.answers import own, read_id
 from billfold_server.open_banking.edge.answers import links_of, meta_of
-from billfold_server.open_banking.edge.errors import register
+from billfold_server.open_banking.edge.errors import (
+    CONSENT_MISMATCH,
+    UNSUPPORTED_ACCOUNT,
+    UNSUPPORTED_CURRENCY,
+    register,
+)
 from billfold_server.open_banking.edge.foreseen import Foreseen
 from billfold_server.open_banking.edge.repeating import accepted, once
 from billfold_server.open_banking.edge.routes import OpenBankingRoutes
 from billfold_server.open_banking.payments import reading
 from billfold_server.open_banking.payments.accounts import check_debtor, creditor_of, debtor_of, naming_creditor
-from billfold_server.open_banking.payments.answers import consent_response, details_response, payment_response
+from billfold_server.open_banking.payments.answers import (
+    consent_response,
+    details_response,
+    own_payment,
+    payment_response,
+)
 from billfold_server.payments import service as payments
-from billfold_server.payments.service import INITIATE_PAYMENT, PaymentRow, Placed, Texts
+from billfold_server.payments.service import INITIATE_PAYMENT, PaymentRow, Placed
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Agreed
 from billfold_server.wallets import service as wallets
@@ -51,17 +61,17 @@ _PAYMENT: Final = "/domestic-payments/{DomesticPaymentId}"
 
 # What ISO 20022 has a code of its own for is told by that.
 for _error, _code in (
-    (errors.PaymentDiffersFromConsent, "U008"),
-    (errors.CreditorUnknown, "U021"),
-    (errors.CreditorUnsupported, "U021"),
-    (errors.RailMissing, "U021"),
+    (errors.PaymentDiffersFromConsent, CONSENT_MISMATCH),
+    (errors.CreditorUnknown, UNSUPPORTED_ACCOUNT),
+    (errors.CreditorUnsupported, UNSUPPORTED_ACCOUNT),
+    (errors.RailMissing, UNSUPPORTED_ACCOUNT),
     (errors.InsufficientFunds, "AM04"),
     (errors.LimitExceeded, "AM02"),
     (errors.BalanceOutOfRange, "AM02"),
     (errors.WalletFrozen, "AC06"),
     (errors.WalletClosed, "AC04"),
-    (errors.CurrencyNotEnabled, "U023"),
-    (errors.SameWallet, "U021"),
+    (errors.CurrencyNotEnabled, UNSUPPORTED_CURRENCY),
+    (errors.SameWallet, UNSUPPORTED_ACCOUNT),
 ):
     register(_error, _code, status=400)
 
@@ -77,7 +87,7 @@ _read_terms: Final = msgspec.json.Decoder(reading.Terms).decode
 async def create_payment_consent(call: Call, body: OBWriteDomesticConsent4) -> OBWriteDomesticConsentResponse5:
     """Ask for a customer's consent to a payment."""
     initiation = body.data.initiation
-    amount = reading.read_amount(initiation, call.tenant.manifest.currencies)
+    amount = reading.read_initiation(initiation, call.tenant.manifest.currencies)
     creditor_of(initiation.creditor_account, "Data.Initiation.CreditorAccount")
     check_debtor(initiation.debtor_account, "Data.Initiation.DebtorAccount")
     reading.check_instrument(initiation.local_instrument, "Data.Initiation.LocalInstrument")
@@ -105,7 +115,7 @@ async def create_payment_consent(call: Call, body: OBWriteDomesticConsent4) -> O
         # What was made just now needn't be read, as it must for a copy.
         if made:
             return consent_response(made[0], body, links_of(call, below=f"/{consent_id}"), meta_of())
-        return await _show_consent(call, await _own(call, consent_id), below=f"/{consent_id}")
+        return await _show_consent(call, await own(call, consent_id, _KIND), below=f"/{consent_id}")
 
     return await once(call, work, show)
 
@@ -113,7 +123,7 @@ async def create_payment_consent(call: Call, body: OBWriteDomesticConsent4) -> O
 @routes.get(_CONSENT)
 async def get_payment_consent(call: Call, consent_id: str) -> OBWriteDomesticConsentResponse5:
     """Show a consent to a payment, and where it stands."""
-    return await _show_consent(call, await _own(call, consent_id))
+    return await _show_consent(call, await own(call, consent_id, _KIND))
 
 
 @routes.get(f"{_CONSENT}/funds-confirmation")
@@ -122,7 +132,7 @@ async def get_payment_consent_funds(call: Call, consent_id: str) -> OBWriteFunds
     async with call.tx() as tx:
         uses = consents.uses_of(call.services)
         consent = await consents.use(
-            tx, call.caller, kind=_KIND, consent_id=_read_id(consent_id), uses=uses, operation="funds_confirmation"
+            tx, call.caller, kind=_KIND, consent_id=read_id(consent_id), uses=uses, operation="funds_confirmation"
         )
         now = await tenant_now(tx)
         (wallet,) = await wallets.with_balances(tx, [await wallets.get_wallet(tx, consent.wallet_ids[0])])
@@ -146,7 +156,7 @@ async def get_payment_consent_funds(call: Call, consent_id: str) -> OBWriteFunds
 async def create_payment(call: Call, body: OBWriteDomestic2) -> Reply[OBWriteDomesticResponse5]:
     """Order the payment that a customer has agreed to. A copy is told what has become of it."""
     initiation = body.data.initiation
-    amount = reading.read_amount(initiation, call.tenant.manifest.currencies)
+    amount = reading.read_initiation(initiation, call.tenant.manifest.currencies)
     creditor = creditor_of(initiation.creditor_account, "Data.Initiation.CreditorAccount")
     # Whether it still stands is decided with the payment; a copy finds it used up, and is answered all the same.
     consent_id, agreed = await _agreed(call, body.data.consent_id)
@@ -159,7 +169,7 @@ async def create_payment(call: Call, body: OBWriteDomestic2) -> Reply[OBWriteDom
         amount=amount,
         creditor=creditor,
         leaves=not isinstance(creditor, UUID),
-        texts=_texts(body),
+        texts=reading.texts_of(initiation, body),
     )
     wants_refund = _read_terms(agreed.terms).refund
     foreseen = Foreseen(call, lambda said: _shown(call, payments.placed(said), body))
@@ -170,10 +180,10 @@ async def create_payment(call: Call, body: OBWriteDomestic2) -> Reply[OBWriteDom
             reply = await ledger.command(call, INITIATE_PAYMENT, order, foresee=foresee)
     except errors.IdempotencyKeyReused:
         # Then nothing was decided.
-        await _own(call, body.data.consent_id)
+        await own(call, body.data.consent_id, _KIND)
         raise
     if reply.replayed:
-        await _own(call, body.data.consent_id)
+        await own(call, body.data.consent_id, _KIND)
     with naming_creditor("Data.Initiation.CreditorAccount"):
         said = accepted(reply)
     if not reply.replayed and not wants_refund:
@@ -188,7 +198,7 @@ async def create_payment(call: Call, body: OBWriteDomestic2) -> Reply[OBWriteDom
 @routes.get(_PAYMENT)
 async def get_domestic_payment(call: Call, domestic_payment_id: str) -> OBWriteDomesticResponse5:
     """Show a payment, and where it stands."""
-    row = await _own_payment(call, domestic_payment_id)
+    row = await own_payment(call, domestic_payment_id, _KIND, param="DomesticPaymentId")
     texts = (await payments.open_texts(call.services, call.tenant, [row.id])).get(row.id)
     if texts is None:
         raise errors.SubjectForgotten
@@ -202,7 +212,7 @@ async def get_domestic_payment(call: Call, domestic_payment_id: str) -> OBWriteD
 @routes.get(f"{_PAYMENT}/payment-details")
 async def get_domestic_payment_details(call: Call, domestic_payment_id: str) -> OBWritePaymentDetailsResponse1:
     """Show every status that a payment has had."""
-    row = await _own_payment(call, domestic_payment_id)
+    row = await own_payment(call, domestic_payment_id, _KIND, param="DomesticPaymentId")
     async with call.tx() as tx:
         steps = await payments.list_steps(tx, row.id)
     texts = (await payments.open_texts(call.services, call.tenant, [row.id])).get(row.id)
@@ -210,22 +220,6 @@ async def get_domestic_payment_details(call: Call, domestic_payment_id: str) -> 
 
 
 # What several of them need.
-
-
-def _read_id(text: str) -> UUID:
-    try:
-        return ids.decode(Prefix.CONSENT, text)
-    except ValueError:
-        raise errors.ConsentNotFound("there is no such consent", param="ConsentId") from None
-
-
-async def _own(call: Call, consent_id: str) -> Consent:
-    """Return the caller's own consent as it stands."""
-    async with call.tx() as tx:
-        consent = await consents.get(tx, _read_id(consent_id), client_id=call.caller.client_id)
-    if consent.kind != _KIND:
-        raise errors.ConsentNotFound("there is no such consent", param="ConsentId")
-    return consent
 
 
 async def _agreed(call: Call, named: str) -> tuple[UUID, Agreed]:
@@ -240,7 +234,7 @@ async def _agreed(call: Call, named: str) -> tuple[UUID, Agreed]:
     is_of_token = consent_id is not None and named == ids.encode(Prefix.CONSENT, consent_id)
     if is_of_token and consent_id is not None and agreed is not None and agreed.kind == _KIND:
         return consent_id, agreed
-    consent = await _own(call, named)
+    consent = await own(call, named, _KIND)
     if consent.party_id is None:
         raise errors.ConsentNotUsable(consent_status=consent.status)
     return consent.id, Agreed(kind=consent.kind, party_id=consent.party_id, terms=consent.terms)
@@ -249,45 +243,6 @@ async def _agreed(call: Call, named: str) -> tuple[UUID, Agreed]:
 async def _show_consent(call: Call, consent: Consent, *, below: str = "") -> OBWriteDomesticConsentResponse5:
     asked = _read_asked(await consents.open_request(call.services, call.tenant, consent))
     return consent_response(consent, asked, links_of(call, below=below), meta_of())
-
-
-def _texts(body: OBWriteDomestic2) -> Texts:
-    """Return what an order says of people."""
-    initiation = body.data.initiation
-    account = initiation.creditor_account
-    return Texts(
-        scheme=account.scheme_name,
-        identification=account.identification,
-        creditor_name=account.name,
-        secondary=None if account.secondary_identification is UNSET else account.secondary_identification,
-        end_to_end_id=initiation.end_to_end_identification,
-        instruction_id=initiation.instruction_identification,
-        reference=reading.reference_of(initiation.remittance_information),
-        instrument=None if initiation.local_instrument is UNSET else initiation.local_instrument,
-        order=msgspec.Raw(msgspec.json.encode(body)),
-    )
-
-
-async def _own_payment(call: Call, payment_id: str) -> PaymentRow:
-    """Return a payment of the caller's own.
-
-    Raises:
-        errors.NotFound: There is none.
-        errors.ConsentOfAnother: Another third party has ordered it.
-        errors.ThirdPartyBlocked: The bank has blocked the caller.
-    """
-    try:
-        wanted = ids.decode(Prefix.PAYMENT, payment_id)
-    except ValueError:
-        raise errors.NotFound("there is no such payment", param="DomesticPaymentId") from None
-    async with call.tx() as tx:
-        await consents.check_admitted(tx, call.caller.client_id)
-        row = await payments.find_payment(tx, wanted)
-    if row is None or row.kind != _KIND:
-        raise errors.NotFound("there is no such payment", param="DomesticPaymentId")
-    if row.client_id != call.caller.client_id:
-        raise errors.ConsentOfAnother("the payment is another third party's")
-    return row
 
 
 async def _show_payment(

@@ -6,35 +6,37 @@ Source: UK Open Banking Read/Write API v4.0, "Domestic VRP consents" and "Domest
 
 from collections.abc import Collection
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import UNSET
 
 from billfold.contract.open_banking.vrp import (
-    OBActiveOrHistoricCurrencyAndAmountVrp,
     OBDomesticVRPConsentRequest,
     OBDomesticVRPControlParameters,
     OBDomesticVRPInitiation,
     OBDomesticVRPRequest,
 )
-from billfold.money import AmountError, Money, from_decimal
-from billfold_server.open_banking.edge.errors import field_error
-from billfold_server.open_banking.payments.reading import check_instrument, reference_of
+from billfold.money import Money
+from billfold_server.open_banking.edge.errors import (
+    CONSENT_MISMATCH,
+    DATE_INVALID,
+    FIELD_EXPECTED,
+    FIELD_INVALID,
+    FIELD_UNEXPECTED,
+    field_error,
+)
+from billfold_server.open_banking.payments.reading import check_instrument, read_amount
 from billfold_server.payments.service import AgreedAmount, ControlParameters, PeriodicLimit, RecurringOrder, day_of
 
 __all__ = [
-    "MISMATCH",
     "check_last_day",
     "check_migration",
     "check_repeats",
     "expires_at",
     "money_of",
-    "read_amount",
     "read_consent",
     "read_order",
-    "reference_of",
-    "repeated",
 ]
 
 _CONTROL: Final = "Data.ControlParameters"
@@ -43,29 +45,6 @@ _TYPES: Final = frozenset({_SWEEPING, "UK.OBIE.VRPType.Other"})
 _METHODS: Final = frozenset({"UK.OBIE.SCA", "UK.OBIE.SCANotRequired"})
 _MOST_LIMITS: Final = 50
 """Each payment is held to all of them under the lock of the ledger; there are eleven kinds of period."""
-EXPECTED, INVALID, DATE, UNEXPECTED = "U001", "U002", "U003", "U005"
-MISMATCH, CURRENCY = "U008", "U023"
-
-
-def read_amount(given: OBActiveOrHistoricCurrencyAndAmountVrp, path: str, currencies: Collection[str]) -> Money:
-    """Return an amount of a currency that the tenant uses.
-
-    Raises:
-        errors.ProblemError: Not zero, too exact or too large for its currency, or of another one.
-    """
-    return Money(_minor(given.amount, given.currency, path, currencies), given.currency)
-
-
-def _minor(amount: str, currency: str, path: str, currencies: Collection[str]) -> int:
-    if currency not in currencies:
-        raise field_error(f"{path}.Currency", CURRENCY, "this bank keeps no accounts in the currency")
-    try:
-        amount_minor = from_decimal(amount, currency)
-    except AmountError as error:
-        raise field_error(f"{path}.Amount", INVALID, str(error)) from None
-    if amount_minor <= 0:
-        raise field_error(f"{path}.Amount", INVALID, "the amount must be more than nothing")
-    return amount_minor
 
 
 # Consents.
@@ -86,7 +65,7 @@ def read_consent(body: OBDomesticVRPConsentRequest, currencies: Collection[str])
     _check_dates(given)
     _check_creditor(body.data.initiation, given)
     if given.supplementary_data:
-        raise field_error(f"{_CONTROL}.SupplementaryData", UNEXPECTED, "there is no such data that is understood")
+        raise field_error(f"{_CONTROL}.SupplementaryData", FIELD_UNEXPECTED, "there is no such data that is understood")
     maximum = read_amount(given.maximum_individual_amount, f"{_CONTROL}.MaximumIndividualAmount", currencies)
     interactions = () if given.psu_interaction_types is UNSET else tuple(dict.fromkeys(given.psu_interaction_types))
     agreed = ControlParameters(
@@ -107,7 +86,7 @@ def _check_lists(given: OBDomesticVRPControlParameters) -> None:
     ):
         for place, value in enumerate(values):
             if value not in known:
-                raise field_error(f"{_CONTROL}.{name}[{place}]", INVALID, "there is no such value")
+                raise field_error(f"{_CONTROL}.{name}[{place}]", FIELD_INVALID, "there is no such value")
 
 
 _LAST_DAY: Final = f"{_CONTROL}.ValidToDateTime"
@@ -120,40 +99,40 @@ def check_last_day(given: OBDomesticVRPControlParameters, now: datetime) -> None
         errors.ValidationFailed: The last day has passed.
     """
     if given.valid_to_date_time is not UNSET and given.valid_to_date_time.date() < day_of(now):
-        raise field_error(_LAST_DAY, DATE, "the last day has passed")
+        raise field_error(_LAST_DAY, DATE_INVALID, "the last day has passed")
 
 
 def _check_dates(given: OBDomesticVRPControlParameters) -> None:
     first, last = given.valid_from_date_time, given.valid_to_date_time
     if first is not UNSET and last is not UNSET and last.date() < first.date():
-        raise field_error(_LAST_DAY, DATE, "the last day comes before the first")
+        raise field_error(_LAST_DAY, DATE_INVALID, "the last day comes before the first")
 
 
 def _check_creditor(initiation: OBDomesticVRPInitiation, given: OBDomesticVRPControlParameters) -> None:
     if initiation.creditor_account is UNSET and _SWEEPING in given.vrp_type:
         path = "Data.Initiation.CreditorAccount"
-        raise field_error(path, EXPECTED, "whoever sweeps says to which account")
+        raise field_error(path, FIELD_EXPECTED, "whoever sweeps says to which account")
 
 
 def _read_limits(
     given: OBDomesticVRPControlParameters, currency: str, currencies: Collection[str]
 ) -> tuple[PeriodicLimit, ...]:
     if len(given.periodic_limits) > _MOST_LIMITS:
-        raise field_error(f"{_CONTROL}.PeriodicLimits", INVALID, f"there may be at most {_MOST_LIMITS} limits")
+        raise field_error(f"{_CONTROL}.PeriodicLimits", FIELD_INVALID, f"there may be at most {_MOST_LIMITS} limits")
     limits = []
     for place, limit in enumerate(given.periodic_limits):
         path = f"{_CONTROL}.PeriodicLimits[{place}]"
         if limit.period_type == "Fortnight" and limit.period_alignment == "Calendar":
-            raise field_error(f"{path}.PeriodAlignment", INVALID, "a calendar has no fortnights")
-        amount_minor = _minor(limit.amount, limit.currency, path, currencies)
-        if limit.currency != currency:
-            raise field_error(f"{path}.Currency", INVALID, "all limits are in the currency of the maximum")
+            raise field_error(f"{path}.PeriodAlignment", FIELD_INVALID, "a calendar has no fortnights")
+        amount = read_amount(limit, path, currencies)
+        if amount.currency != currency:
+            raise field_error(f"{path}.Currency", FIELD_INVALID, "all limits are in the currency of the maximum")
         limits.append(
             PeriodicLimit(
                 period_type=limit.period_type,
                 period_alignment=limit.period_alignment,
-                amount_minor=amount_minor,
-                currency=limit.currency,
+                amount_minor=amount.amount_minor,
+                currency=amount.currency,
             )
         )
     return tuple(limits)
@@ -166,14 +145,6 @@ def expires_at(given: OBDomesticVRPControlParameters) -> datetime | None:
     return datetime.combine(given.valid_to_date_time.date() + timedelta(days=1), time.min, UTC)
 
 
-_canonical: Final = msgspec.json.Encoder(order="deterministic").encode
-
-
-def repeated(initiation: OBDomesticVRPInitiation, risk: Any) -> bytes:
-    """Return, in its one form, what each payment must repeat of its consent."""
-    return _canonical({"Initiation": initiation, "Risk": risk})
-
-
 def check_migration(asked: OBDomesticVRPConsentRequest, body: OBDomesticVRPConsentRequest) -> None:
     """Refuse to bring over a consent with something else than its customer has seen.
 
@@ -184,7 +155,7 @@ def check_migration(asked: OBDomesticVRPConsentRequest, body: OBDomesticVRPConse
     _check_same(asked.data.initiation, body.data.initiation, "Data.Initiation")
     _check_same(asked.risk, body.risk, "Risk")
     if asked.data.read_refund_account != body.data.read_refund_account:
-        raise field_error("Data.ReadRefundAccount", MISMATCH, "the consent says something else")
+        raise field_error("Data.ReadRefundAccount", CONSENT_MISMATCH, "the consent says something else")
 
 
 # Payments.
@@ -203,13 +174,13 @@ def read_order(body: OBDomesticVRPRequest, currencies: Collection[str]) -> Recur
     """
     data, path = body.data, "Data.Instruction"
     if data.instruction.supplementary_data:
-        raise field_error(f"{path}.SupplementaryData", UNEXPECTED, "there is no such data that is understood")
+        raise field_error(f"{path}.SupplementaryData", FIELD_UNEXPECTED, "there is no such data that is understood")
     for name, value, known in (
         ("VRPType", data.vrp_type, _TYPES),
         ("PSUAuthenticationMethod", data.psu_authentication_method, _METHODS),
     ):
         if value not in known:
-            raise field_error(f"Data.{name}", INVALID, "there is no such value")
+            raise field_error(f"Data.{name}", FIELD_INVALID, "there is no such value")
     check_instrument(data.instruction.local_instrument, f"{path}.LocalInstrument")
     amount = read_amount(data.instruction.instructed_amount, f"{path}.InstructedAmount", currencies)
     order = RecurringOrder(
@@ -248,10 +219,10 @@ def check_repeats(agreed: OBDomesticVRPConsentRequest, body: OBDomesticVRPReques
         said = getattr(body.data.instruction, name)
         is_said = said is not UNSET or name == "remittance_information"
         if settled is not UNSET and is_said and said != settled:
-            raise field_error(f"Data.Instruction.{wire_name}", MISMATCH, "the consent says something else")
+            raise field_error(f"Data.Instruction.{wire_name}", CONSENT_MISMATCH, "the consent says something else")
 
 
 def _check_same(agreed: msgspec.Struct, said: msgspec.Struct, path: str) -> None:
     for field in msgspec.structs.fields(agreed):
         if getattr(agreed, field.name) != getattr(said, field.name):
-            raise field_error(f"{path}.{field.encode_name}", MISMATCH, "the consent says something else")
+            raise field_error(f"{path}.{field.encode_name}", CONSENT_MISMATCH, "the consent says something else")

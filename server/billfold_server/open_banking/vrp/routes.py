@@ -21,22 +21,23 @@ from billfold.contract.open_banking.vrp import (
     OBVRPFundsConfirmationResponse,
     OBVRPFundsConfirmationResponseData,
 )
-from billfold.ids import Prefix
 from billfold_server.consents import service as consents
 from billfold_server.consents.service import Consent, ConsentKind, NewConsent
 from billfold_server.http.reading import decode_json
 from billfold_server.http.routing import Call
 from billfold_server.ledger import service as ledger
-from billfold_server.open_banking.consents.answers import end_own
+from billfold_server.open_banking.consents.answers import end_own, own, read_id
 from billfold_server.open_banking.edge.answers import address_of
-from billfold_server.open_banking.edge.errors import field_error, register
+from billfold_server.open_banking.edge.errors import CONSENT_MISMATCH, CONSENT_STATUS, field_error, register
 from billfold_server.open_banking.edge.repeating import accepted, once
 from billfold_server.open_banking.edge.routes import OpenBankingRoutes
 from billfold_server.open_banking.payments.accounts import check_debtor, creditor_of, debtor_of, naming_creditor
+from billfold_server.open_banking.payments.answers import own_payment
+from billfold_server.open_banking.payments.reading import read_amount, repeated, texts_of
 from billfold_server.open_banking.vrp import reading
 from billfold_server.open_banking.vrp.answers import consent_response, details_response, payment_response
 from billfold_server.payments import service as payments
-from billfold_server.payments.service import INITIATE_RECURRING, PaymentRow, Placed, Texts
+from billfold_server.payments.service import INITIATE_RECURRING, PaymentRow, Placed
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.wallets import service as wallets
 
@@ -53,7 +54,6 @@ _CONSENTS: Final = "/domestic-vrp-consents"
 _CONSENT: Final = "/domestic-vrp-consents/{ConsentId}"
 _PAYMENTS: Final = "/domestic-vrps"
 _PAYMENT: Final = "/domestic-vrps/{DomesticVRPId}"
-_STATUS: Final = "U009"
 _PATCH: Final = "application/json-patch+json"
 
 register(errors.ControlParametersBreached, "U014", status=400)
@@ -80,7 +80,7 @@ async def create_vrp_consent(call: Call, body: OBDomesticVRPConsentRequest) -> O
         expires_at=reading.expires_at(body.data.control_parameters),
         terms=payments.write_terms(agreed),
         request=msgspec.json.encode(body),
-        repeated=reading.repeated(initiation, body.risk),
+        repeated=repeated(initiation, body.risk),
     )
     prepared = await consents.prepare(call.services, call.tenant, new)
 
@@ -90,7 +90,7 @@ async def create_vrp_consent(call: Call, body: OBDomesticVRPConsentRequest) -> O
         return (await consents.create(tx, call.caller, prepared, now)).wire_id
 
     async def show(consent_id: str) -> OBDomesticVRPConsentResponse:
-        return await _show_consent(call, await _own(call, consent_id), below=f"/{consent_id}")
+        return await _show_consent(call, await own(call, consent_id, _KIND), below=f"/{consent_id}")
 
     return await once(call, work, show)
 
@@ -98,7 +98,7 @@ async def create_vrp_consent(call: Call, body: OBDomesticVRPConsentRequest) -> O
 @routes.get(_CONSENT)
 async def get_vrp_consent(call: Call, consent_id: str) -> OBDomesticVRPConsentResponse:
     """Show a consent to recurring payments, and where it stands."""
-    return await _show_consent(call, await _own(call, consent_id))
+    return await _show_consent(call, await own(call, consent_id, _KIND))
 
 
 @routes.delete(_CONSENT)
@@ -122,7 +122,7 @@ async def put_vrp_consent(
     call: Call, consent_id: str, body: OBDomesticVRPConsentRequest
 ) -> OBDomesticVRPConsentResponse:
     """Bring a consent of an older version of the standard into this one. None here is of an older one."""
-    consent = await _own(call, consent_id)
+    consent = await own(call, consent_id, _KIND)
     asked = _read_asked(await consents.open_request(call.services, call.tenant, consent))
     reading.check_migration(asked, body)
     raise _needs_none()
@@ -132,7 +132,7 @@ async def put_vrp_consent(
 async def patch_vrp_consent(call: Call, consent_id: str, body: bytes) -> OBDomesticVRPConsentResponse:
     """Bring parts of a consent of an older version of the standard into this one. None here is of an older one."""
     decode_json(body, _PATCHES)
-    await _own(call, consent_id)
+    await own(call, consent_id, _KIND)
     raise _needs_none()
 
 
@@ -149,9 +149,9 @@ async def confirm_vrp_funds(
 ) -> OBVRPFundsConfirmationResponse:
     """Tell whether a payment of an amount would find the money that it needs."""
     if body.data.consent_id != consent_id:
-        raise field_error("Data.ConsentId", reading.MISMATCH, "the address names another consent")
+        raise field_error("Data.ConsentId", CONSENT_MISMATCH, "the address names another consent")
     path = "Data.InstructedAmount"
-    amount = reading.read_amount(body.data.instructed_amount, path, call.tenant.manifest.currencies)
+    amount = read_amount(body.data.instructed_amount, path, call.tenant.manifest.currencies)
     async with call.tx() as tx:
         with _naming_the_consent():
             consent = await _use(call, tx, consent_id, operation="funds_confirmation")
@@ -183,7 +183,7 @@ async def create_vrp_payment(call: Call, body: OBDomesticVRPRequest) -> OBDomest
     asked_for = reading.read_order(body, call.tenant.manifest.currencies)
     creditor = creditor_of(body.data.instruction.creditor_account, "Data.Instruction.CreditorAccount")
     # Whether it can be used now is decided with the payment; a copy is answered also where it can't any more.
-    consent = await _own(call, body.data.consent_id)
+    consent = await own(call, body.data.consent_id, _KIND)
     if consent.id != call.caller.consent_id:
         raise errors.ConsentOfAnother("the access token is for another consent")
     with _naming_the_consent():
@@ -196,11 +196,11 @@ async def create_vrp_payment(call: Call, body: OBDomesticVRPRequest) -> OBDomest
         call.tenant,
         consent_id=consent.id,
         party_id=consent.party_id,
-        digest=consents.digest(call.services, call.tenant, reading.repeated(body.data.initiation, body.risk)),
+        digest=consents.digest(call.services, call.tenant, repeated(body.data.initiation, body.risk)),
         amount=reading.money_of(asked_for),
         creditor=creditor,
         leaves=not isinstance(creditor, UUID),
-        texts=_texts(body),
+        texts=texts_of(body.data.instruction, body),
         facts=asked_for,
     )
     with _naming_the_consent(), naming_creditor("Data.Instruction.CreditorAccount"):
@@ -216,7 +216,7 @@ async def create_vrp_payment(call: Call, body: OBDomesticVRPRequest) -> OBDomest
 @routes.get(_PAYMENT)
 async def get_vrp_payment(call: Call, domestic_vrp_id: str) -> OBDomesticVRPResponse:
     """Show a recurring payment, and where it stands."""
-    row = await _own_payment(call, domestic_vrp_id)
+    row = await own_payment(call, domestic_vrp_id, _KIND, param="DomesticVRPId")
     assert row.consent_id is not None, "a third party has ordered it"
     async with call.tx() as tx:
         # Payments are kept for longer than consents.
@@ -233,7 +233,7 @@ async def get_vrp_payment(call: Call, domestic_vrp_id: str) -> OBDomesticVRPResp
 @routes.get(f"{_PAYMENT}/payment-details")
 async def get_vrp_payment_details(call: Call, domestic_vrp_id: str) -> OBDomesticVRPDetails:
     """Show every status that a recurring payment has had."""
-    row = await _own_payment(call, domestic_vrp_id)
+    row = await own_payment(call, domestic_vrp_id, _KIND, param="DomesticVRPId")
     async with call.tx() as tx:
         steps = await payments.list_steps(tx, row.id)
     texts = (await payments.open_texts(call.services, call.tenant, [row.id])).get(row.id)
@@ -243,18 +243,11 @@ async def get_vrp_payment_details(call: Call, domestic_vrp_id: str) -> OBDomesti
 # What several of them need.
 
 
-def _read_id(text: str) -> UUID:
-    try:
-        return ids.decode(Prefix.CONSENT, text)
-    except ValueError:
-        raise errors.ConsentNotFound("there is no such consent", param="ConsentId") from None
-
-
 async def _use(call: Call, tx: Any, consent_id: str, operation: str) -> Consent:
     """Return the consent of the caller's token, if it can be used now, and count that."""
     uses = consents.uses_of(call.services)
     return await consents.use(
-        tx, call.caller, kind=_KIND, consent_id=_read_id(consent_id), uses=uses, operation=operation
+        tx, call.caller, kind=_KIND, consent_id=read_id(consent_id), uses=uses, operation=operation
     )
 
 
@@ -264,19 +257,7 @@ def _naming_the_consent() -> Iterator[None]:
     try:
         yield
     except errors.ConsentNotUsable as error:
-        raise field_error("Data.ConsentId", _STATUS, f"the consent is {error.consent_status}") from error
-
-
-def _of_this_kind(consent: Consent) -> Consent:
-    if consent.kind != _KIND:
-        raise errors.ConsentNotFound("there is no such consent", param="ConsentId")
-    return consent
-
-
-async def _own(call: Call, consent_id: str) -> Consent:
-    """Return the caller's own consent as it stands."""
-    async with call.tx() as tx:
-        return _of_this_kind(await consents.get(tx, _read_id(consent_id), client_id=call.caller.client_id))
+        raise field_error("Data.ConsentId", CONSENT_STATUS, f"the consent is {error.consent_status}") from error
 
 
 async def _show_consent(call: Call, consent: Consent, *, below: str = "") -> OBDomesticVRPConsentResponse:
@@ -286,39 +267,6 @@ async def _show_consent(call: Call, consent: Consent, *, below: str = "") -> OBD
     if chosen is None and consent.wallet_ids:
         chosen = OBCashAccountDebtorWithName(**(await debtor_of(call, consent.wallet_ids[0]))._asdict())
     return consent_response(consent, asked, chosen, address_of(call, below=below))
-
-
-def _texts(body: OBDomesticVRPRequest) -> Texts:
-    """Return what an order says of people."""
-    instruction = body.data.instruction
-    account = instruction.creditor_account
-    return Texts(
-        scheme=account.scheme_name,
-        identification=account.identification,
-        creditor_name=account.name,
-        secondary=None if account.secondary_identification is UNSET else account.secondary_identification,
-        end_to_end_id=instruction.end_to_end_identification,
-        instruction_id=instruction.instruction_identification,
-        reference=reading.reference_of(instruction.remittance_information),
-        instrument=None if instruction.local_instrument is UNSET else instruction.local_instrument,
-        order=msgspec.Raw(msgspec.json.encode(body)),
-    )
-
-
-async def _own_payment(call: Call, payment_id: str) -> PaymentRow:
-    """Return a recurring payment of the caller's own."""
-    try:
-        wanted = ids.decode(Prefix.PAYMENT, payment_id)
-    except ValueError:
-        raise errors.NotFound("there is no such payment", param="DomesticVRPId") from None
-    async with call.tx() as tx:
-        await consents.check_admitted(tx, call.caller.client_id)
-        row = await payments.find_payment(tx, wanted)
-    if row is None or row.kind != _KIND:
-        raise errors.NotFound("there is no such payment", param="DomesticVRPId")
-    if row.client_id != call.caller.client_id:
-        raise errors.ConsentOfAnother("the payment is another third party's")
-    return row
 
 
 async def _show_payment(
