@@ -14,7 +14,7 @@ from billfold.contract.platform import AUDIT_HEAD_TYPE, AuditHead
 from billfold.ids import Prefix
 from billfold_server.audit import service
 from billfold_server.audit.sealing import Sealed, seal
-from billfold_server.audit.trail_reading import export_trail, open_trail, verify_trail
+from billfold_server.audit.trail_reading import export_trail, verify_trail
 from billfold_server.commands import OpenServices, counted, json_option
 from billfold_server.findings import with_wire_ids
 from billfold_server.heads import head_text, read_head
@@ -76,7 +76,7 @@ def verify(
         async with open_services() as services:
             trail = await _find(services, tenant)
             found = await verify_trail(services.database, trail, trusted=head)
-            async with open_trail(services.database, trail) as tx:
+            async with services.database.tx_of(trail) as tx:
                 return msgspec.structs.replace(found, findings=await with_wire_ids(tx, found.findings))
 
     found = asyncio.run(run())
@@ -182,7 +182,7 @@ def head(open_services: OpenServices, tenant: str | None, *, platform: bool, as_
     async def run() -> AuditHead:
         async with open_services() as services:
             found = await _find(services, tenant)
-            async with open_trail(services.database, found) as tx:
+            async with services.database.tx_of(found) as tx:
                 newest = await service.get_head(tx)
             realm = services.identity.realm(found)
             claims = service.head_claims(newest, realm.issuer)
@@ -220,7 +220,7 @@ def export(open_services: OpenServices, tenant: str | None, output: str, *, plat
     async def run(stream: BinaryIO) -> None:
         async with open_services() as services:
             found = await _find(services, tenant)
-            async with open_trail(services.database, found) as tx:
+            async with services.database.tx_of(found) as tx:
                 of = "platform" if found is None else ids.encode(Prefix.TENANT, found.id)
                 await service.record(tx, service.new_record(COMMAND_LINE, "audit.exported", of))
             async for line in export_trail(services.database, found):

@@ -23,7 +23,7 @@ from billfold.chain import TrailHead
 from billfold.chain.trail import MOST_RECORDS, join_ids
 from billfold.contract.platform import TenantState
 from billfold_server.audit import seal_queries as queries
-from billfold_server.audit.trail_reading import open_trail, record_line
+from billfold_server.audit.trail_reading import record_line
 from billfold_server.db.stillness import Stillness
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.transaction import Database, TenantTx, Tx
@@ -90,7 +90,7 @@ async def seal(
     done = Sealed()
     while True:
         begun_s = time.monotonic()
-        async with open_trail(database, tenant) as tx:
+        async with database.tx_of(tenant) as tx:
             query = queries.UNSEALED_SINCE if tenant is not None else queries.UNSEALED_SINCE_OF_PLATFORM
             since: datetime | None = await tx.fetchval(query)
             looked(since)

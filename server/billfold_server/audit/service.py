@@ -11,7 +11,7 @@ which request, is never changed either, and is shown among the records (ADR 25).
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -23,7 +23,7 @@ from billfold.ids import Prefix
 from billfold_server.audit import queries, seal_queries
 from billfold_server.db.sets import Write, write_all
 from billfold_server.tenancy.context import Caller
-from billfold_server.tenancy.transaction import TenantTx
+from billfold_server.tenancy.transaction import TenantTx, Tx
 
 __all__ = [
     "HeadMissingError",
@@ -97,14 +97,6 @@ def with_program(caller: Caller, facts: Mapping[str, object] | None) -> Mapping[
         return known
     program = ids.encode(Prefix.CLIENT, caller.client_id)
     return known if caller.actor == program else {**known, "through": program}
-
-
-class Tx(Protocol):
-    """An open transaction, of a tenant or of the platform: each has an audit trail of its own."""
-
-    async def fetch(self, sql: str, *arguments: Any) -> Any:
-        """Return rows."""
-        ...
 
 
 def writes(records: Sequence[NewAuditRecord]) -> list[Write]:

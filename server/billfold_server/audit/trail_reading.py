@@ -5,7 +5,6 @@ The lines and their order are those of ``billfold.chain.trail_lines``. Memory do
 
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 from uuid import UUID
 
@@ -27,29 +26,14 @@ from billfold.chain.trail_lines import (
 from billfold_server.audit import seal_queries as queries
 from billfold_server.audit.service import HeadMissingError, get_head
 from billfold_server.tenancy.context import TenantRef
-from billfold_server.tenancy.transaction import LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS, Database, TenantTx, Tx
+from billfold_server.tenancy.transaction import Database, TenantTx, Tx
 
-__all__ = ["export_trail", "open_trail", "read_trail", "record_line", "verify_trail"]
+__all__ = ["export_trail", "read_trail", "record_line", "verify_trail"]
 
 _LONG_MS: Final = 3_600_000
 _LINKS: Final = 20
 """Each of half a megabyte at most."""
 _WINDOW: Final = 1_000
-
-
-def open_trail(
-    database: Database,
-    tenant: TenantRef | None,
-    *,
-    snapshot: bool = False,
-    statement_timeout_ms: int = STATEMENT_TIMEOUT_MS,
-) -> AbstractAsyncContextManager[Tx]:
-    """Open a transaction on a tenant's trail, or on the platform's own."""
-    if tenant is None:
-        return database.platform_tx(snapshot=snapshot, statement_timeout_ms=statement_timeout_ms)
-    return database.tx(
-        tenant, snapshot=snapshot, lock_timeout_ms=LOCK_TIMEOUT_MS, statement_timeout_ms=statement_timeout_ms
-    )
 
 
 async def verify_trail(
@@ -64,7 +48,7 @@ async def verify_trail(
     """
     verifier = TrailVerifier(trusted=trusted)
     try:
-        async with open_trail(database, tenant, snapshot=True, statement_timeout_ms=_LONG_MS) as tx:
+        async with database.tx_of(tenant, snapshot=True, statement_timeout_ms=_LONG_MS) as tx:
             async for line in read_trail(tx):
                 verifier.take(line)
     except HeadMissingError:
@@ -78,7 +62,7 @@ async def export_trail(database: Database, tenant: TenantRef | None) -> AsyncIte
     Raises:
         HeadMissingError: Its head is gone.
     """
-    async with open_trail(database, tenant, snapshot=True, statement_timeout_ms=_LONG_MS) as tx:
+    async with database.tx_of(tenant, snapshot=True, statement_timeout_ms=_LONG_MS) as tx:
         async for line in read_trail(tx):
             yield encode_trail_line(line)
 

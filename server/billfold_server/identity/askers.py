@@ -20,13 +20,12 @@ from billfold.ids import Prefix
 from billfold_server.http.entering import GRANT_STANDS
 from billfold_server.identity.clients import rows
 from billfold_server.identity.clients.rows import Client
-from billfold_server.identity.queries import Tx
 from billfold_server.identity.rules import OPENID_SCOPES
 from billfold_server.parties import service as parties
 from billfold_server.partners import service as partners
 from billfold_server.people import service as people
 from billfold_server.tenancy.context import COMMAND_LINE, Caller
-from billfold_server.tenancy.transaction import TenantTx
+from billfold_server.tenancy.transaction import TenantTx, Tx
 
 __all__ = ["hold"]
 

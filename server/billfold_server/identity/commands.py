@@ -99,8 +99,7 @@ async def _realm(
         raise click.UsageError(msg)
     async with open_services() as services:
         found = None if tenant is None else await services.registry.get(tenant)
-        scope = services.database.platform_tx() if found is None else services.database.tx(found)
-        async with scope as tx:
+        async with services.database.tx_of(found) as tx:
             yield services, tx, services.identity.realm(found)
 
 

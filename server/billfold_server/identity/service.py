@@ -6,7 +6,6 @@ alone: realms share neither keys nor issuer nor audience.
 
 import time
 from collections.abc import Collection, Mapping
-from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -48,7 +47,6 @@ from billfold_server.identity.grants.service import (
     revoke_grant,
     revoke_grants,
 )
-from billfold_server.identity.queries import Tx
 from billfold_server.identity.realms import Realm, realm_of
 from billfold_server.identity.rules import OPEN_BANKING_SCOPES, TENANT_SCOPES
 from billfold_server.identity.signing.service import Begun, Signing
@@ -64,7 +62,7 @@ from billfold_server.partners import service as partners
 from billfold_server.partners.service import Partner
 from billfold_server.people import service as people
 from billfold_server.tenancy.context import COMMAND_LINE, Caller, TenantRef
-from billfold_server.tenancy.transaction import TenantTx
+from billfold_server.tenancy.transaction import TenantTx, Tx
 
 if TYPE_CHECKING:
     from billfold_server.tenancy.transaction import Database
@@ -227,10 +225,6 @@ class Identity:
             realm = realm_of(self._base_url, tenant, production=self._production)
             self._realms.put(slug, realm)
         return realm
-
-    def tx(self, realm: Realm) -> AbstractAsyncContextManager[Any]:
-        """Open a transaction of a realm, whether it is a tenant's or the platform's."""
-        return self._database.platform_tx() if realm.tenant is None else self._database.tx(realm.tenant)
 
     async def hold(self, tx: Any, caller: Caller, *, about: Collection[str]) -> None:
         """Keep who asks for something that gives or takes authority as they are; ``askers.hold`` says more."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from billfold_server.people.queries import Tx
+from billfold_server.tenancy.transaction import Tx
 
 __all__ = ["block", "blocked_until", "count_attempt", "forget_attempts", "uncount_attempt"]
 

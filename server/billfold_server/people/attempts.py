@@ -14,7 +14,8 @@ import msgspec
 
 from billfold_server.people import attempt_queries, rules
 from billfold_server.people.desk import Desk
-from billfold_server.people.queries import FOR_GOOD, OWN_DEVICES, STRANGERS, Tx, UserRow
+from billfold_server.people.queries import FOR_GOOD, OWN_DEVICES, STRANGERS, UserRow
+from billfold_server.tenancy.transaction import Tx
 
 __all__ = ["FOR_GOOD", "Attempt", "Blocked", "accounts_of", "begin", "forget", "give_back", "succeed"]
 

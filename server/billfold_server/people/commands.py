@@ -44,7 +44,7 @@ async def _opened(
         raise click.UsageError(msg)
     async with open_services() as services:
         found = None if tenant is None else await services.registry.get(tenant)
-        async with services.database.platform_tx() if found is None else services.database.tx(found) as tx:
+        async with services.database.tx_of(found) as tx:
             yield Realm.of(services, found), tx
 
 

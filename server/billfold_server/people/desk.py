@@ -23,11 +23,11 @@ from billfold_server.keys.service import PLATFORM_KEYS, Keyring, Opener, Sealer
 from billfold_server.keys.service import Place as SealedPlace
 from billfold_server.people.pages.kit import LoginRealm, Visit, pages_of, session_cookie
 from billfold_server.people.passwords import Passwords
-from billfold_server.people.queries import Tx, UserRow
+from billfold_server.people.queries import UserRow
 from billfold_server.people.tickets import Tickets
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller
-from billfold_server.tenancy.transaction import TenantTx
+from billfold_server.tenancy.transaction import TenantTx, Tx
 
 __all__ = ["Desk", "EndGrants", "People", "Place", "caller_of", "end_grants", "secret_place", "tell", "user_id_of"]
 

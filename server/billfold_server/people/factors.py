@@ -19,8 +19,9 @@ from billfold_server.keys.service import SealBroken
 from billfold_server.people import queries
 from billfold_server.people.desk import Desk, tell, user_id_of
 from billfold_server.people.pages import brand
-from billfold_server.people.queries import FactorRow, Tx, UserRow
+from billfold_server.people.queries import FactorRow, UserRow
 from billfold_server.people.rules import Held, Method
+from billfold_server.tenancy.transaction import Tx
 
 __all__ = [
     "NOBODY",

@@ -19,8 +19,9 @@ from billfold_server.people import queries, sessions
 from billfold_server.people.desk import TICKET_S, Desk, tell
 from billfold_server.people.factors import Used, new_row, tell_enrolled
 from billfold_server.people.pages import brand
-from billfold_server.people.queries import FactorRow, Tx, UserRow
+from billfold_server.people.queries import FactorRow, UserRow
 from billfold_server.people.rules import Method
+from billfold_server.tenancy.transaction import Tx
 
 if TYPE_CHECKING:
     from billfold_server.people.ceremonies import Seen

@@ -2,16 +2,15 @@
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Final
 from uuid import UUID
 
-import asyncpg
 import msgspec
 
 from billfold_server.db.personal import counted
-from billfold_server.tenancy.transaction import TenantTx
+from billfold_server.tenancy.transaction import TenantTx, Tx
 
-__all__ = ["FOR_GOOD", "OWN_DEVICES", "STRANGERS", "FactorRow", "SessionRow", "Tx", "UserRow"]
+__all__ = ["FOR_GOOD", "OWN_DEVICES", "STRANGERS", "FactorRow", "SessionRow", "UserRow"]
 
 STRANGERS: Final = bytes(32)
 OWN_DEVICES: Final = bytes([1]) * 32
@@ -19,26 +18,6 @@ FOR_GOOD: Final = datetime.max.replace(microsecond=0, tzinfo=UTC)
 """Until when no attempt is taken where only the bank, or who gets in by another way, can end it."""
 TOTALS: Final = (STRANGERS, OWN_DEVICES)
 """Under which sources failures are summed up over all places, which no digest of a place can be but by chance."""
-
-
-class Tx(Protocol):
-    """An open transaction, of a tenant or of the platform."""
-
-    async def fetch(self, sql: str, *args: Any) -> list[asyncpg.Record]:
-        """Return rows."""
-        ...
-
-    async def fetchrow(self, sql: str, *args: Any) -> asyncpg.Record | None:
-        """Return a row."""
-        ...
-
-    async def fetchval(self, sql: str, *args: Any) -> Any:
-        """Return a value."""
-        ...
-
-    async def execute(self, sql: str, *args: Any) -> str:
-        """Run a statement."""
-        ...
 
 
 class UserRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,9 +28,10 @@ from billfold_server.people.desk import Desk, tell
 from billfold_server.people.exemptions import History
 from billfold_server.people.exemptions import Linked as LinkedAction
 from billfold_server.people.passkeys import Shown
-from billfold_server.people.queries import Tx, UserRow
+from billfold_server.people.queries import UserRow
 from billfold_server.people.sca_queries import ChallengeRow
 from billfold_server.people.sessions import Session
+from billfold_server.tenancy.transaction import Tx
 
 __all__ = ["Challenge", "LinkedAction", "ScaResult", "begin", "complete_with_code", "complete_with_passkey", "use"]
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from billfold_server.db.personal import counted
-from billfold_server.people.queries import Tx
+from billfold_server.tenancy.transaction import Tx
 
 __all__ = ["ChallengeRow", "sweep"]
 

@@ -22,7 +22,7 @@ from billfold_server.people.codes import new_code
 from billfold_server.people.desk import Desk, People, digest_of, secret_place, tell, user_id_of
 from billfold_server.people.identifying import Identified, identify
 from billfold_server.people.pages import kit
-from billfold_server.people.queries import Tx, UserRow
+from billfold_server.people.queries import UserRow
 from billfold_server.people.sca import Challenge, LinkedAction
 from billfold_server.people.sessions import Session
 from billfold_server.people.showing import Realm, kinds_and_locks, view_of, views_of
@@ -37,7 +37,7 @@ from billfold_server.people.standing import (
     standings_sql,
 )
 from billfold_server.tenancy.context import Caller, TenantRef
-from billfold_server.tenancy.transaction import TenantTx
+from billfold_server.tenancy.transaction import TenantTx, Tx
 
 __all__ = [
     "Challenge",

@@ -12,8 +12,9 @@ from billfold.contract import events
 from billfold_server.people import attempts, queries, rules, sca_queries
 from billfold_server.people.desk import Desk, digest_of, end_grants, tell
 from billfold_server.people.pages.kit import LoginRealm
-from billfold_server.people.queries import SessionRow, Tx, UserRow
+from billfold_server.people.queries import SessionRow, UserRow
 from billfold_server.people.rules import Method
+from billfold_server.tenancy.transaction import Tx
 
 __all__ = ["Session", "begin", "current", "elevate", "end", "end_with_factor"]
 

@@ -13,8 +13,9 @@ from billfold.contract.users import LoginRealm, User, UserState
 from billfold.ids import Prefix
 from billfold_server.people import attempt_queries, queries
 from billfold_server.people.desk import People, user_id_of
-from billfold_server.people.queries import Tx, UserRow
+from billfold_server.people.queries import UserRow
 from billfold_server.tenancy.context import TenantRef
+from billfold_server.tenancy.transaction import Tx
 
 __all__ = ["Realm", "kinds_and_locks", "view_of", "views_of"]
 

@@ -16,8 +16,9 @@ from billfold_server.people.desk import TICKET_S, Desk, in_minutes, tell
 from billfold_server.people.hosting import form_of, go, page
 from billfold_server.people.onwards import Onward, onward
 from billfold_server.people.pages.kit import render
-from billfold_server.people.queries import Tx, UserRow
+from billfold_server.people.queries import UserRow
 from billfold_server.people.rules import Method
+from billfold_server.tenancy.transaction import Tx
 
 __all__ = ["arrive"]
 

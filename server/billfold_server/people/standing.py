@@ -8,8 +8,9 @@ from uuid import UUID
 import msgspec
 
 from billfold_server.people import queries
-from billfold_server.people.queries import Tx, UserRow
+from billfold_server.people.queries import UserRow
 from billfold_server.people.roles import CUSTOMER_SCOPES, allowed_scopes, allowed_to_member
+from billfold_server.tenancy.transaction import Tx
 
 __all__ = [
     "Named",

@@ -244,6 +244,19 @@ class Database:
             at_once=at_once,
         )
 
+    def tx_of(
+        self,
+        tenant: TenantRef | None,
+        *,
+        statement_timeout_ms: int = STATEMENT_TIMEOUT_MS,
+        snapshot: bool = False,
+        at_once: bool = False,
+    ) -> contextlib.AbstractAsyncContextManager[Tx]:
+        """Open a transaction of a tenant, or of the platform where there is none; see ``tx``."""
+        if tenant is None:
+            return self.platform_tx(statement_timeout_ms=statement_timeout_ms, snapshot=snapshot, at_once=at_once)
+        return self.tx(tenant, statement_timeout_ms=statement_timeout_ms, snapshot=snapshot, at_once=at_once)
+
     async def run(
         self, tenant: TenantRef, work: Callable[[TenantTx], Awaitable[T]], *, lock_timeout_ms: int = LOCK_TIMEOUT_MS
     ) -> T:

@@ -9,7 +9,6 @@ from billfold.ids import Prefix
 from billfold_server.http.routing import Reply
 from billfold_server.identity.authorization import responses
 from billfold_server.identity.authorization.consent import words_for
-from billfold_server.identity.clients.authentication import transaction
 from billfold_server.identity.clients.service import find_names
 from billfold_server.identity.grants import consented
 from billfold_server.identity.grants.service import find_grant, list_grants
@@ -51,7 +50,7 @@ async def show(call: "Call", before: str | None = None, ui_locales: str | None =
         after = None if before is None else ids.decode(Prefix.GRANT, before)
     except ids.InvalidIdError:
         after = None
-    async with transaction(call.services, realm) as tx:
+    async with call.services.database.tx_of(realm.tenant) as tx:
         session = await current_session(call, tx=tx)
         if session is None:
             return _go(sign_in_address(call, _PLACE))
@@ -91,7 +90,7 @@ async def end(call: "Call", form: "Mapping[str, str]") -> Reply[bytes]:
         grant_id = ids.decode(Prefix.GRANT, form.get("grant", ""))
     except ids.InvalidIdError:
         return _go(f"{call.mount}{_PLACE}")
-    async with transaction(call.services, realm) as tx:
+    async with call.services.database.tx_of(realm.tenant) as tx:
         session = await current_session(call, tx=tx)
         grant = await find_grant(tx, grant_id)
         # Somebody else's is as unknown as one that never was.

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 
-from billfold_server.identity.queries import Tx
+from billfold_server.tenancy.transaction import Tx
 
 __all__ = ["CODE_TTL_MAX_S", "KEPT_FOR", "Code", "Used", "claim", "create", "digest_of", "renew", "was_made"]
 

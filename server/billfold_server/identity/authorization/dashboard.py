@@ -20,7 +20,6 @@ from billfold_server.consents import service as consents
 from billfold_server.http.routing import Reply
 from billfold_server.identity.authorization import responses, sheets
 from billfold_server.identity.authorization.sheets import Words
-from billfold_server.identity.clients.authentication import transaction
 from billfold_server.identity.clients.service import find_clients
 from billfold_server.people.pages.kit import check_csrf, language_of, page_error, render, root_of, sign_in_address
 from billfold_server.people.pages.words import vocabulary
@@ -124,7 +123,7 @@ async def show(call: "Call", before: str | None = None, ui_locales: str | None =
         before: The consent after which to go on.
         ui_locales: The language that was chosen on the page.
     """
-    async with transaction(call.services, call.services.identity.realm(call.tenant)) as tx:
+    async with call.services.database.tx(call.tenant) as tx:
         visitor = await _visitor(call, tx, _PLACE)
         if isinstance(visitor, Reply):
             return visitor
@@ -185,7 +184,7 @@ async def _find(
 ) -> _Seen | Reply[bytes]:
     """Return a customer's own consent with what is told of it, or where to go instead."""
     consent_id = _id(consent)
-    async with transaction(call.services, call.services.identity.realm(call.tenant)) as tx:
+    async with call.services.database.tx(call.tenant) as tx:
         visitor = await _visitor(call, tx, _PLACE if consent_id is None else f"{_PLACE}/one?consent={consent}")
         if isinstance(visitor, Reply):
             return visitor
@@ -357,7 +356,7 @@ async def end(call: "Call", form: Mapping[str, str]) -> Reply[bytes]:
     """
     check_csrf(call, form)
     consent_id = _id(form.get("consent"))
-    async with transaction(call.services, call.services.identity.realm(call.tenant)) as tx:
+    async with call.services.database.tx(call.tenant) as tx:
         visitor = await _visitor(call, tx, _PLACE)
         if isinstance(visitor, Reply):
             return visitor

@@ -35,7 +35,6 @@ from billfold_server.identity.authorization.consent import Asked
 from billfold_server.identity.authorization.details import Payment
 from billfold_server.identity.authorization.journey import Choice, Found, Nothing
 from billfold_server.identity.authorization.pushed import Pushed
-from billfold_server.identity.clients.authentication import transaction
 from billfold_server.identity.clients.rows import Client
 from billfold_server.identity.clients.service import find as find_client
 from billfold_server.identity.grants.service import open_grant, revoke_grants
@@ -86,7 +85,7 @@ async def begin(call: "Call", client_id: str | None, request_uri: str | None) ->
     if client_id is None or request_uri is None:
         return _not_ours(call, "invalid_request", "client_id and request_uri are required: push the request first")
     now, digest = call.services.clock.now(), pushed.digest_of_uri(request_uri)
-    async with transaction(call.services, _realm(call)) as tx:
+    async with call.services.database.tx_of(call.tenant_or_none) as tx:
         found = None if digest is None else await pushed.find(tx, digest)
         client = None if found is None else await _trusted(tx, found)
         if found is None or client is None or client.client_id != client_id or now >= found.expires_at:
@@ -110,7 +109,7 @@ async def resume(call: "Call", interaction_id: str, ui_locales: str | None = Non
         interaction_id: From the address.
         ui_locales: The language that was chosen on the page.
     """
-    async with transaction(call.services, _realm(call)) as tx:
+    async with call.services.database.tx_of(call.tenant_or_none) as tx:
         asked = await _find(call, tx, interaction_id)
         seen = None if asked is None else await _see(call, tx, asked)
     if asked is None or seen is None:
@@ -153,7 +152,7 @@ async def _show(call: "Call", asked: Asked, session: Session, ui_locales: str | 
 
 async def _is_open(call: "Call", session: Session, challenge_id: UUID) -> bool:
     """Tell whether somebody has come back without approving a payment, though they still could."""
-    async with transaction(call.services, _realm(call)) as tx:
+    async with call.services.database.tx_of(call.tenant_or_none) as tx:
         return await is_sca_open(call, tx, ids.encode(Prefix.SCA_CHALLENGE, challenge_id), session.user_id)
 
 
@@ -176,7 +175,7 @@ async def decide(call: "Call", form: dict[str, str]) -> Reply[bytes]:
     """
     check_csrf(call, form)
     interaction_id = form.get("interaction", "")
-    async with transaction(call.services, _realm(call)) as tx:
+    async with call.services.database.tx_of(call.tenant_or_none) as tx:
         asked = await _find(call, tx, interaction_id)
         session = None if asked is None else await current_session(call, asked.client.login_realm, tx=tx)
     if asked is None:
@@ -218,7 +217,7 @@ async def _link(
 ) -> Reply[bytes]:
     """Have a person approve a payment by strong authentication, linked to amount and payee (RTS on SCA, article 5)."""
     choice = None if of is None else msgspec.json.encode(of.choice).decode()
-    async with transaction(call.services, _realm(call)) as tx:
+    async with call.services.database.tx_of(call.tenant_or_none) as tx:
         back = consent.address_of(call, asked.interaction_id)
         before = asked.interaction.challenge_id
         challenge = await begin_sca(call, tx, session.user_id, _action_of(payment), return_to=back, replaces=before)
@@ -264,7 +263,7 @@ async def _approve(
         return None
     now = call.services.clock.now()
     try:
-        async with transaction(call.services, _realm(call)) as tx:
+        async with call.services.database.tx_of(call.tenant_or_none) as tx:
             are_in = await _are_in(call, tx, asked, session)
             if are_in and payment is not None and not await _holds(call, tx, session, payment, by):
                 return None
@@ -397,7 +396,7 @@ async def _refuse(call: "Call", asked: Asked, error: str, description: str, *, b
     client, now = asked.client, call.services.clock.now()
     caller = Caller(actor=client.client_id, client_id=client.id, request_id=call.request_id)
     record = audit.new_record(caller, "authorization.refused", client.client_id, facts={"error": error})
-    async with transaction(call.services, _realm(call)) as tx:
+    async with call.services.database.tx_of(call.tenant_or_none) as tx:
         if not await _end(tx, asked, now):
             return _gone(call)
         await audit.record(tx, record)
@@ -443,7 +442,7 @@ async def _once_more(call: "Call", interaction_id: str) -> Reply[bytes]:
     An answer takes the browser's half of the interaction. Who has it still has lost the answer on its way, or it
     couldn't be signed; the consent stands, and its client would never hear of it.
     """
-    async with transaction(call.services, _realm(call)) as tx:
+    async with call.services.database.tx_of(call.tenant_or_none) as tx:
         asked = await _find(call, tx, interaction_id, answered=True)
         said = None if asked is None else await _said_before(call, tx, asked)
     return _gone(call) if asked is None or said is None else await _answer(call, asked, said)

@@ -16,7 +16,7 @@ import msgspec
 from billfold_server.identity.authorization import pushed
 from billfold_server.identity.authorization.codes import digest_of
 from billfold_server.identity.authorization.pushed import Pushed
-from billfold_server.identity.queries import Tx
+from billfold_server.tenancy.transaction import Tx
 
 __all__ = ["TTL", "Interaction", "Started", "cookie_of", "end_others", "find", "note_challenge", "note_user", "start"]
 

@@ -20,7 +20,6 @@ from billfold_server.consents import service as consents
 from billfold_server.identity.authorization import intents, sheets
 from billfold_server.identity.authorization.details import Payment
 from billfold_server.identity.authorization.sheets import Sheet
-from billfold_server.identity.clients.authentication import transaction
 from billfold_server.tenancy.context import Own
 from billfold_server.wallets import service as wallets
 
@@ -129,8 +128,7 @@ async def load(call: "Call", asked: "Asked", session: "Session") -> Found | None
     consent_id, party_id = asked.request.consent_id, session.party_id
     if consent_id is None or party_id is None:
         return None
-    realm = call.services.identity.realm(call.tenant_or_none)
-    async with transaction(call.services, realm) as tx:
+    async with call.services.database.tx(call.tenant) as tx:
         consent = await consents.find(tx, consent_id)
     if consent is None or not intents.is_answerable(consent, asked.client.id):
         return None
@@ -138,7 +136,7 @@ async def load(call: "Call", asked: "Asked", session: "Session") -> Found | None
         return None
     request = msgspec.json.decode(await consents.open_request(call.services, call.tenant, consent))
     account = _account_of(request)
-    async with transaction(call.services, realm) as tx:
+    async with call.services.database.tx(call.tenant) as tx:
         own = await _choosable(tx, consent, party_id, account)
         paid = await _paid(tx, consent, request)
         payee = None if paid is None or consent.kind != "domestic_vrp" else await _owner_of(tx, paid)

@@ -19,14 +19,13 @@ from billfold_server.identity import rules
 from billfold_server.identity.authorization import intents, parameters, request_objects
 from billfold_server.identity.authorization.codes import KEPT_FOR, digest_of
 from billfold_server.identity.authorization.parameters import AuthorizationRequest
-from billfold_server.identity.clients.authentication import transaction
 from billfold_server.identity.clients.rows import Client
 from billfold_server.identity.clients.service import authenticate
-from billfold_server.identity.queries import Tx
 from billfold_server.identity.realms import Realm
 from billfold_server.identity.rules import OAuthRefusal
 from billfold_server.identity.tokens.binding import prove
 from billfold_server.identity.tokens.resources import open_banking_of, resources_of
+from billfold_server.tenancy.transaction import TenantTx, Tx
 
 if TYPE_CHECKING:
     from billfold_server.http.routing import Call
@@ -92,9 +91,9 @@ async def push(call: "Call", body: bytes) -> tuple[PushedAuthorizationResponse, 
             raise OAuthRefusal("invalid_request", "dpop_jkt isn't the key that the request proves")
         request = msgspec.structs.replace(request, dpop_jkt=binding.jkt)
     uri, now, ttl_s = _PREFIX + secrets.token_urlsafe(_BYTES), services.clock.now(), realm.profile.request_uri_ttl_s
-    async with transaction(services, realm) as tx:
+    async with services.database.tx_of(realm.tenant) as tx:
         if request.consent_id is not None:
-            if realm.platform:
+            if not isinstance(tx, TenantTx):
                 raise OAuthRefusal("invalid_request", "nobody gives consents here")
             request = await intents.check(tx, request, client, resource=open_banking_of(realm))
         await tx.execute(

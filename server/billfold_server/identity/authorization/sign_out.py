@@ -15,7 +15,6 @@ from billfold_server.http.routing import Reply
 from billfold_server.identity import jose
 from billfold_server.identity.authorization import redirects, responses
 from billfold_server.identity.authorization.parameters import LONGEST_STATE
-from billfold_server.identity.clients.authentication import transaction
 from billfold_server.identity.clients.rows import Client
 from billfold_server.identity.clients.service import find as find_client
 from billfold_server.identity.jose import SignatureInvalid
@@ -157,7 +156,7 @@ async def _client(call: "Call", client_id: str) -> Client | None:
     except ids.InvalidIdError:
         return None
     realm = call.services.identity.realm(call.tenant_or_none)
-    async with transaction(call.services, realm) as tx:
+    async with call.services.database.tx_of(realm.tenant) as tx:
         client = await find_client(tx, key)
     return client if client is not None and client.is_let_in else None
 

@@ -6,9 +6,8 @@ wrong; and so is the effort.
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import msgspec
@@ -30,7 +29,7 @@ from billfold_server.identity.rules import OAuthRefusal
 if TYPE_CHECKING:
     from billfold_server.http.services import Services
 
-__all__ = ["Attempt", "Evidence", "begin", "transaction"]
+__all__ = ["Attempt", "Evidence", "begin"]
 
 _NOBODY: Final = UUID(int=0)
 _BY_CERTIFICATE: Final[frozenset[ClientAuthentication]] = frozenset({"tls_client_auth", "self_signed_tls_client_auth"})
@@ -188,8 +187,3 @@ def _prove(
         shown = client_secret.digest(services.keyring, client_id, claim.secret)
         matches = client_secret.matches(shown, Kept() if found is None else found.kept, now)
     return _Proven() if matches else None
-
-
-def transaction(services: "Services", realm: Realm) -> AbstractAsyncContextManager[Any]:
-    """Open a transaction of a realm."""
-    return services.database.platform_tx() if realm.tenant is None else services.database.tx(realm.tenant)

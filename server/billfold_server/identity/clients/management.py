@@ -22,13 +22,12 @@ from billfold_server.identity.clients import client_secret, metadata, rows, serv
 from billfold_server.identity.clients.metadata import MetadataRefused
 from billfold_server.identity.clients.rows import Client, Kept, Registered
 from billfold_server.identity.profiles import Profile
-from billfold_server.identity.queries import Tx
 from billfold_server.identity.rules import OPEN_BANKING_SCOPES, OPENID_SCOPES, TENANT_SCOPES
 from billfold_server.keys.service import Keyring
 from billfold_server.partners import service as partners
 from billfold_server.partners.service import Partner
 from billfold_server.tenancy.context import Caller
-from billfold_server.tenancy.transaction import TenantTx
+from billfold_server.tenancy.transaction import TenantTx, Tx
 
 __all__ = [
     "check_given",

@@ -13,8 +13,7 @@ import msgspec
 from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.identity.profiles import ClientAuthentication, SigningAlgorithm
-from billfold_server.identity.queries import Tx
-from billfold_server.tenancy.transaction import TenantTx
+from billfold_server.tenancy.transaction import TenantTx, Tx
 
 __all__ = [
     "MOST_EARLIER",

@@ -18,13 +18,12 @@ from billfold_server.identity.clients.authentication import Attempt, Evidence
 from billfold_server.identity.clients.metadata import MetadataRefused
 from billfold_server.identity.clients.rows import Client, Kept, LoginRealm, Registered, client_in, client_sql
 from billfold_server.identity.profiles import PROFILES, Profile
-from billfold_server.identity.queries import Tx
 from billfold_server.identity.realms import Realm
 from billfold_server.identity.rules import OPENID_SCOPES, OAuthRefusal
 from billfold_server.keys.service import Keyring
 from billfold_server.partners import service as partners
 from billfold_server.tenancy.context import SYSTEM, Caller
-from billfold_server.tenancy.transaction import TenantTx
+from billfold_server.tenancy.transaction import TenantTx, Tx
 
 if TYPE_CHECKING:
     from billfold_server.http.routing import Call
@@ -110,7 +109,7 @@ async def knows_secret(services: "Services", realm: Realm, client_id: str, secre
         key = ids.decode(Prefix.CLIENT, client_id)
     except ids.InvalidIdError:
         return False
-    async with authentication.transaction(services, realm) as tx:
+    async with services.database.tx_of(realm.tenant) as tx:
         found = await rows.find_client(tx, key)
     if found is None or not found.client.is_let_in:
         return False

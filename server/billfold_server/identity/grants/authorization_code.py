@@ -18,10 +18,10 @@ from billfold_server.identity.grants import consented, refresh_tokens
 from billfold_server.identity.grants.frame import Asking, Decision, OAuthClient
 from billfold_server.identity.grants.narrowing import narrowed_details
 from billfold_server.identity.grants.service import Grant
-from billfold_server.identity.queries import Tx
 from billfold_server.identity.rules import granted_scopes
 from billfold_server.identity.tokens import resources
 from billfold_server.tenancy.context import Caller
+from billfold_server.tenancy.transaction import Tx
 
 __all__ = ["REUSED", "AuthorizationCode"]
 

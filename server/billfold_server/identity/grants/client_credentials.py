@@ -5,9 +5,9 @@ from typing import Any, ClassVar
 from authlib.oauth2.rfc6749.grants import ClientCredentialsGrant
 
 from billfold_server.identity.grants.frame import Asking, Decision
-from billfold_server.identity.queries import Tx
 from billfold_server.identity.rules import OPENID_SCOPES, OAuthRefusal, granted_scopes
 from billfold_server.identity.tokens import resources
+from billfold_server.tenancy.transaction import Tx
 
 __all__ = ["ClientCredentials"]
 

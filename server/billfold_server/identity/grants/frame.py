@@ -17,10 +17,10 @@ from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
 
 from billfold_server.identity.clients.rows import Client
 from billfold_server.identity.grants.service import Grant
-from billfold_server.identity.queries import Tx
 from billfold_server.identity.realms import Realm
 from billfold_server.identity.rules import OAuthRefusal
 from billfold_server.identity.tokens.binding import Binding
+from billfold_server.tenancy.transaction import Tx
 
 __all__ = ["Asking", "Decision", "Frame", "GrantType", "OAuthClient"]
 

@@ -59,7 +59,7 @@ async def issue(
         await services.identity.signing.ready(
             realm, None, *([client.id_token_alg] if "openid" in client.scopes else ())
         )
-        decision = await _decide(services.identity.tx(realm), asking, kind)
+        decision = await _decide(services.database.tx_of(realm.tenant), asking, kind)
     else:
         decision = FRAME.decide(asking)
     return await _signed(services.identity, asking, decision, cnf), binding.headers

@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 
 from billfold_server.identity.grants.frame import Asking
-from billfold_server.identity.queries import Tx
+from billfold_server.tenancy.transaction import Tx
 
 __all__ = ["LIFE", "RefreshToken", "create", "find", "rotate", "sweep"]
 

@@ -15,9 +15,9 @@ from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.db.personal import counted
-from billfold_server.identity.queries import Tx
 from billfold_server.people import service as people
 from billfold_server.tenancy.context import SYSTEM, Caller
+from billfold_server.tenancy.transaction import Tx
 
 __all__ = ["Grant", "find_grant", "list_grants", "open_grant", "revoke_grant", "revoke_grants", "sweep", "usable_grant"]
 

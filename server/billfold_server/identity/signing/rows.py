@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from billfold_server.identity.profiles import SigningAlgorithm
-from billfold_server.identity.queries import Tx
+from billfold_server.tenancy.transaction import Tx
 
 __all__ = ["KeyRow", "Purpose", "insert_key", "list_keys", "withdraw_key"]
 

@@ -14,7 +14,6 @@ import hmac
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import UUID
@@ -307,7 +306,7 @@ class Signing:
         now = self._clock.now()
         signs_from = now if withdraw else now + rules.LEAD
         made = [await self._make(realm, each, _next(series), signs_from) for each, series in keys.series.items()]
-        async with self._tx(realm) as tx:
+        async with self._database.tx_of(realm.tenant) as tx:
             if withdraw:
                 for row in (row for series in keys.series.values() for row in series):
                     if await rows.withdraw_key(tx, row.id, now):
@@ -327,7 +326,7 @@ class Signing:
     async def _read(self, realm: Realm, needed: Series) -> _Keys:
         """Read the realm's keys, and make those that are due or needed and not there."""
         read_at = time.monotonic()
-        async with self._tx(realm) as tx:
+        async with self._database.tx_of(realm.tenant) as tx:
             found = await rows.list_keys(tx)
         now, lacking = self._clock.now(), None
         due = {}
@@ -343,7 +342,7 @@ class Signing:
                 # What there is verifies all the same, and signs, if it was opened before.
                 lacking = error
             else:
-                async with self._tx(realm) as tx:
+                async with self._database.tx_of(realm.tenant) as tx:
                     await self._write(tx, made, SYSTEM)
                     found = await rows.list_keys(tx)
         keys = self._published(self._series(realm, found), needed, read_at, lacking)
@@ -429,9 +428,6 @@ class Signing:
             if await rows.insert_key(tx, row):
                 facts = {"purpose": row.purpose, "algorithm": row.algorithm, "generation": row.generation}
                 await audit.record(tx, audit.new_record(caller, "signing_key.created", _kid(row), facts=facts))
-
-    def _tx(self, realm: Realm) -> AbstractAsyncContextManager[Any]:
-        return self._database.platform_tx() if realm.tenant is None else self._database.tx(realm.tenant)
 
 
 def _owner(realm: Realm) -> KeyOwner:

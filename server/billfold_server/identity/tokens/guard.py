@@ -12,10 +12,10 @@ import hmac
 import re
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 from uuid import UUID
 
 import msgspec
@@ -337,7 +337,7 @@ class Guard:
         return standing
 
     async def _read_standing(self, realm: Realm, client_id: UUID, former: Standing | None) -> Standing:
-        async with self._tx(realm) as tx:
+        async with self._database.tx_of(realm.tenant) as tx:
             standing = await read_standing(tx, client_id, former, self._clock.now())
         self._standings.put((realm.owner, client_id), standing)
         return standing
@@ -416,9 +416,6 @@ class Guard:
             raise ProofRefused("invalid_dpop_proof", "the access token is bound to another key")
         check_nonce(self._nonces, realm, proof.nonce, now)
         return proof
-
-    def _tx(self, realm: Realm) -> AbstractAsyncContextManager[Any]:
-        return self._database.platform_tx() if realm.tenant is None else self._database.tx(realm.tenant)
 
 
 def _key_of(realm: Realm, header: str) -> tuple[str, bytes]:

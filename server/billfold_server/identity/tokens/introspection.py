@@ -77,7 +77,7 @@ async def _access_token(call: "Call", realm: Realm, client: Client, token: str) 
 
 async def _refresh_token(call: "Call", realm: Realm, client: Client, token: str) -> dict[str, Any] | None:
     now = call.services.clock.now()
-    async with call.services.identity.tx(realm) as tx:
+    async with call.services.database.tx_of(realm.tenant) as tx:
         row = await refresh_tokens.find(tx, token)
         if row is None or row.client_id != client.id or row.rotated_at is not None or row.expires_at <= now:
             return None

@@ -19,9 +19,8 @@ import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import asyncpg
 import msgspec
@@ -31,9 +30,9 @@ from billfold import errors
 from billfold.clock import Clock
 from billfold.errors import ProblemError
 from billfold_server.db.sets import Columns, Write, call, joined
-from billfold_server.identity.queries import Tx
 from billfold_server.identity.realms import Realm
 from billfold_server.tenancy.context import OneUse
+from billfold_server.tenancy.transaction import Tx
 
 if TYPE_CHECKING:
     from billfold_server.tenancy.transaction import Database
@@ -250,7 +249,7 @@ class Replay:
         except (asyncpg.UniqueViolationError, errors.DatabaseUnavailable):
             # Some of them were shown before, or the connection was one that has died while it was idle: in either case
             # nothing of this was written.
-            async with self._tx(realm) as tx:
+            async with self._database.tx_of(realm.tenant) as tx:
                 fresh = await tx.fetch(_INSERT, digests, ends)
             return {row["digest"] for row in fresh}
         return set(digests)
@@ -262,7 +261,7 @@ class Replay:
             asyncpg.UniqueViolationError: Something of it was shown before; then nothing is written.
         """
         writes = [Write(_INSERT_NEW, _USES.arguments(digests, ends))]
-        async with self._tx(realm, at_once=True) as tx:
+        async with self._database.tx_of(realm.tenant, at_once=True) as tx:
             name, first = tx.statement(joined(writes))
             tx.end_with(f"{first}{call(name, writes)}")
 
@@ -275,7 +274,7 @@ class Replay:
         if time.monotonic() - self._swept.get(realm.owner, 0.0) < _SWEEP_EVERY_S:
             return True
         try:
-            async with self._tx(realm) as tx:
+            async with self._database.tx_of(realm.tenant) as tx:
                 tag = await tx.execute(_SWEEP, self._clock.now(), _SWEEP_ROWS)
         except Exception:  # noqa: BLE001 - nobody's request depends on it, and the next batch tries again
             _log.warning("what has expired couldn't be forgotten", realm=realm.owner, exc_info=True)
@@ -301,11 +300,6 @@ class Replay:
     async def _sweep_all(self, realm: Realm) -> None:
         while not await self._sweep(realm):
             pass
-
-    def _tx(self, realm: Realm, *, at_once: bool = False) -> AbstractAsyncContextManager[Any]:
-        if realm.tenant is None:
-            return self._database.platform_tx(at_once=at_once)
-        return self._database.tx(realm.tenant, at_once=at_once)
 
 
 def _heard(answer: "asyncio.Future[bool]") -> None:

@@ -55,7 +55,7 @@ async def revoke(call: "Call", realm: Realm, client: Client, form: Mapping[str, 
     caller = Caller(actor=client.client_id, client_id=client.id, request_id=call.request_id)
     # One that opens nothing for now, because its client is blocked or its consent rests, may do so again by itself.
     claims = await identity.guard.issued(realm, token)
-    async with identity.tx(realm) as tx:
+    async with call.services.database.tx_of(realm.tenant) as tx:
         if claims is None:
             row = await refresh_tokens.find(tx, token)
             if row is not None and row.client_id == client.id:

@@ -9,7 +9,7 @@ import functools
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -22,7 +22,7 @@ from billfold_server.identity.clients import service as clients
 from billfold_server.identity.rules import OPEN_BANKING_SCOPES
 from billfold_server.people import service as people
 from billfold_server.tenancy.context import Agreed, Own
-from billfold_server.tenancy.transaction import TenantTx
+from billfold_server.tenancy.transaction import TenantTx, Tx
 
 __all__ = ["STANDING_S", "GrantKey", "GrantStanding", "Standing", "narrowed", "read_grants", "read_standing"]
 
@@ -58,16 +58,6 @@ def _grants_sql(users: str, consented: str) -> str:
 
 GrantKey = tuple[UUID, UUID]
 """A grant, and the client to which it must be."""
-
-
-class _Tx(Protocol):
-    async def fetch(self, sql: str, *arguments: Any) -> Any: ...
-
-    async def fetchrow(self, sql: str, *arguments: Any) -> Any: ...
-
-    async def fetchval(self, sql: str, *arguments: Any) -> Any: ...
-
-    async def execute(self, sql: str, *arguments: Any) -> str: ...
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -116,7 +106,7 @@ class GrantStanding(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     partner_id: UUID | None = None
 
 
-async def read_standing(tx: _Tx, client_id: UUID, former: Standing | None, now: datetime) -> Standing:
+async def read_standing(tx: Tx, client_id: UUID, former: Standing | None, now: datetime) -> Standing:
     """Return a client's standing.
 
     Args:
@@ -151,7 +141,7 @@ async def read_standing(tx: _Tx, client_id: UUID, former: Standing | None, now: 
     )
 
 
-async def read_grants(tx: _Tx, wanted: Sequence[GrantKey]) -> dict[GrantKey, GrantStanding]:
+async def read_grants(tx: Tx, wanted: Sequence[GrantKey]) -> dict[GrantKey, GrantStanding]:
     """Return what grants to clients allow, as their users and consents stand, by one query for all of it."""
     read_at = time.monotonic()
     # The platform has no consents.

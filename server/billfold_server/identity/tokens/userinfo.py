@@ -24,7 +24,7 @@ async def userinfo(call: "Call") -> UserInfo:
     user_id, grant_id = call.caller.user_id, call.caller.grant_id
     if user_id is None or grant_id is None:
         raise errors.InvalidToken("no user stands behind the access token")
-    async with call.services.identity.tx(call.services.identity.realm(call.tenant_or_none)) as tx:
+    async with call.services.database.tx_of(call.tenant_or_none) as tx:
         user = await people.find_named(tx, user_id)
     if user is None:
         raise errors.InvalidToken("the access token isn't valid here and now")

@@ -21,7 +21,7 @@ from billfold.ids import Prefix
 from billfold_server.app import build_services
 from billfold_server.identity import jose
 from billfold_server.identity.clients import rows
-from billfold_server.identity.clients.authentication import Evidence, begin, transaction
+from billfold_server.identity.clients.authentication import Evidence, begin
 from billfold_server.identity.clients.private_key_jwt import TYPE
 from billfold_server.identity.clients.rows import Client, Registered
 from billfold_server.identity.profiles import SigningAlgorithm
@@ -421,7 +421,7 @@ def test_transactions_are_of_the_realm(live) -> None:
     client = clients_of.make(live, None)
 
     async def find() -> Registered | None:
-        async with transaction(live.services, live.services.identity.realm(None)) as tx:
+        async with live.services.database.platform_tx() as tx:
             return await rows.find_client(tx, client.client.id)
 
     found = live.run(find())
