@@ -51,20 +51,20 @@ async def hold(tx: Tx, caller: Caller, *, about: Collection[str] = (), session_i
         errors.InvalidToken: What a person has allowed the client has ended, or the token was revoked.
     """
     client_ids, user_ids = _of(about, Prefix.CLIENT), _of(about, Prefix.USER)
-    client_id = None if caller.client_id == _NO_CLIENT else caller.client_id
-    user_id = caller.user_id
+    client_asks = () if caller.client_id == _NO_CLIENT else (caller.client_id,)
+    user_asks = () if caller.user_id is None else (caller.user_id,)
     if isinstance(tx, TenantTx):
-        known_clients, known_users = _with(client_ids, client_id), _with(user_ids, user_id)
-        await _hold_owners(tx, known_clients, known_users, alone=_of(about, Prefix.PARTNER))
-    clients = await rows.lock_clients(tx, client_ids, beside=client_id)
-    users = await people.lock_users(tx, user_ids, beside=user_id)
+        owned = {*client_ids, *client_asks}, {*user_ids, *user_asks}
+        await _hold_owners(tx, *owned, alone=_of(about, Prefix.PARTNER))
+    clients = await rows.lock_clients(tx, client_ids, staying=client_asks)
+    users = await people.lock_users(tx, user_ids, staying=user_asks)
     # Of which of the two it is told first: a token that is worth nothing is to be thrown away.
     if caller.grant_id is not None and not await tx.fetchval(_STANDS, caller.grant_id, caller.token_digest):
         raise errors.InvalidToken("the access token isn't valid here and now")
-    if (
-        (client_id is not None and not _client_may(caller, clients.get(client_id)))
-        or (user_id is not None and not _user_may(caller, users.get(user_id)))
-        or (session_id is not None and not await people.hold_session(tx, session_id))
+    if not (
+        all(_client_may(caller, clients.get(each)) for each in client_asks)
+        and all(_user_may(caller, users.get(each)) for each in user_asks)
+        and (session_id is None or await people.hold_session(tx, session_id))
     ):
         raise errors.PermissionDenied("who has asked for it may no longer do it")
 
@@ -78,11 +78,7 @@ async def _hold_owners(
     if party_ids := {each.party_id for each in users if each.party_id is not None}:
         await parties.hold_parties(tx, sorted(party_ids))
     owners = {each.partner_id for each in clients} | {each.partner_id for each in users}
-    await partners.lock_all(tx, alone, beside=[each for each in owners if each is not None])
-
-
-def _with(known: Collection[UUID], one: UUID | None) -> set[UUID]:
-    return {*known, *(() if one is None else (one,))}
+    await partners.lock_partners(tx, alone, staying=[each for each in owners if each is not None])
 
 
 def _of(about: Collection[str], prefix: Prefix) -> set[UUID]:

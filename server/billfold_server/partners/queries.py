@@ -1,13 +1,15 @@
 """The SQL of partners. One that was removed is found by none of it."""
 
+from collections.abc import Collection
 from typing import Final
 from uuid import UUID
 
 from billfold_server.db.filters import Filter
+from billfold_server.db.row_locks import lock_rows
 from billfold_server.partners.rows import COLUMNS, Partner
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["find", "hold", "insert", "list_page", "lock", "update"]
+__all__ = ["find", "hold", "insert", "list_page", "lock", "lock_all", "update"]
 
 # S608 below: the texts are made of this module's constants and numbered parameters only.
 
@@ -39,6 +41,11 @@ async def lock(tx: TenantTx, partner_id: UUID) -> Partner | None:
     """Return a partner and keep others from it until the transaction ends, or None."""
     row = await tx.fetchrow(f"{_BY_ID} FOR UPDATE", partner_id)
     return None if row is None else Partner(**dict(row))
+
+
+async def lock_all(tx: TenantTx, partner_ids: Collection[UUID], *, staying: Collection[UUID]) -> None:
+    """Keep others from partners until the transaction ends, and let further ones stay as they are."""
+    await lock_rows(tx, _BY_ID, partner_ids, staying=staying)
 
 
 async def list_page(

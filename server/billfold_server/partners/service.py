@@ -43,7 +43,7 @@ __all__ = [
     "kept_by",
     "list_members",
     "list_partners",
-    "lock_all",
+    "lock_partners",
     "narrowed",
     "remove",
     "remove_member",
@@ -147,13 +147,9 @@ async def hold_alone(tx: TenantTx, caller: Caller, partner_id: UUID) -> Partner:
     return _existing(await queries.lock(tx, partner_id), caller)
 
 
-async def lock_all(tx: TenantTx, partner_ids: Collection[UUID], *, beside: Collection[UUID]) -> None:
-    """Keep others from partners, and hold those beside them, until the transaction ends, as far as there are such.
-
-    They are taken in order of id, so that two who take the same ones never wait for each other.
-    """
-    for each in sorted({*partner_ids, *beside}):
-        await (queries.lock if each in partner_ids else queries.hold)(tx, each)
+async def lock_partners(tx: TenantTx, partner_ids: Collection[UUID], *, staying: Collection[UUID]) -> None:
+    """Keep others from partners, and let those stay as they are that only have to, until the transaction ends."""
+    await queries.lock_all(tx, partner_ids, staying=staying)
 
 
 async def get(tx: TenantTx, caller: Caller, partner_id: UUID) -> contract.Partner:

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from billfold_server.db.personal import counted
+from billfold_server.db.row_locks import lock_rows
 from billfold_server.tenancy.transaction import TenantTx, Tx
 
 __all__ = ["FOR_GOOD", "OWN_DEVICES", "STRANGERS", "FactorRow", "SessionRow", "UserRow"]
@@ -176,23 +177,16 @@ async def lock_user(tx: Tx, user_id: UUID) -> UserRow | None:
     return None if row is None else UserRow(**dict(row))
 
 
-async def lock_users(tx: Tx, user_ids: Collection[UUID], *, beside: UUID | None) -> dict[UUID, UserRow]:
-    """Return users whose rows nobody else changes until the transaction ends, as far as there are such, by their ids.
-
-    They are taken in order of id, so that two who take the same ones never wait for each other.
+async def lock_users(tx: Tx, user_ids: Collection[UUID], *, staying: Collection[UUID]) -> list[UserRow]:
+    """Return users whose rows nobody else changes until the transaction ends, as far as there are such.
 
     Args:
         tx: An open transaction.
-        user_ids: Those that are to change, from which others are kept.
-        beside: One that only stays as it is.
+        user_ids: Those that are to change.
+        staying: Those that only have to stay as they are.
     """
-    found = {}
-    for each in sorted({*user_ids, *(() if beside is None else (beside,))}):
-        strength = "FOR UPDATE" if each in user_ids else "FOR SHARE"
-        row = await tx.fetchrow(f"SELECT {_user(tx)} FROM users WHERE id = $1 {strength}", each)  # noqa: S608 - constants
-        if row is not None:
-            found[each] = UserRow(**dict(row))
-    return found
+    sql = f"SELECT {_user(tx)} FROM users WHERE id = $1"  # noqa: S608 - constants
+    return [UserRow(**dict(row)) for row in await lock_rows(tx, sql, user_ids, staying=staying)]
 
 
 async def find_by_name(tx: Tx, login_realm: str, login_name: str) -> UserRow | None:

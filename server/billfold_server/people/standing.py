@@ -76,10 +76,9 @@ async def standing_of(tx: Tx, user_id: UUID) -> UserStanding | None:
     return None if user is None else _standing(user)
 
 
-async def lock_users(tx: Tx, user_ids: Collection[UUID], *, beside: UUID | None) -> dict[UUID, UserStanding]:
+async def lock_users(tx: Tx, user_ids: Collection[UUID], *, staying: Collection[UUID]) -> dict[UUID, UserStanding]:
     """Return what users may do whose rows nobody else changes until the transaction ends; ``queries.lock_users``."""
-    locked = await queries.lock_users(tx, user_ids, beside=beside)
-    return {user_id: _standing(user) for user_id, user in locked.items()}
+    return {user.id: _standing(user) for user in await queries.lock_users(tx, user_ids, staying=staying)}
 
 
 def standings_sql(tx: Tx) -> str:

@@ -12,6 +12,7 @@ import msgspec
 
 from billfold import ids
 from billfold.ids import Prefix
+from billfold_server.db.row_locks import lock_rows
 from billfold_server.identity.profiles import ClientAuthentication, SigningAlgorithm
 from billfold_server.tenancy.transaction import TenantTx, Tx
 
@@ -313,22 +314,16 @@ async def lock_client(tx: Tx, client_id: UUID) -> Registered | None:
     return None if row is None else _read(row)
 
 
-async def lock_clients(tx: Tx, client_ids: Collection[UUID], *, beside: UUID | None) -> dict[UUID, Client]:
+async def lock_clients(tx: Tx, client_ids: Collection[UUID], *, staying: Collection[UUID]) -> dict[UUID, Client]:
     """Return clients that nobody else changes until the transaction ends, as far as there are such, by their ids.
-
-    They are taken in order of id, so that two who take the same ones never wait for each other.
 
     Args:
         tx: An open transaction.
-        client_ids: Those that are to change, from which others are kept.
-        beside: One that only stays as it is.
+        client_ids: Those that are to change.
+        staying: Those that only have to stay as they are.
     """
-    found = {}
-    for each in sorted({*client_ids, *(() if beside is None else (beside,))}):
-        strength = "FOR UPDATE" if each in client_ids else "FOR SHARE"
-        if (row := await tx.fetchrow(f"{client_sql(tx)} {strength}", each)) is not None:
-            found[each] = _read(row).client
-    return found
+    locked = await lock_rows(tx, client_sql(tx), client_ids, staying=staying)
+    return {client.id: client for client in map(client_in, locked)}
 
 
 async def list_clients(
