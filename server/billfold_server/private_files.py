@@ -8,31 +8,33 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
-__all__ = ["keep_privately", "open_draft", "open_private"]
+__all__ = ["keep_privately", "open_private", "replacing"]
 
 _PRIVATE: Final = 0o600
 
 
-def open_draft(draft: Path, path: Path) -> int:
-    """Return a descriptor of a new file that becomes another one when it is whole; its owner alone may read it.
+def keep_privately(path: Path, content: bytes, *, mode: int = _PRIVATE) -> None:
+    """Write a small file, whole or not at all, for us alone or for whom the mode lets in."""
+    with replacing(path, mode=mode) as stream:
+        stream.write(content)
+
+
+@contextmanager
+def replacing(path: Path, *, mode: int = _PRIVATE) -> Iterator[BinaryIO]:
+    """Open a draft that takes a file's place once all of it is on the disk; what was there stays until then.
 
     Raises:
-        OSError: It can't be made; whoever named the other one is told of that.
+        OSError: The draft can't be made; it names the file, as whoever called did.
     """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        return os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except OSError as error:
         error.filename = str(path)
         raise
-
-
-def keep_privately(path: Path, content: bytes) -> None:
-    """Write a small file, whole or not at all, for us alone."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         draft.replace(path)
@@ -56,13 +58,5 @@ def open_private(output: str) -> Iterator[BinaryIO]:
         with path.open("wb") as stream:
             yield stream
         return
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with os.fdopen(open_draft(draft, path), "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+    with replacing(path) as stream:
+        yield stream

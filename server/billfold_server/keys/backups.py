@@ -9,7 +9,6 @@ audit tells who they are, and so does the store that is replaced.
 
 import hmac
 import os
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
@@ -22,7 +21,7 @@ import msgspec
 
 from billfold_server.keys.keyring import Keyring
 from billfold_server.keys.store import KeyStore, forget, tell
-from billfold_server.private_files import open_draft
+from billfold_server.private_files import replacing
 
 __all__ = ["Backup", "BackupUnusable", "Restored", "back_up", "bring_back", "read_backup"]
 
@@ -172,15 +171,8 @@ async def back_up(store: KeyStore, keyring: Keyring, path: Path) -> Backup:
         OSError: The file can't be written.
     """
     _see_former(path)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with os.fdopen(open_draft(draft, path), "wb") as file:
-            made = await _write(store, keyring, file, path)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with replacing(path) as file:
+        made = await _write(store, keyring, file, path)
     _sync_folder(path.parent)
     return made
 

@@ -4,15 +4,13 @@ The client's secret is kept in a file that only its owner may read, so that late
 development alone: a production server makes no sandbox, and nothing keeps the secrets of its clients.
 """
 
-import contextlib
-import os
-import secrets
 import shlex
 from pathlib import Path
 
 from billfold_server.http.services import Services
 from billfold_server.identity.rules import TENANT_SCOPES
 from billfold_server.identity.service import create_client, knows_secret
+from billfold_server.private_files import keep_privately
 from billfold_server.sandbox import seeding
 from billfold_server.serving.customers import ensure_customers, ensure_sign_ins
 from billfold_server.serving.database import Step
@@ -115,11 +113,4 @@ def _write(path: Path, base_url: str, client_id: str, client_secret: str, *, ca_
         f"{_HEADING}{trust}BILLFOLD_BASE_URL={base_url}\n"
         f"BILLFOLD_CLIENT_ID={client_id}\nBILLFOLD_CLIENT_SECRET={client_secret}\n"
     )
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-            stream.write(text)
-        draft.replace(path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            draft.unlink()
+    keep_privately(path, text.encode())

@@ -4,8 +4,6 @@ Somebody who tries the bank out signs in as them at once, with a password and an
 nobody else knows either: both are random, and only a sandbox takes people who haven't enrolled by themselves.
 """
 
-import contextlib
-import os
 import secrets
 import time
 from collections.abc import Iterable
@@ -16,6 +14,7 @@ from urllib.parse import quote
 import msgspec
 import pyotp
 
+from billfold_server.private_files import keep_privately
 from billfold_server.serving.welcome import CUSTOMERS_FILE
 
 __all__ = ["SignIn", "codes_now", "made_up", "read_sign_ins", "write_sign_ins"]
@@ -74,13 +73,5 @@ def made_up(name: str, display_name: str) -> SignIn:
 
 def write_sign_ins(data_dir: Path, sign_ins: Iterable[SignIn], file: str = CUSTOMERS_FILE) -> None:
     """Write the file for its owner alone, whole or not at all."""
-    path = data_dir / file
     text = msgspec.json.format(msgspec.json.encode(list(sign_ins)), indent=2)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-            stream.write(text + b"\n")
-        draft.replace(path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            draft.unlink()
+    keep_privately(data_dir / file, text + b"\n")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from billfold_server.private_files import keep_privately
+
 __all__ = ["Address", "announce", "folder_of", "read"]
 
 _FILE = "address.json"
@@ -32,12 +34,7 @@ def announce(folder: Path, port: int) -> Address:
     """Write down where a simulator listens from now on, in the place of where one did before."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     address = Address(port, secrets.token_urlsafe(), os.getpid())
-    draft = folder / f".address-{os.getpid()}"
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.encode(address))
-    # Whoever reads finds the former one or this, and never half of one.
-    draft.replace(folder / _FILE)
+    keep_privately(folder / _FILE, msgspec.json.encode(address))
     return address
 
 

@@ -6,7 +6,6 @@ may read. No file from here is taken in production.
 """
 
 import contextlib
-import os
 import secrets
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -21,6 +20,7 @@ from joserfc.jwk import ECKey
 
 from billfold_server.db.embedded.locks import locked
 from billfold_server.identity import jose
+from billfold_server.private_files import keep_privately
 from billfold_server.serving.directory.software import CALLBACKS, TEST_SOFTWARE, TestSoftware
 from billfold_server.serving.failures import Exit, Failure
 from billfold_server.serving.tls.authority import Authority
@@ -95,8 +95,8 @@ class Directory:
         with self._held():
             listed = [self._ensure(software) for software in TEST_SOFTWARE]
             for each in listed:
-                _write(Path(each.statement), self._signed(each, each.redirect_uris).encode())
-                _write(Path(each.statement).with_name("software.json"), _json(each))
+                keep_privately(Path(each.statement), self._signed(each, each.redirect_uris).encode())
+                keep_privately(Path(each.statement).with_name("software.json"), _json(each))
         return listed
 
     def find(self, name: str) -> Listed:
@@ -192,7 +192,7 @@ class Directory:
             pem = made.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
-            _write(path, pem)
+            keep_privately(path, pem)
             return self._read(pem, alg)
         except (ValueError, TypeError) as error:
             sentence = f"{path} isn't the key that was made there: remove it, and it is made anew."
@@ -223,14 +223,3 @@ def _public(key: jose.SigningKey) -> dict[str, Any]:
 
 def _json(listed: Listed) -> bytes:
     return msgspec.json.format(msgspec.json.encode(listed)) + b"\n"
-
-
-def _write(path: Path, text: bytes) -> None:
-    """Write a file for its owner alone, whole or not at all."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-            stream.write(text)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -10,9 +10,7 @@ with the same key. So whoever trusts the authority, or has registered a certific
 import base64
 import contextlib
 import getpass
-import os
 import re
-import secrets
 import socket
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -27,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from billfold_server.db.embedded.locks import locked
+from billfold_server.private_files import keep_privately
 from billfold_server.serving.failures import Exit, Failure
 from billfold_server.serving.tls import issuing
 from billfold_server.serving.tls.issuing import Key
@@ -199,8 +198,8 @@ class Authority:
         pkcs8 = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        _write(path.with_suffix(".key"), pkcs8, 0o600)
-        _write(path, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+        keep_privately(path.with_suffix(".key"), pkcs8)
+        keep_privately(path, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
         return msgspec.structs.replace(_described(name, kind, path, certificate), renewed=True)
 
 
@@ -299,13 +298,3 @@ def _described(name: str, kind: str, path: Path, certificate: x509.Certificate) 
 
 def _base64url(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def _write(path: Path, text: bytes, mode: int) -> None:
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
-            stream.write(text)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
