@@ -229,6 +229,11 @@ def judge_rights(*, role: str, creates_roles: bool, owns_database: bool, prepare
     return Check("rights", "fail", sentence)
 
 
+def _few(names: Sequence[str]) -> list[str]:
+    """Return the first names, and how many more there are."""
+    return [*names[:_NAMED], *([f"{len(names) - _NAMED} more"] if len(names) > _NAMED else [])]
+
+
 def judge_schemas(*, platform: int, tenants: Sequence[str]) -> Check:
     """Judge whether every schema is of this version.
 
@@ -238,8 +243,7 @@ def judge_schemas(*, platform: int, tenants: Sequence[str]) -> Check:
     """
     if not platform and not tenants:
         return Check("schemas", "ok", "Every schema is up to date.")
-    lacking = ["the platform's"] if platform else []
-    lacking += [*tenants[:_NAMED], *([f"{len(tenants) - _NAMED} more"] if len(tenants) > _NAMED else [])]
+    lacking = [*(["the platform's"] if platform else []), *_few(tenants)]
     sentence = f"Schemas are behind this version ({', '.join(lacking)}): run billfold tenants migrate, or billfold up."
     return Check("schemas", "warn", sentence)
 
@@ -252,8 +256,7 @@ def judge_tenants(unreadable: Mapping[str, str]) -> Check:
     """
     if not unreadable:
         return Check("tenants", "ok", "What is stored of every tenant can be read.")
-    named = [f"{slug} ({why})" for slug, why in list(unreadable.items())[:_NAMED]]
-    named += [f"{len(unreadable) - _NAMED} more"] if len(unreadable) > _NAMED else []
+    named = _few([f"{slug} ({why})" for slug, why in unreadable.items()])
     sentence = f"This version can't read {', '.join(named)}: run the version that wrote it, or apply the manifest anew."
     return Check("tenants", "fail", sentence)
 
@@ -284,7 +287,7 @@ def judge_beginnings(begun: Mapping[str, datetime], now: datetime) -> Check:
     stuck = [slug for slug, since in begun.items() if now - since > _LONG]
     if not stuck:
         return Check("beginnings", "ok", "No tenant is half made.")
-    named = [*stuck[:_NAMED], *([f"{len(stuck) - _NAMED} more"] if len(stuck) > _NAMED else [])]
+    named = _few(stuck)
     sentence = (
         f"Tenants were begun more than ten minutes ago and aren't made to their end ({', '.join(named)}): run billfold "
         "tenants apply for them again (for partners' sandboxes, billfold sandbox carry-out), or billfold tenants "
@@ -303,7 +306,7 @@ def judge_deletions(deleting: Mapping[str, datetime], now: datetime) -> Check:
     stuck = [slug for slug, since in deleting.items() if now - since > _LONG]
     if not stuck:
         return Check("deletions", "ok", "No tenant waits for its deletion.")
-    named = [*stuck[:_NAMED], *([f"{len(stuck) - _NAMED} more"] if len(stuck) > _NAMED else [])]
+    named = _few(stuck)
     sentence = (
         f"The deletion of tenants isn't done after more than ten minutes ({', '.join(named)}): "
         "run billfold tenants delete for one of them, which says what keeps it."
@@ -319,7 +322,7 @@ def judge_partitions(lacking: Sequence[str]) -> Check:
     """
     if not lacking:
         return Check("partitions", "ok", "Every ledger has partitions for the next month.")
-    named = [*lacking[:_NAMED], *([f"{len(lacking) - _NAMED} more"] if len(lacking) > _NAMED else [])]
+    named = _few(lacking)
     sentence = f"Ledgers have no partitions for the next month ({', '.join(named)}): run billfold tenants migrate."
     return Check("partitions", "warn", sentence)
 
