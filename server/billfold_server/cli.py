@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import click
 import msgspec
 
-from billfold_server.commands import ending_in_order, json_option
+from billfold_server.commands import ending_in_order, json_option, print_json
 from billfold_server.settings import Mistake, Secret, Settings, SettingsInvalid, load_settings
 
 # The partner's command line brings click alone, with which this module would load and each of its commands fail.
@@ -510,11 +510,6 @@ def progress(*, shown: bool = True) -> Iterator[Callable[[str], None]]:
             status.update(what) if what else status.stop()
 
         yield step
-
-
-def print_json(document: object) -> None:
-    """Print a result as one JSON document."""
-    click.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
 
 
 def main(arguments: Sequence[str] | None = None, *, further: click.Group | None = None) -> None:

@@ -8,16 +8,22 @@ from types import FrameType
 from typing import TYPE_CHECKING, TypeAlias
 
 import click
+import msgspec
 
 if TYPE_CHECKING:
     from billfold_server.http.services import Services
 
-__all__ = ["OpenServices", "counted", "ending_in_order", "json_option"]
+__all__ = ["OpenServices", "counted", "ending_in_order", "json_option", "print_json"]
 
 OpenServices: TypeAlias = Callable[[], AbstractAsyncContextManager["Services"]]
 """Opens the server's parts for a command, and closes them after."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
+
+
+def print_json(document: object) -> None:
+    """Print a result as one JSON document."""
+    click.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:

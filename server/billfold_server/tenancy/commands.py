@@ -21,6 +21,7 @@ from rich.table import Column
 from billfold import errors, ids
 from billfold.contract.platform import DeadJob, Tenant
 from billfold.ids import Prefix
+from billfold_server.commands import print_json
 from billfold_server.listings import PlainTable, listing, print_listing
 from billfold_server.tenancy import dead_jobs
 from billfold_server.tenancy.context import COMMAND_LINE
@@ -104,7 +105,7 @@ async def apply(opened: Tenants, as_json: bool, folders: Sequence[str]) -> None:
 
 def _print_applied(done: Sequence[Applied], *, as_json: bool) -> None:
     if as_json:
-        _print_json([{"change": applied.change, **_plain(applied.tenant.view())} for applied in done])
+        print_json([{"change": applied.change, **_plain(applied.tenant.view())} for applied in done])
     else:
         _print_tenants([applied.tenant.view() for applied in done], extra=("Change", [a.change for a in done]))
 
@@ -114,7 +115,7 @@ async def list_all(opened: Tenants, as_json: bool) -> None:  # noqa: FBT001
     """Show every tenant. Exits with 1 where this version can't read one; the others are shown all the same."""
     views = [record.view() for record in await opened.everyone()]
     if as_json:
-        _print_json([_plain(view) for view in views])
+        print_json([_plain(view) for view in views])
     else:
         _print_tenants(views)
     _tell_unreadable(views)
@@ -127,7 +128,7 @@ async def show(opened: Tenants, as_json: bool, slug: str) -> None:  # noqa: FBT0
     record = await opened.get(slug)
     document = {**_plain(record.view()), "manifest": None if record.known is None else _plain(record.known)}
     if as_json:
-        _print_json(document)
+        print_json(document)
     else:
         table = PlainTable("Key", "Value")
         for key, value in document.items():
@@ -154,7 +155,7 @@ async def migrate(opened: Tenants, as_json: bool, slugs: Sequence[str], concurre
             caller=COMMAND_LINE,
         )
     if as_json:
-        _print_json([_plain(result) for result in results])
+        print_json([_plain(result) for result in results])
     else:
         _print_migrated(results)
     if any(result.error is not None for result in results):
@@ -187,7 +188,7 @@ async def delete(opened: Tenants, as_json: bool, slug: str, confirm: str | None,
         confirm = click.prompt(f"This deletes all data of {slug}. Type its slug to go on", err=True)
     await opened.delete(slug, confirm=confirm, reason=reason, caller=COMMAND_LINE)
     if as_json:
-        _print_json({"slug": slug, "deleted": True})
+        print_json({"slug": slug, "deleted": True})
     else:
         click.echo(f"Deleted {slug}.")
 
@@ -205,7 +206,7 @@ async def list_dead_jobs(opened: Tenants, as_json: bool, slug: str, after: str |
         page = await dead_jobs.list_page(tx, after=None if after is None else _job(after), limit=limit + 1)
     found = page[:limit]
     if as_json:
-        _print_json([_plain(each) for each in found])
+        print_json([_plain(each) for each in found])
     else:
         _print_dead(found)
     if len(page) > limit:
@@ -226,7 +227,7 @@ async def retry_jobs(opened: Tenants, as_json: bool, slug: str, job_ids: Sequenc
     await opened.opened(slug)
     done = [await _retried(opened, slug, job_id, reason) for job_id in dict.fromkeys(job_ids)]
     if as_json:
-        _print_json([_plain(each) for each in done])
+        print_json([_plain(each) for each in done])
     else:
         table = listing("Job", "Outcome")
         for each in done:
@@ -279,13 +280,9 @@ def _plain(value: object) -> dict[str, Any]:
     return plain
 
 
-def _print_json(document: object) -> None:
-    click.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
-
-
 def _print_one(view: Tenant, *, as_json: bool) -> None:
     if as_json:
-        _print_json(_plain(view))
+        print_json(_plain(view))
     else:
         _print_tenants([view])
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import click
 import msgspec
 
-from billfold_server.commands import json_option
+from billfold_server.commands import json_option, print_json
 from billfold_server.serving.directory.directory import Directory, Listed
 
 __all__ = ["directory"]
@@ -33,7 +33,7 @@ def list_(open_directory: OpenDirectory, as_json: bool) -> None:  # noqa: FBT001
     """List the software that the directory knows."""
     found = open_directory().ensure()
     if as_json:
-        click.echo(_json(found))
+        print_json(found)
         return
     for each in found:
         click.echo(f"{click.style(f'{each.name:<8}', bold=True)}{','.join(each.roles):<17}{each.client_name}")
@@ -46,7 +46,10 @@ def list_(open_directory: OpenDirectory, as_json: bool) -> None:  # noqa: FBT001
 def show(open_directory: OpenDirectory, name: str, as_json: bool) -> None:  # noqa: FBT001
     """Show the software NAME, and where its keys and its statement lie."""
     found = open_directory().find(name)
-    click.echo(_json(found) if as_json else _text(found))
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(_text(found))
 
 
 @directory.command("statement")
@@ -70,7 +73,10 @@ def statement(
 ) -> None:
     """Print a software statement of NAME, signed now: what it sends when it registers itself."""
     text = open_directory().statement(name, redirect_uris=redirect_uris, roles=roles or None)
-    click.echo(_json({"software_statement": text}) if as_json else text)
+    if as_json:
+        print_json({"software_statement": text})
+    else:
+        click.echo(text)
 
 
 @directory.command("publisher")
@@ -80,7 +86,7 @@ def publisher(open_directory: OpenDirectory, as_json: bool) -> None:  # noqa: FB
     """Print what a tenant's manifest says to believe this directory, under [registration]."""
     found = open_directory().publisher()
     if as_json:
-        click.echo(_json(found))
+        print_json(found)
         return
     keys = ", ".join(_inline(key) for key in found.jwks["keys"])
     click.echo(
@@ -99,7 +105,7 @@ def customers(open_directory: OpenDirectory, as_json: bool) -> None:  # noqa: FB
     folder = open_directory().folder.parent
     found = [(each, codes_now(each)) for each in read_sign_ins(folder)]
     if as_json:
-        click.echo(_json([{**msgspec.structs.asdict(each), "codes": list(codes)} for each, codes in found]))
+        print_json([{**msgspec.structs.asdict(each), "codes": list(codes)} for each, codes in found])
         return
     if not found:
         click.echo(
@@ -131,7 +137,3 @@ def _text(found: Listed) -> str:
         "Statement": found.statement,
     }
     return "\n".join([click.style(found.name, bold=True), *(f"  {name:<16} {value}" for name, value in rows.items())])
-
-
-def _json(document: object) -> str:
-    return msgspec.json.format(msgspec.json.encode(document)).decode()

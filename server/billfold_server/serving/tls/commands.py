@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
-import msgspec
 from cryptography import x509
 
-from billfold_server.commands import json_option
+from billfold_server.commands import json_option, print_json
 from billfold_server.serving.tls.authority import LOCAL_NAMES, Authority, Issued
 
 __all__ = ["certs"]
@@ -118,7 +117,7 @@ def list_(open_authority: OpenAuthority, as_json: bool) -> None:  # noqa: FBT001
     """List what has been made."""
     issued = open_authority().list()
     if as_json:
-        click.echo(_json(issued))
+        print_json(issued)
     elif issued:
         _show(issued, as_json=False)
     else:
@@ -127,7 +126,7 @@ def list_(open_authority: OpenAuthority, as_json: bool) -> None:  # noqa: FBT001
 
 def _show(issued: Sequence[Issued], *, as_json: bool) -> None:
     if as_json:
-        click.echo(_json(issued[0]))
+        print_json(issued[0])
         return
     for each in issued:
         rows = {
@@ -141,7 +140,3 @@ def _show(issued: Sequence[Issued], *, as_json: bool) -> None:
         }
         lines = [f"  {name:<12} {value}" for name, value in rows.items() if value]
         click.echo("\n".join([click.style(each.name, bold=True), *lines]))
-
-
-def _json(document: object) -> str:
-    return msgspec.json.format(msgspec.json.encode(document)).decode()

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 
 import click
-import msgspec
 
-from billfold_server.commands import json_option
+from billfold_server.commands import json_option, print_json
 from billfold_server.keys.backends.vault.policies import policies as all_policies
 from billfold_server.settings import Settings
 
@@ -30,6 +29,6 @@ def policies(read_settings: ReadSettings, as_json: bool) -> None:  # noqa: FBT00
     settings = read_settings()
     found = all_policies(settings.vault_mount, settings.vault_deployment)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        print_json(found)
     else:
         click.echo("\n".join(f"# {name}\n{policy}" for name, policy in found.items()), nl=False)
