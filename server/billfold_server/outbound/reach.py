@@ -6,15 +6,13 @@ from typing import Final
 import msgspec
 
 from billfold_server.outbound.answers import Answer, Failure
+from billfold_server.outbound.rules import AT_ONCE
 
 __all__ = ["Reach"]
 
 _SLOW: Final = "timeout"
 _NOBODY: Final = frozenset({"unresolved", "unconnected", _SLOW})
 """How attempts fail where nobody answers, whatever is sent."""
-
-_SILENT: Final = 4
-"""After how many that are slow nobody is there: as many as are sent at once."""
 
 _MOVED_S: Final = 10.0
 """How long a run may ask where a clock waits for it that is being moved."""
@@ -59,6 +57,6 @@ class Reach:
             self.failure, self._answered = None, True
         elif self._at is not None and said is not None and said.cause in _NOBODY and not self._answered:
             self._silent += said.cause == _SLOW
-            # One that says nothing may not cope with that one event, and take the next.
-            if said.cause != _SLOW or self._silent >= _SILENT:
+            # Who says nothing to one may take the next; who says nothing to all that go at once isn't there.
+            if said.cause != _SLOW or self._silent >= AT_ONCE:
                 self.failure = msgspec.structs.replace(said, took_s=0.0)

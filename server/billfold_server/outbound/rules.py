@@ -18,6 +18,7 @@ from typing import Final, Literal
 import msgspec
 
 __all__ = [
+    "AT_ONCE",
     "LONGEST_URL",
     "WAITS_S",
     "Address",
@@ -39,6 +40,8 @@ Reason = Literal["form", "scheme", "userinfo", "host", "port", "policy", "addres
 proper name or number, its port isn't one, the tenant's policy doesn't name it, or it leads to where nobody may look."""
 
 LONGEST_URL: Final = 2_000
+AT_ONCE: Final = 4
+"""How many requests go to one endpoint at once; the others wait for one of these to end."""
 
 
 _WORDS: Final[Mapping[Reason, str]] = {

@@ -25,21 +25,22 @@ import structlog
 from billfold_server.http.context import trace_headers
 from billfold_server.outbound.answers import Answer, Cause, Failure
 from billfold_server.outbound.reach import Reach
+from billfold_server.outbound.retrying import send_again_at
 from billfold_server.outbound.rules import (
+    AT_ONCE,
     Address,
     Policy,
     Reason,
     Target,
     UrlRefused,
     judge,
-    next_attempt_at,
-    read_retry_after,
     read_url,
 )
 from billfold_server.outbound.standing import Standing
 from billfold_server.tenancy.context import TenantRef
 
 __all__ = [
+    "AT_ONCE",
     "Answer",
     "Cause",
     "Failure",
@@ -50,8 +51,7 @@ __all__ = [
     "Resolve",
     "Standing",
     "UrlRefused",
-    "next_attempt_at",
-    "read_retry_after",
+    "send_again_at",
 ]
 
 log = structlog.get_logger(__name__)
@@ -65,7 +65,6 @@ _BODY_S: Final = 2.0
 _BODY_BYTES: Final = 16 * 1024
 _ANSWER_BYTES: Final = 64 * 1024
 _AT_A_TIME_BYTES: Final = 8 * 1024
-_AT_ONCE: Final = 4
 _LOOKUPS: Final = 32
 _LOOKUPS_AT_ONCE: Final = 4
 _TRIED: Final = 3
@@ -151,7 +150,7 @@ class Outbound:
         except UrlRefused as refused:
             return Failure(cause="refused", took_s=0.0, reason=refused.reason)
         place = (target.host, target.port) if lane is None else (lane,)
-        async with self._place(_AT_ONCE, tenant.id, *place):
+        async with self._place(AT_ONCE, tenant.id, *place):
             begun = time.monotonic()
             answer = await self._attempt(tenant, target, headers, body, timeout_s)
         took_s = round(time.monotonic() - begun, 3)

@@ -7,7 +7,6 @@ go out in their order, those of others beside them; one that fails is tried agai
 
 import asyncio
 import functools
-import random
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -29,13 +28,13 @@ from billfold_server.db.jobs import JobRun, NewJob
 from billfold_server.http.services import Services
 from billfold_server.keys.service import Place, Sealer
 from billfold_server.outbound.service import (
+    AT_ONCE,
     Answer,
     Failure,
     Outbound,
     Reach,
     Standing,
-    next_attempt_at,
-    read_retry_after,
+    send_again_at,
 )
 from billfold_server.tenancy import clock
 from billfold_server.tenancy.clock import ClockState
@@ -58,8 +57,6 @@ _BEGIN_S: Final = 60.0
 _BATCH: Final = 10
 _UNSENT_BATCH: Final = 200
 """Of what is only noted."""
-_AT_ONCE: Final = 4
-"""How many go to one endpoint at once: as many as it has places, so that what is sent is sent at once."""
 _OK: Final = range(200, 300)
 _GONE: Final = 410
 _STOPPED: Final = {
@@ -68,11 +65,6 @@ _STOPPED: Final = {
 }
 _EXPIRED: Final = "expired"
 _BROKEN: Final = "error"
-
-# An instance of its own: the module's state is everybody's, and tests that draw by chance must be repeatable.
-_CHANCE = random.Random()  # noqa: S311 - It only has to differ.
-_STEADY: Final = 0.5
-"""What chance is under a test clock, so that each run is like the one before."""
 
 
 class Deliver(msgspec.Struct, frozen=True):
@@ -151,7 +143,7 @@ async def deliver(run: JobRun, services: Services, outbound: Outbound) -> None:
         for each in batch.due:
             groups[batch.events[each.sequence].object_id if each.sequence in batch.events else ""].append(each)
         standing = Standing(run, batch.endpoint.wire_id, functools.partial(_stands, batch.endpoint))
-        places = asyncio.Semaphore(_AT_ONCE)
+        places = asyncio.Semaphore(AT_ONCE)
         sending = (
             _send(run, services, outbound, batch, group, keys=keys, standing=standing, places=places, reach=reach)
             for group in groups.values()
@@ -296,12 +288,8 @@ def _outcome(tried: Tried, state: ClockState, real_now: datetime) -> Outcome:
             result=tried.result,
             next_attempt_at=None,
         )
-    next_at = next_attempt_at(
-        attempt=delivery.attempts + 1,
-        begun_at=delivery.begun_at,
-        now=state.now,
-        jitter=_CHANCE.random() if state.is_real else _STEADY,
-        retry_after=read_retry_after(said.headers.get("retry-after"), real_now) if isinstance(said, Answer) else None,
+    next_at = send_again_at(
+        said, attempt=delivery.attempts + 1, begun_at=delivery.begun_at, clock=state, real_now=real_now
     )
     over = tried.expired or next_at is None
     return Outcome(

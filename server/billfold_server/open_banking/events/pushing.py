@@ -9,7 +9,6 @@ A test clock that is moved waits for it. Then an endpoint where nobody is isn't 
 
 import asyncio
 import functools
-import random
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -34,13 +33,13 @@ from billfold_server.open_banking.events import queries, tokens
 from billfold_server.open_banking.events.rows import Notification, Pause, Subscription
 from billfold_server.open_banking.events.rules import endpoint_of, refusal_in
 from billfold_server.outbound.service import (
+    AT_ONCE,
     Answer,
     Failure,
     Outbound,
     Reach,
     Standing,
-    next_attempt_at,
-    read_retry_after,
+    send_again_at,
 )
 from billfold_server.tenancy import clock
 from billfold_server.tenancy.context import SYSTEM
@@ -56,17 +55,10 @@ TIMEOUT_S: Final = 180
 
 _BEGIN_S: Final = 60.0
 _BATCH: Final = 12
-_AT_ONCE: Final = 4
-"""How many go to one third party at once: as many as it has places, so that what is sent is sent at once."""
 _KEPT_OUT: Final = timedelta(hours=1)
 """After how long it is seen whether a third party is still kept out, be it blocked or its client disabled."""
 _TAKEN: Final = 202
 _GONE: Final = 410
-
-# An instance of its own: the module's state is everybody's, and tests that draw by chance must be repeatable.
-_CHANCE = random.Random()  # noqa: S311 - It only has to differ.
-_STEADY: Final = 0.5
-"""What chance is under a test clock, so that each run is like the one before."""
 
 
 class Push(msgspec.Struct, frozen=True):
@@ -92,7 +84,7 @@ async def push(run: JobRun, services: Services, outbound: Outbound) -> None:
         if subscription is None:
             return
         standing = Standing(run, subscription.wire_id, functools.partial(_stands, subscription))
-        places = asyncio.Semaphore(_AT_ONCE)
+        places = asyncio.Semaphore(AT_ONCE)
         delivering = (
             _deliver(run, services, outbound, subscription, each, standing=standing, places=places, reach=reach)
             for each in due
@@ -228,13 +220,7 @@ async def _note(
         return
     # Whoever says anew where to push to has three days anew, however old what waits is.
     begun_at = max(notification.created_at, subscription.updated_at)
-    next_at = next_attempt_at(
-        attempt=notification.attempts + 1,
-        begun_at=begun_at,
-        now=now,
-        jitter=_CHANCE.random() if state.is_real else _STEADY,
-        retry_after=read_retry_after(said.headers.get("retry-after"), real_now) if isinstance(said, Answer) else None,
-    )
+    next_at = send_again_at(said, attempt=notification.attempts + 1, begun_at=begun_at, clock=state, real_now=real_now)
     error = refusal_in(said.status, said.body) if isinstance(said, Answer) else None
     result = _result_of(said)
     if next_at is not None:
