@@ -14,7 +14,7 @@ from billfold_server.people.attempts import Blocked
 from billfold_server.people.desk import Desk, end_grants, in_minutes, tell
 from billfold_server.people.enrolling import codes_page, new_totp_of, refused_password, totp_view
 from billfold_server.people.hosting import form_of, go, page, signed_in
-from billfold_server.people.pages.kit import render
+from billfold_server.people.pages.kit import Instead, render
 from billfold_server.people.queries import UserRow
 from billfold_server.people.sessions import Session
 
@@ -40,10 +40,7 @@ _NOTICES: Final = frozenset(
 @page("GET", "/account")
 async def show_account(call: Call, *, notice: str | None = None, ui_locales: str | None = None) -> Reply[bytes]:
     """Show factors and sessions."""
-    found = await signed_in(call)
-    if isinstance(found, Reply):
-        return found
-    desk, session, user = found
+    desk, session, user = await signed_in(call)
     async with desk.tx() as tx:
         theirs = await queries.list_factors(tx, user.id)
         open_ = await queries.list_sessions(tx, user.id, desk.now)
@@ -86,21 +83,24 @@ async def show_account(call: Call, *, notice: str | None = None, ui_locales: str
 # Step-up.
 
 
-async def _fresh(call: Call, to: str, *, recovering: bool = False) -> tuple[Desk, Session, UserRow] | Reply[bytes]:
-    """Return who is signed in and has shown a second factor just now, or where to go instead.
+async def _fresh(call: Call, to: str, *, recovering: bool = False) -> tuple[Desk, Session, UserRow]:
+    """Return who is signed in and has shown a second factor just now.
 
     Args:
         call: The request.
         to: Where a step-up leads back.
         recovering: Whether somebody may do it who came by a recovery code, which is no step-up for anything else.
+
+    Raises:
+        Instead: They have to sign in or to show one first, or may not do it.
     """
-    found = await signed_in(call)
-    if isinstance(found, Reply):
-        return found
-    desk, session, _ = found
+    desk, session, user = await signed_in(call)
     if session.is_recovered:
-        return found if recovering else go(call, "/account?notice=limited")
-    return found if rules.is_fresh(session.confirmed_at, desk.now) else go(call, f"/confirm?to={to}")
+        if not recovering:
+            raise Instead(go(call, "/account?notice=limited"))
+    elif not rules.is_fresh(session.confirmed_at, desk.now):
+        raise Instead(go(call, f"/confirm?to={to}"))
+    return desk, session, user
 
 
 def _good_from(desk: Desk, session: Session) -> datetime:
@@ -150,10 +150,7 @@ async def _guess(desk: Desk, session: Session, user: UserRow, code: str) -> _Gue
 @page("GET", "/confirm")
 async def show_confirm(call: Call, *, to: str | None = None, ui_locales: str | None = None) -> Reply[bytes]:
     """Ask for a second factor once more."""
-    found = await signed_in(call)
-    if isinstance(found, Reply):
-        return found
-    desk, session, user = found
+    desk, session, user = await signed_in(call)
     return await _confirm_page(desk, session, user, to, ui_locales=ui_locales)
 
 
@@ -195,10 +192,7 @@ async def _confirm_page(
 @page("POST", "/confirm")
 async def take_confirmation(call: Call, body: bytes) -> Reply[bytes]:
     """Check a second factor, and give the session a new cookie."""
-    found = await signed_in(call)
-    if isinstance(found, Reply):
-        return found
-    desk, session, user = found
+    desk, session, user = await signed_in(call)
     form = form_of(call, body)
     call.services.limits.check_address(call.peer)
     place = _PLACES.get(form.get("to", ""), _PLACES["account"])
@@ -223,8 +217,7 @@ async def take_confirmation(call: Call, body: bytes) -> Reply[bytes]:
 @page("GET", "/account/password")
 async def show_password(call: Call, *, ui_locales: str | None = None) -> Reply[bytes]:
     """Ask for a new password."""
-    found = await _fresh(call, "password")
-    return found if isinstance(found, Reply) else _password_page(*found, ui_locales=ui_locales)
+    return _password_page(*await _fresh(call, "password"), ui_locales=ui_locales)
 
 
 def _password_page(
@@ -246,10 +239,7 @@ def _password_page(
 @page("POST", "/account/password")
 async def take_new_password(call: Call, body: bytes) -> Reply[bytes]:
     """Set a new password, and end all other sessions."""
-    found = await _fresh(call, "password")
-    if isinstance(found, Reply):
-        return found
-    desk, session, user = found
+    desk, session, user = await _fresh(call, "password")
     form = form_of(call, body)
     if (weak := refused_password(desk, user, form)) is not None:
         return _password_page(desk, session, user, wrong=weak)
@@ -267,15 +257,13 @@ async def take_new_password(call: Call, body: bytes) -> Reply[bytes]:
 @page("GET", "/account/app")
 async def show_app(call: Call, *, ui_locales: str | None = None) -> Reply[bytes]:
     """Show a new secret for an authenticator app."""
-    found = await _fresh(call, "app", recovering=True)
-    return found if isinstance(found, Reply) else await _factor_page(*found, by="app", ui_locales=ui_locales)
+    return await _factor_page(*await _fresh(call, "app", recovering=True), by="app", ui_locales=ui_locales)
 
 
 @page("GET", "/account/passkey")
 async def show_passkey(call: Call, *, ui_locales: str | None = None) -> Reply[bytes]:
     """Offer to make a passkey."""
-    found = await _fresh(call, "passkey", recovering=True)
-    return found if isinstance(found, Reply) else await _factor_page(*found, by="passkey", ui_locales=ui_locales)
+    return await _factor_page(*await _fresh(call, "passkey", recovering=True), by="passkey", ui_locales=ui_locales)
 
 
 async def _factor_page(
@@ -309,10 +297,7 @@ async def _factor_page(
 @page("POST", "/account/app")
 async def take_app(call: Call, body: bytes) -> Reply[bytes]:
     """Enrol a further authenticator app."""
-    found = await _fresh(call, "app", recovering=True)
-    if isinstance(found, Reply):
-        return found
-    desk, session, user = found
+    desk, session, user = await _fresh(call, "app", recovering=True)
     form = form_of(call, body)
     made = new_totp_of(desk, form.get("ticket"))
     label = form.get("label", "").strip() or "Authenticator"
@@ -332,10 +317,7 @@ async def take_app(call: Call, body: bytes) -> Reply[bytes]:
 @page("POST", "/account/passkey")
 async def take_new_passkey(call: Call, body: bytes) -> Reply[bytes]:
     """Enrol a further passkey."""
-    found = await _fresh(call, "passkey", recovering=True)
-    if isinstance(found, Reply):
-        return found
-    desk, session, user = found
+    desk, session, user = await _fresh(call, "passkey", recovering=True)
     form = form_of(call, body)
     label = form.get("label", "").strip() or "Passkey"
     async with desk.tx() as tx:
@@ -357,10 +339,7 @@ async def take_new_passkey(call: Call, body: bytes) -> Reply[bytes]:
 @page("POST", "/account/remove")
 async def remove_factor(call: Call, body: bytes) -> Reply[bytes]:
     """Remove a factor, as long as enough is left."""
-    found = await _fresh(call, "account")
-    if isinstance(found, Reply):
-        return found
-    desk, session, user = found
+    desk, session, user = await _fresh(call, "account")
     form = form_of(call, body)
     try:
         factor_id = ids.decode(Prefix.FACTOR, form.get("factor", ""))
@@ -388,10 +367,7 @@ async def remove_factor(call: Call, body: bytes) -> Reply[bytes]:
 @page("GET", "/account/recovery-codes")
 async def show_recovery_codes(call: Call, *, ui_locales: str | None = None) -> Reply[bytes]:
     """Offer to make new recovery codes."""
-    found = await _fresh(call, "codes")
-    if isinstance(found, Reply):
-        return found
-    desk, session, user = found
+    desk, session, user = await _fresh(call, "codes")
     view = {"person": session, "here": f"{desk.visit.root}/account/recovery-codes"}
     return render(call, "new_codes.html", view, ui_locales=ui_locales, preferred=user.language)
 
@@ -399,10 +375,7 @@ async def show_recovery_codes(call: Call, *, ui_locales: str | None = None) -> R
 @page("POST", "/account/recovery-codes")
 async def make_recovery_codes(call: Call, body: bytes) -> Reply[bytes]:
     """Make new recovery codes, and show them this once."""
-    found = await _fresh(call, "codes")
-    if isinstance(found, Reply):
-        return found
-    desk, session, user = found
+    desk, session, user = await _fresh(call, "codes")
     form_of(call, body)
     async with desk.tx() as tx:
         if not await sessions.is_still_open(tx, session, user):
@@ -414,10 +387,7 @@ async def make_recovery_codes(call: Call, body: bytes) -> Reply[bytes]:
 @page("POST", "/account/end-session")
 async def end_session(call: Call, body: bytes) -> Reply[bytes]:
     """End another session of one's own."""
-    found = await signed_in(call)
-    if isinstance(found, Reply):
-        return found
-    desk, _, user = found
+    desk, _, user = await signed_in(call)
     form = form_of(call, body)
     try:
         session_id = ids.decode(Prefix.SESSION, form.get("session", ""))
@@ -431,10 +401,7 @@ async def end_session(call: Call, body: bytes) -> Reply[bytes]:
 @page("POST", "/account/sign-out-everywhere")
 async def sign_out_everywhere(call: Call, body: bytes) -> Reply[bytes]:
     """End all sessions, this one included."""
-    found = await signed_in(call)
-    if isinstance(found, Reply):
-        return found
-    desk, _, user = found
+    desk, _, user = await signed_in(call)
     form_of(call, body)
     async with desk.tx() as tx:
         number = await queries.end_sessions(tx, user.id, "signed out everywhere", desk.now)

@@ -9,7 +9,7 @@ from billfold_server.people import attempts, factors, passkeys, queries, sca, se
 from billfold_server.people.attempts import Blocked
 from billfold_server.people.desk import Desk, in_minutes
 from billfold_server.people.hosting import form_of, go, page, signed_in
-from billfold_server.people.pages.kit import page_error, render
+from billfold_server.people.pages.kit import Instead, page_error, render
 from billfold_server.people.pages.words import amount_text, kind_text
 from billfold_server.people.queries import UserRow
 from billfold_server.people.sca_queries import ChallengeRow
@@ -20,16 +20,20 @@ _TOO_MANY: Final = 429
 _SALT_BYTES: Final = 16
 
 
-async def _asked(call: Call, challenge: str) -> tuple[Desk, Session, UserRow, ChallengeRow] | Reply[bytes]:
-    found = await signed_in(call, back=f"/auth/approve?{urlencode({'challenge': challenge})}")
-    if isinstance(found, Reply):
-        return found
-    desk, session, user = found
+async def _asked(call: Call, challenge: str) -> tuple[Desk, Session, UserRow, ChallengeRow]:
+    """Return who is asked, and what.
+
+    Raises:
+        Instead: They have to sign in first, or can't agree to it any more.
+    """
+    desk, session, user = await signed_in(call, back=f"/auth/approve?{urlencode({'challenge': challenge})}")
     if call.tenant_or_none is None:
-        return _over(call, None)
+        raise Instead(_over(call, None))
     async with desk.tx() as tx:
         row = await sca.find_own(tx, challenge, user.id)
-    return (desk, session, user, row) if row is not None and sca.is_open(desk, row) else _over(call, row)
+    if row is None or not sca.is_open(desk, row):
+        raise Instead(_over(call, row))
+    return desk, session, user, row
 
 
 def _over(call: Call, row: ChallengeRow | None) -> Reply[bytes]:
@@ -45,8 +49,7 @@ def _over(call: Call, row: ChallengeRow | None) -> Reply[bytes]:
 @page("GET", "/approve")
 async def show_approval(call: Call, *, challenge: str = "", ui_locales: str | None = None) -> Reply[bytes]:
     """Show what is to be agreed to."""
-    found = await _asked(call, challenge)
-    return found if isinstance(found, Reply) else await _page(*found, ui_locales=ui_locales)
+    return await _page(*await _asked(call, challenge), ui_locales=ui_locales)
 
 
 async def _page(
@@ -97,10 +100,7 @@ async def take_approval(call: Call, body: bytes) -> Reply[bytes]:
     """Take the second factor, which agrees to exactly what was shown."""
     form = form_of(call, body)
     call.services.limits.check_address(call.peer)
-    found = await _asked(call, form.get("challenge", ""))
-    if isinstance(found, Reply):
-        return found
-    desk, session, user, row = found
+    desk, session, user, row = await _asked(call, form.get("challenge", ""))
     by_passkey = "credential" in form
     if not by_passkey:
         # An attempt that nobody could look at isn't counted.
@@ -127,10 +127,7 @@ async def take_approval(call: Call, body: bytes) -> Reply[bytes]:
             await attempts.succeed(tx, attempt)
             return go(call, row.return_to or f"{desk.visit.root}/approved", absolute=True)
     call.services.limits.count_failure(call.peer)
-    again = await _asked(call, form["challenge"])
-    if isinstance(again, Reply):
-        return again
-    return await _page(*again, wrong="passkey" if by_passkey else "code")
+    return await _page(*await _asked(call, form["challenge"]), wrong="passkey" if by_passkey else "code")
 
 
 @page("GET", "/approved")

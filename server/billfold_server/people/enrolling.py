@@ -14,7 +14,7 @@ from billfold_server.people.desk import Desk, end_grants, tell
 from billfold_server.people.factors import NewTotp, Used
 from billfold_server.people.hosting import form_of, go, page
 from billfold_server.people.pages import brand
-from billfold_server.people.pages.kit import render
+from billfold_server.people.pages.kit import Instead, render
 from billfold_server.people.queries import UserRow
 from billfold_server.people.sessions import Session
 
@@ -60,22 +60,24 @@ async def take_enrolment_code(call: Call, body: bytes) -> Reply[bytes]:
     return _begin_page(desk, code, wrong=True)
 
 
-async def _enrolling(call: Call) -> tuple[Desk, Session, UserRow] | Reply[bytes]:
+async def _enrolling(call: Call) -> tuple[Desk, Session, UserRow]:
+    """Return who enrols.
+
+    Raises:
+        Instead: Nobody does.
+    """
     desk = Desk(call)
     async with desk.tx() as tx:
         found = await sessions.current(desk, tx)
     if found is None or found[0].stage != "enrolling":
-        return go(call, "/sign-in")
+        raise Instead(go(call, "/sign-in"))
     return desk, *found
 
 
 @page("GET", "/enrol/steps")
 async def show_enrolment_step(call: Call, *, by: str | None = None, ui_locales: str | None = None) -> Reply[bytes]:
     """Show what is to be done next: a password, or a second factor."""
-    found = await _enrolling(call)
-    if isinstance(found, Reply):
-        return found
-    desk, session, user = found
+    desk, session, user = await _enrolling(call)
     if "pwd" not in session.amr:
         return _password_page(desk, user, ui_locales=ui_locales)
     return await _factor_page(desk, user, by=by, ui_locales=ui_locales)
@@ -159,10 +161,7 @@ def refused_password(desk: Desk, user: UserRow, form: dict[str, str]) -> str | N
 @page("POST", "/enrol/password")
 async def take_first_password(call: Call, body: bytes) -> Reply[bytes]:
     """Keep the password that somebody has chosen, until everything else is there: it takes effect with that."""
-    found = await _enrolling(call)
-    if isinstance(found, Reply):
-        return found
-    desk, session, user = found
+    desk, session, user = await _enrolling(call)
     form = form_of(call, body)
     # Hashing takes its time, which no transaction should wait for.
     if (weak := refused_password(desk, user, form)) is not None:
@@ -176,10 +175,7 @@ async def take_first_password(call: Call, body: bytes) -> Reply[bytes]:
 @page("POST", "/enrol/app")
 async def take_first_app(call: Call, body: bytes) -> Reply[bytes]:
     """Enrol an authenticator app."""
-    found = await _enrolling(call)
-    if isinstance(found, Reply):
-        return found
-    desk, session, user = found
+    desk, session, user = await _enrolling(call)
     form = form_of(call, body)
     if "pwd" not in session.amr:
         return go(call, "/enrol/steps")
@@ -198,10 +194,7 @@ async def take_first_app(call: Call, body: bytes) -> Reply[bytes]:
 @page("POST", "/enrol/passkey")
 async def take_first_passkey(call: Call, body: bytes) -> Reply[bytes]:
     """Enrol a passkey."""
-    found = await _enrolling(call)
-    if isinstance(found, Reply):
-        return found
-    desk, session, user = found
+    desk, session, user = await _enrolling(call)
     form = form_of(call, body)
     if "pwd" not in session.amr:
         return go(call, "/enrol/steps")

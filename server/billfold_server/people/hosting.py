@@ -6,7 +6,7 @@ from typing import Literal, TypeVar
 from billfold_server.http.routing import Call, Reply, Routes
 from billfold_server.people import sessions
 from billfold_server.people.desk import Desk
-from billfold_server.people.pages.kit import declare_page, form_of, root_of, sign_in_address
+from billfold_server.people.pages.kit import Instead, declare_page, form_of, root_of, sign_in_address
 from billfold_server.people.queries import UserRow
 from billfold_server.people.sessions import Session
 
@@ -54,18 +54,22 @@ def go(call: Call, path: str, *, cookies: Sequence[str] = (), absolute: bool = F
     return Reply(status=303, headers={"Location": location, "Cache-Control": "no-store"}, cookies=tuple(cookies))
 
 
-async def signed_in(call: Call, *, back: str | None = None) -> tuple[Desk, Session, UserRow] | Reply[bytes]:
-    """Return who is signed in at the address's realm, or where to go instead.
+async def signed_in(call: Call, *, back: str | None = None) -> tuple[Desk, Session, UserRow]:
+    """Return who is signed in at the address's realm.
 
     Args:
         call: The request.
         back: To which page a sign-in leads back, where that isn't the account.
+
+    Raises:
+        Instead: Nobody is, or they have to enrol first.
     """
     desk = Desk(call)
     async with desk.tx() as tx:
         found = await sessions.current(desk, tx)
     if found is None:
-        return go(call, "/sign-in") if back is None else go(call, sign_in_address(call, back), absolute=True)
+        there = go(call, "/sign-in") if back is None else go(call, sign_in_address(call, back), absolute=True)
+        raise Instead(there)
     if found[0].stage == "enrolling":
-        return go(call, "/enrol/steps")
+        raise Instead(go(call, "/enrol/steps"))
     return desk, *found

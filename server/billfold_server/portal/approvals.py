@@ -21,7 +21,7 @@ from billfold_server.http.routing import Call, Reply
 from billfold_server.identity import service as identity
 from billfold_server.people import service as people
 from billfold_server.people.pages.words import amount_text
-from billfold_server.portal.pages import admit, form_of, go, page, render
+from billfold_server.portal.pages import admit, admitted, form_of, go, page, render
 from billfold_server.portal.reference import reference_of
 from billfold_server.portal.viewers import Viewer
 from billfold_server.tenancy.transaction import TenantTx
@@ -55,10 +55,7 @@ async def show_approvals(
     """Show what waits for a second person, or all that ever has."""
     place = call.cursors.decode(_KIND, cursor)
     status = None if which == _ALL else ApprovalStatus.PENDING
-    async with call.tx() as tx:
-        viewer = await admit(call, tx, _READ, back="/approvals")
-        if isinstance(viewer, Reply):
-            return viewer
+    async with admitted(call, _READ, back="/approvals") as (tx, viewer):
         before = UUID(str(place[0])) if place else None
         rows, now = await approvals.list_approvals(tx, status=status, before=before, limit=_SHOWN + 1)
     found = await approvals.show(call.services.keys, call.tenant, rows, now)
@@ -77,9 +74,7 @@ async def show_approval(
     call: Call, approval_id: ApprovalId, *, notice: _Asked = "", ui_locales: str | None = None
 ) -> Reply[bytes]:
     """Show what is asked for, by whom, and what has come of it."""
-    viewer = await _admitted(call, approval_id, _READ)
-    if isinstance(viewer, Reply):
-        return viewer
+    viewer = await admit(call, _READ, back=f"/approvals/{approval_id}")
     return await _shown(call, viewer, approval_id, notice=notice, ui_locales=ui_locales)
 
 
@@ -95,16 +90,9 @@ async def reject(call: Call, approval_id: ApprovalId, body: bytes) -> Reply[byte
     return await _decide(call, approval_id, body, "rejectApproval")
 
 
-async def _admitted(call: Call, approval_id: str, scope: str) -> Viewer | Reply[bytes]:
-    async with call.tx() as tx:
-        return await admit(call, tx, scope, back=f"/approvals/{approval_id}")
-
-
 async def _decide(call: Call, approval_id: str, body: bytes, operation_id: str) -> Reply[bytes]:
     form = form_of(call, body)
-    viewer = await _admitted(call, approval_id, _DECIDE)
-    if isinstance(viewer, Reply):
-        return viewer
+    viewer = await admit(call, _DECIDE, back=f"/approvals/{approval_id}")
     reason = form.get("reason", "").strip()
     try:
         reply = await viewer.ask(call, operation_id, {"approval_id": approval_id}, {"reason": reason or None})

@@ -21,7 +21,7 @@ from billfold_server.http.reading import decode_json
 from billfold_server.http.routing import Call, Reply
 from billfold_server.identity import service as identity
 from billfold_server.partners import service as partners
-from billfold_server.portal.pages import admit, form_of, go, page, render, waits
+from billfold_server.portal.pages import admitted, form_of, go, page, render, waits
 from billfold_server.portal.viewers import Viewer
 from billfold_server.tenancy.transaction import TenantTx
 
@@ -54,16 +54,13 @@ def _id(client_id: str) -> UUID:
     return ids.decode(Prefix.CLIENT, client_id)
 
 
-async def _found(call: Call, client_id: str, scope: str) -> tuple[Viewer, Client] | Reply[bytes]:
-    """Return who may do this now and the client that it is about, or the answer that they get instead.
+async def _found(call: Call, client_id: str, scope: str) -> tuple[Viewer, Client]:
+    """Return who may do this now and the client that it is about.
 
     Raises:
         errors.NotFound: There is no such client for them.
     """
-    async with call.tx() as tx:
-        viewer = await admit(call, tx, scope, back=f"/clients/{client_id}")
-        if isinstance(viewer, Reply):
-            return viewer
+    async with admitted(call, scope, back=f"/clients/{client_id}") as (tx, viewer):
         return viewer, await identity.get_client(tx, viewer.caller(call), _id(client_id))
 
 
@@ -74,10 +71,7 @@ async def _found(call: Call, client_id: str, scope: str) -> tuple[Viewer, Client
 async def show_clients(call: Call, *, cursor: Cursor | None = None, ui_locales: str | None = None) -> Reply[bytes]:
     """Show the programs that may connect."""
     place = call.cursors.decode(_KIND, cursor)
-    async with call.tx() as tx:
-        viewer = await admit(call, tx, _READ)
-        if isinstance(viewer, Reply):
-            return viewer
+    async with admitted(call, _READ) as (tx, viewer):
         after = UUID(str(place[0])) if place else None
         found = await identity.show_clients(tx, viewer.caller(call), after=after, limit=_SHOWN + 1)
     shown = call.page(_KIND, found, _SHOWN, key=lambda each: [str(_id(each.id))])
@@ -95,8 +89,6 @@ async def show_client(
 ) -> Reply[bytes]:
     """Show a client, and what can be done with it."""
     found = await _found(call, client_id, _READ)
-    if isinstance(found, Reply):
-        return found
     return _one(call, *found, notice=notice if notice in _NOTICES else None, ui_locales=ui_locales)
 
 
@@ -136,28 +128,23 @@ async def _giveable(call: Call, tx: TenantTx, viewer: Viewer) -> list[str]:
     return sorted(set(partner.client_scopes) & identity.GIVEABLE_SCOPES.keys() - (partners.OVER_PEOPLE - viewer.scopes))
 
 
-async def _maker(call: Call) -> tuple[Viewer, list[str]] | Reply[bytes]:
-    """Return who may make a client now and what they may give it, or the answer that they get instead."""
-    async with call.tx() as tx:
-        viewer = await admit(call, tx, _WRITE, back="/clients/new")
-        return viewer if isinstance(viewer, Reply) else (viewer, await _giveable(call, tx, viewer))
+async def _maker(call: Call) -> tuple[Viewer, list[str]]:
+    """Return who may make a client now and what they may give it."""
+    async with admitted(call, _WRITE, back="/clients/new") as (tx, viewer):
+        return viewer, await _giveable(call, tx, viewer)
 
 
 @page("GET", "/clients/new")
 async def ask_for_client(call: Call, *, ui_locales: str | None = None) -> Reply[bytes]:
     """Ask what a new client is to be."""
-    maker = await _maker(call)
-    return maker if isinstance(maker, Reply) else _form(call, *maker, {}, ui_locales=ui_locales)
+    return _form(call, *await _maker(call), {}, ui_locales=ui_locales)
 
 
 @page("POST", "/clients/new")
 async def create_client(call: Call, body: bytes) -> Reply[bytes]:
     """Register a client, and show its secret this once, where it has one."""
     form = form_of(call, body)
-    maker = await _maker(call)
-    if isinstance(maker, Reply):
-        return maker
-    viewer, scopes = maker
+    viewer, scopes = await _maker(call)
     try:
         made: ClientCreated = await viewer.ask(call, "createClient", {}, _said(form, secrets=_takes_secrets(call)))
     except errors.ApprovalRequired as waiting:
@@ -277,10 +264,7 @@ async def rotate_client_secret(call: Call, client_id: ClientId, body: bytes) -> 
     A form that comes a second time, as by a reload, does nothing: the secret that programs still have would be gone.
     """
     form = form_of(call, body)
-    found = await _found(call, client_id, _WRITE)
-    if isinstance(found, Reply):
-        return found
-    viewer, client = found
+    viewer, client = await _found(call, client_id, _WRITE)
     if form.get("version") != str(client.version):
         return _one(call, viewer, client, complaint="stale", status=_CONFLICT)
     overlaps = {str(each): each for each in _OVERLAPS_S}
@@ -297,10 +281,7 @@ async def rotate_client_secret(call: Call, client_id: ClientId, body: bytes) -> 
 @page("GET", "/clients/{client_id}/keys")
 async def ask_for_client_keys(call: Call, client_id: ClientId, *, ui_locales: str | None = None) -> Reply[bytes]:
     """Ask for the keys that a client has from now on, beginning with those that it has."""
-    found = await _found(call, client_id, _WRITE)
-    if isinstance(found, Reply):
-        return found
-    viewer, client = found
+    viewer, client = await _found(call, client_id, _WRITE)
     now = "" if client.jwks is None else msgspec.json.format(msgspec.json.encode(client.jwks), indent=2).decode()
     return _keys(call, viewer, client, now, ui_locales=ui_locales)
 
@@ -309,10 +290,7 @@ async def ask_for_client_keys(call: Call, client_id: ClientId, *, ui_locales: st
 async def rotate_client_keys(call: Call, client_id: ClientId, body: bytes) -> Reply[bytes]:
     """Replace a client's keys."""
     form = form_of(call, body)
-    found = await _found(call, client_id, _WRITE)
-    if isinstance(found, Reply):
-        return found
-    viewer, client = found
+    viewer, client = await _found(call, client_id, _WRITE)
     try:
         await viewer.ask(call, "rotateClientKeys", {"client_id": client_id}, {"jwks": _jwks(form)})
     except errors.ApprovalRequired as waiting:
@@ -341,10 +319,7 @@ def _keys(
 @page("GET", "/clients/{client_id}/disable")
 async def ask_to_disable_client(call: Call, client_id: ClientId, *, ui_locales: str | None = None) -> Reply[bytes]:
     """Ask whether a client is really to be kept out."""
-    found = await _found(call, client_id, _WRITE)
-    if isinstance(found, Reply):
-        return found
-    viewer, client = found
+    viewer, client = await _found(call, client_id, _WRITE)
     view = {"client": client}
     return render(call, "client_disable.html", view, section="clients", viewer=viewer, ui_locales=ui_locales)
 
@@ -363,10 +338,7 @@ async def enable_client(call: Call, client_id: ClientId, body: bytes) -> Reply[b
 
 async def _set_state(call: Call, client_id: str, body: bytes, *, enabled: bool) -> Reply[bytes]:
     form = form_of(call, body)
-    found = await _found(call, client_id, _WRITE)
-    if isinstance(found, Reply):
-        return found
-    viewer, client = found
+    viewer, client = await _found(call, client_id, _WRITE)
     what = "enable" if enabled else "disable"
     try:
         await viewer.ask(call, f"{what}Client", {"client_id": client_id})

@@ -21,7 +21,7 @@ from billfold_server.http.pagination import Cursor
 from billfold_server.http.routing import Call, Reply
 from billfold_server.partners import service as partners
 from billfold_server.people import service as people
-from billfold_server.portal.pages import Member, admit_member, form_of, go, page, render, waits
+from billfold_server.portal.pages import Member, admit_member, admitted_member, form_of, go, page, render, waits
 
 __all__: list[str] = []
 
@@ -37,16 +37,13 @@ _NOTICES: Final = frozenset({"changed", "removed"})
 _MISTAKES: Final = (errors.LoginNameTaken, errors.UserInvalid, errors.ValidationFailed)
 
 
-async def _found(call: Call, user_id: str, scope: str) -> tuple[Member, User] | Reply[bytes]:
-    """Return who may do this now and the member that it is about, or the answer that they get instead.
+async def _found(call: Call, user_id: str, scope: str) -> tuple[Member, User]:
+    """Return who may do this now and the member that it is about.
 
     Raises:
         errors.NotFound: Their partner has no such member.
     """
-    async with call.tx() as tx:
-        who = await admit_member(call, tx, scope, back=f"/members/{user_id}")
-        if isinstance(who, Reply):
-            return who
+    async with admitted_member(call, scope, back=f"/members/{user_id}") as (tx, who):
         realm, key = people.Realm.of(call.services, call.tenant), ids.decode(Prefix.USER, user_id)
         return who, await partners.get_member(realm, tx, who.viewer.caller(call), who.partner_id, key)
 
@@ -60,10 +57,7 @@ async def show_members(
 ) -> Reply[bytes]:
     """Show who looks after the partner's programs."""
     place = call.cursors.decode(_KIND, cursor)
-    async with call.tx() as tx:
-        who = await admit_member(call, tx, _READ, back="/members")
-        if isinstance(who, Reply):
-            return who
+    async with admitted_member(call, _READ, back="/members") as (tx, who):
         found = await partners.list_members(
             people.Realm.of(call.services, call.tenant),
             tx,
@@ -87,10 +81,7 @@ async def show_member(
     call: Call, user_id: UserId, *, notice: _Notice = "", ui_locales: str | None = None
 ) -> Reply[bytes]:
     """Show a member, and what can be done."""
-    found = await _found(call, user_id, _READ)
-    if isinstance(found, Reply):
-        return found
-    who, member = found
+    who, member = await _found(call, user_id, _READ)
     view = {
         "member": member,
         "roles": _ROLES,
@@ -107,19 +98,15 @@ async def show_member(
 @page("GET", "/members/new")
 async def ask_for_member(call: Call, *, ui_locales: str | None = None) -> Reply[bytes]:
     """Ask who is to be let in."""
-    async with call.tx() as tx:
-        who = await admit_member(call, tx, _WRITE, back="/members/new")
-    return who if isinstance(who, Reply) else _form(call, who, {}, ui_locales=ui_locales)
+    who = await admit_member(call, _WRITE, back="/members/new")
+    return _form(call, who, {}, ui_locales=ui_locales)
 
 
 @page("POST", "/members/new")
 async def create_member(call: Call, body: bytes) -> Reply[bytes]:
     """Let somebody in, and show the link by which they enrol this once."""
     form = form_of(call, body)
-    async with call.tx() as tx:
-        who = await admit_member(call, tx, _WRITE, back="/members/new")
-    if isinstance(who, Reply):
-        return who
+    who = await admit_member(call, _WRITE, back="/members/new")
     said = {name: form.get(name, "").strip() for name in ("login_name", "display_name", "role")}
     try:
         made = await who.ask(call, "createPartnerMember", said)
@@ -161,10 +148,7 @@ def _link(call: Call, who: Member, member: User, code: EnrolmentCode) -> Reply[b
 async def invite_member(call: Call, user_id: UserId, body: bytes) -> Reply[bytes]:
     """Let a member enrol, or enrol anew, by a link that is shown this once."""
     form = form_of(call, body)
-    found = await _found(call, user_id, _WRITE)
-    if isinstance(found, Reply):
-        return found
-    who, member = found
+    who, member = await _found(call, user_id, _WRITE)
     path = f"/members/{user_id}"
     try:
         code: EnrolmentCode = await who.ask(call, "createPartnerMemberEnrolmentCode", user_id=user_id)
@@ -178,10 +162,7 @@ async def invite_member(call: Call, user_id: UserId, body: bytes) -> Reply[bytes
 async def set_member_role(call: Call, user_id: UserId, body: bytes) -> Reply[bytes]:
     """Change what a member does."""
     form = form_of(call, body)
-    found = await _found(call, user_id, _WRITE)
-    if isinstance(found, Reply):
-        return found
-    who, member = found
+    who, member = await _found(call, user_id, _WRITE)
     path = f"/members/{user_id}"
     try:
         await who.ask(call, "setPartnerMemberRole", {"role": form.get("role", "")}, user_id=user_id)
@@ -193,10 +174,7 @@ async def set_member_role(call: Call, user_id: UserId, body: bytes) -> Reply[byt
 @page("GET", "/members/{user_id}/remove")
 async def ask_to_remove_member(call: Call, user_id: UserId, *, ui_locales: str | None = None) -> Reply[bytes]:
     """Ask whether a member is really to go."""
-    found = await _found(call, user_id, _WRITE)
-    if isinstance(found, Reply):
-        return found
-    who, member = found
+    who, member = await _found(call, user_id, _WRITE)
     view = {"member": member}
     return render(call, "member_remove.html", view, section=_SECTION, viewer=who.viewer, ui_locales=ui_locales)
 
@@ -205,10 +183,7 @@ async def ask_to_remove_member(call: Call, user_id: UserId, *, ui_locales: str |
 async def remove_member(call: Call, user_id: UserId, body: bytes) -> Reply[bytes]:
     """Remove a member."""
     form_of(call, body)
-    found = await _found(call, user_id, _WRITE)
-    if isinstance(found, Reply):
-        return found
-    who, member = found
+    who, member = await _found(call, user_id, _WRITE)
     try:
         await who.ask(call, "removePartnerMember", user_id=user_id)
     except errors.ApprovalRequired as waiting:

@@ -13,7 +13,7 @@ from billfold_server.http.routing import Call, Reply
 from billfold_server.identity.service import Client
 from billfold_server.people.pages.kit import sign_in_address
 from billfold_server.portal import trying
-from billfold_server.portal.pages import ROOT, admit, form_of, page, render
+from billfold_server.portal.pages import ROOT, admitted, form_of, page, render
 from billfold_server.portal.reference import OperationPage, reference_of
 from billfold_server.portal.sending import SCOPE, note, own, send, usable
 from billfold_server.portal.trying import Asked, Obstacle, obstacle
@@ -90,10 +90,7 @@ async def try_operation(call: Call, operation_id: OperationId, body: bytes) -> R
     form = form_of(call, body)
     shown = _page(call, operation_id)
     asked = trying.asked(shown.declared, form)
-    async with call.tx() as tx:
-        viewer = await admit(call, tx, SCOPE, back=f"/reference/{operation_id}")
-        if isinstance(viewer, Reply):
-            return viewer
+    async with admitted(call, SCOPE, back=f"/reference/{operation_id}") as (tx, viewer):
         hindered = _obstacle(call, shown, viewer)
         clients = [] if hindered else await usable(tx, viewer, shown.declared)
         client = next((each for each in clients if each.client_id == form.get("client")), None)
@@ -112,10 +109,7 @@ async def try_operation(call: Call, operation_id: OperationId, body: bytes) -> R
 @page("GET", "/console")
 async def show_console(call: Call, *, ui_locales: str | None = None) -> Reply[bytes]:
     """Show as which programs operations can be tried, and where."""
-    async with call.tx() as tx:
-        viewer = await admit(call, tx, SCOPE)
-        if isinstance(viewer, Reply):
-            return viewer
+    async with admitted(call, SCOPE) as (tx, viewer):
         clients = await own(tx, viewer)
     view = {"clients": clients, "sandbox": call.tenant.manifest.sandbox}
     return render(call, "console.html", view, section="console", viewer=viewer, ui_locales=ui_locales)

@@ -12,10 +12,7 @@ One that belongs to somebody asks in its own transaction who that is, and what t
     @page("GET", "/clients")
     async def show_clients(call: Call, *, ui_locales: str | None = None) -> Reply[bytes]:
         \"\"\"Show the programs that may connect.\"\"\"
-        async with call.tx() as tx:
-            viewer = await admit(call, tx, "clients:read")
-            if isinstance(viewer, Reply):
-                return viewer
+        async with admitted(call, "clients:read") as (tx, viewer):
             …
         return render(call, "clients.html", {…}, section="clients", viewer=viewer, ui_locales=ui_locales)
 
@@ -23,7 +20,8 @@ What changes something is a form with ``{{ csrf_field() }}``, whose POST reads i
 service as ``viewer.caller(call)`` and answers by ``go``. The function's module is named in ``routes.PAGES``.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Final, Literal, TypeVar
 from uuid import UUID
 
@@ -33,7 +31,7 @@ from billfold import errors, ids
 from billfold.ids import Prefix
 from billfold_server.http.routing import Call, Reply, Routes
 from billfold_server.people.pages import forms, kit
-from billfold_server.people.pages.kit import form_of, root_of, sign_in_address
+from billfold_server.people.pages.kit import Instead, form_of, root_of, sign_in_address
 from billfold_server.portal.viewers import Viewer
 from billfold_server.portal.viewers import viewer as find_viewer
 from billfold_server.tenancy.transaction import TenantTx
@@ -45,10 +43,11 @@ __all__ = [
     "Section",
     "admit",
     "admit_member",
+    "admitted",
+    "admitted_member",
     "form_of",
     "go",
     "page",
-    "refuse",
     "render",
     "routes",
     "waits",
@@ -119,24 +118,41 @@ def page(method: Literal["GET", "POST"], path: str) -> Callable[[H], H]:
     return kit.declare_page(routes, method, ROOT + path, prefix="portal")
 
 
-async def admit(call: Call, tx: TenantTx, scope: str, *, back: str | None = None) -> Viewer | Reply[bytes]:
-    """Return who is signed in and may this now, or the answer that they get instead: to sign in (303), or no (403).
+@asynccontextmanager
+async def admitted(call: Call, scope: str, *, back: str | None = None) -> AsyncIterator[tuple[TenantTx, Viewer]]:
+    """Open the tenant's transaction, and return with it who is signed in and may this now.
 
     Args:
         call: The request.
-        tx: The tenant's transaction, in which the rest is done, so that what was allowed still is.
         scope: What they must be allowed.
         back: Where they come back to once they have signed in, below ``/portal``; the page itself where absent.
+
+    Raises:
+        Instead: They have to sign in first (303), or may not (403).
     """
+    async with call.tx() as tx:
+        found = await _admit(call, tx, scope, back)
+        if isinstance(found, Viewer):
+            yield tx, found
+            return
+    # What the look itself has written stays, such as when they were seen.
+    raise Instead(found)
+
+
+async def admit(call: Call, scope: str, *, back: str | None = None) -> Viewer:
+    """Return who is signed in and may this now, for what takes transactions of its own; see ``admitted``."""
+    async with admitted(call, scope, back=back) as (_, viewer):
+        return viewer
+
+
+async def _admit(call: Call, tx: TenantTx, scope: str, back: str | None) -> Viewer | Reply[bytes]:
     found = await find_viewer(call, tx)
     if found is None:
         here = call.path if call.method == "GET" else ROOT
         return _see(sign_in_address(call, here if back is None else ROOT + back))
     if found.is_recovered:
         return _see(f"{root_of(call, found.login_realm)}/account?notice=limited")
-    if scope not in found.scopes:
-        return refuse(call, found)
-    return found
+    return found if scope in found.scopes else _refused(call, found)
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -155,15 +171,23 @@ class Member(msgspec.Struct, frozen=True):
         return await self.viewer.ask(call, operation_id, whose | path, body)
 
 
-async def admit_member(call: Call, tx: TenantTx, scope: str, *, back: str) -> Member | Reply[bytes]:
-    """Return who may do this now for their partner, or the answer that they get instead. Arguments are ``admit``'s."""
-    found = await admit(call, tx, scope, back=back)
-    if isinstance(found, Reply):
-        return found
-    return refuse(call, found) if found.partner_id is None else Member(found, found.partner_id)
+@asynccontextmanager
+async def admitted_member(call: Call, scope: str, *, back: str) -> AsyncIterator[tuple[TenantTx, Member]]:
+    """Open the tenant's transaction, and return with it who may do this now for their partner; see ``admitted``."""
+    async with admitted(call, scope, back=back) as (tx, viewer):
+        if viewer.partner_id is not None:
+            yield tx, Member(viewer, viewer.partner_id)
+            return
+    raise Instead(_refused(call, viewer))
 
 
-def refuse(call: Call, viewer: Viewer) -> Reply[bytes]:
+async def admit_member(call: Call, scope: str, *, back: str) -> Member:
+    """Return who may do this now for their partner, for what takes transactions of its own; see ``admitted``."""
+    async with admitted_member(call, scope, back=back) as (_, member):
+        return member
+
+
+def _refused(call: Call, viewer: Viewer) -> Reply[bytes]:
     """Return the page for who is signed in and may not do this."""
     return render(call, "refused.html", {}, section="", viewer=viewer, status=_REFUSED)
 

@@ -43,10 +43,7 @@ async def show_requests(
     ui_locales: str | None = None,
 ) -> Reply[bytes]:
     """Show what programs have asked, the newest first, as far as it is looked for."""
-    async with call.tx() as tx:
-        viewer = await admit(call, tx, _SCOPE)
-    if isinstance(viewer, Reply):
-        return viewer
+    viewer = await admit(call, _SCOPE)
     asked = {
         "status_class": status_class,
         "method": method,
@@ -107,10 +104,7 @@ def _wanted(asked: dict[str, str]) -> request_log.Wanted | None:
 @page("GET", "/requests/{request_id}")
 async def show_request(call: Call, request_id: RequestId, *, ui_locales: str | None = None) -> Reply[bytes]:
     """Show a request with what was sent and what was answered."""
-    async with call.tx() as tx:
-        viewer = await admit(call, tx, _SCOPE)
-    if isinstance(viewer, Reply):
-        return viewer
+    viewer = await admit(call, _SCOPE)
     await call.services.rooms[REQUEST_LOG].write(call.tenant.id)
     async with call.tx() as tx:
         record = (await request_log.get(tx, viewer.caller(call), request_id)).to_record()

@@ -15,7 +15,7 @@ from billfold.contract.common import PartnerSandboxId
 from billfold.contract.partner_sandboxes import PartnerSandbox, PartnerSandboxCredentials
 from billfold.ids import Prefix
 from billfold_server.http.routing import Call, Reply
-from billfold_server.portal.pages import Member, admit_member, form_of, go, page, render
+from billfold_server.portal.pages import Member, admit_member, admitted_member, form_of, go, page, render
 from billfold_server.sandbox import service as sandbox
 
 __all__: list[str] = []
@@ -38,16 +38,13 @@ _MISTAKES: Final = (
 )
 
 
-async def _found(call: Call, sandbox_id: str, scope: str) -> tuple[Member, PartnerSandbox] | Reply[bytes]:
-    """Return who may do this now and the sandbox that it is about, or the answer that they get instead.
+async def _found(call: Call, sandbox_id: str, scope: str) -> tuple[Member, PartnerSandbox]:
+    """Return who may do this now and the sandbox that it is about.
 
     Raises:
         errors.NotFound: Their partner has no such sandbox.
     """
-    async with call.tx() as tx:
-        who = await admit_member(call, tx, scope, back=f"/sandboxes/{sandbox_id}")
-        if isinstance(who, Reply):
-            return who
+    async with admitted_member(call, scope, back=f"/sandboxes/{sandbox_id}") as (tx, who):
         key = ids.decode(Prefix.PARTNER_SANDBOX, sandbox_id)
         row = await sandbox.get_sandbox(tx, who.viewer.caller(call), who.partner_id, key)
     return who, row.to_response(sandbox.address(call.services, call.tenant, row.id))
@@ -56,10 +53,7 @@ async def _found(call: Call, sandbox_id: str, scope: str) -> tuple[Member, Partn
 @page("GET", "/sandboxes")
 async def show_sandboxes(call: Call, *, notice: _Notice = "", ui_locales: str | None = None) -> Reply[bytes]:
     """Show the partner's sandboxes."""
-    async with call.tx() as tx:
-        who = await admit_member(call, tx, _READ, back="/sandboxes")
-        if isinstance(who, Reply):
-            return who
+    async with admitted_member(call, _READ, back="/sandboxes") as (tx, who):
         rows = await sandbox.list_sandboxes(tx, who.viewer.caller(call), who.partner_id, limit=_MOST)
     view = {
         "sandboxes": [row.to_response(sandbox.address(call.services, call.tenant, row.id)) for row in rows],
@@ -76,8 +70,6 @@ async def show_sandbox(
 ) -> Reply[bytes]:
     """Show a sandbox, how far it is, and what can be done with it."""
     found = await _found(call, sandbox_id, _READ)
-    if isinstance(found, Reply):
-        return found
     return _one(call, *found, notice=notice if notice in _NOTICES else None, ui_locales=ui_locales)
 
 
@@ -101,19 +93,15 @@ def _one(
 @page("GET", "/sandboxes/new")
 async def ask_for_sandbox(call: Call, *, ui_locales: str | None = None) -> Reply[bytes]:
     """Ask what a new sandbox is to be."""
-    async with call.tx() as tx:
-        who = await admit_member(call, tx, _WRITE, back="/sandboxes/new")
-    return who if isinstance(who, Reply) else _form(call, who, {"seeded": "yes"}, ui_locales=ui_locales)
+    who = await admit_member(call, _WRITE, back="/sandboxes/new")
+    return _form(call, who, {"seeded": "yes"}, ui_locales=ui_locales)
 
 
 @page("POST", "/sandboxes/new")
 async def create_sandbox(call: Call, body: bytes) -> Reply[bytes]:
     """Ask for a sandbox, which is made in the moments after."""
     form = form_of(call, body)
-    async with call.tx() as tx:
-        who = await admit_member(call, tx, _WRITE, back="/sandboxes/new")
-    if isinstance(who, Reply):
-        return who
+    who = await admit_member(call, _WRITE, back="/sandboxes/new")
     try:
         said = {"name": form.get("name", "").strip(), **_customers(form)}
         made = await who.ask(call, "createPartnerSandbox", said)
@@ -170,10 +158,7 @@ _COMPLAINTS: Final[dict[type[errors.ProblemError], str]] = {
 async def make_sandbox_credentials(call: Call, sandbox_id: PartnerSandboxId, body: bytes) -> Reply[bytes]:
     """Make a client of a sandbox, and show its secret this once."""
     form_of(call, body)
-    found = await _found(call, sandbox_id, _WRITE)
-    if isinstance(found, Reply):
-        return found
-    who, shown = found
+    who, shown = await _found(call, sandbox_id, _WRITE)
     try:
         made: PartnerSandboxCredentials = await who.ask(call, "createPartnerSandboxCredentials", sandbox_id=sandbox_id)
     except errors.PartnerSandboxStateRefuses:
@@ -194,10 +179,7 @@ async def ask_to_reset_sandbox(
 async def reset_sandbox(call: Call, sandbox_id: PartnerSandboxId, body: bytes) -> Reply[bytes]:
     """Ask for a sandbox to be brought back to its beginning."""
     form = form_of(call, body)
-    found = await _found(call, sandbox_id, _WRITE)
-    if isinstance(found, Reply):
-        return found
-    who, shown = found
+    who, shown = await _found(call, sandbox_id, _WRITE)
     try:
         await who.ask(call, "resetPartnerSandbox", _customers(form), sandbox_id=sandbox_id)
     except errors.PartnerSandboxStateRefuses:
@@ -221,18 +203,13 @@ async def remove_sandbox(call: Call, sandbox_id: PartnerSandboxId, body: bytes) 
     """Ask for a sandbox to be removed."""
     form_of(call, body)
     found = await _found(call, sandbox_id, _WRITE)
-    if isinstance(found, Reply):
-        return found
     await found[0].ask(call, "removePartnerSandbox", sandbox_id=sandbox_id)
     return go(call, "/sandboxes?notice=removed")
 
 
 async def _asked(call: Call, sandbox_id: str, template: str, ui_locales: str | None) -> Reply[bytes]:
     """Return a page that asks whether, and how, something is to be done."""
-    found = await _found(call, sandbox_id, _WRITE)
-    if isinstance(found, Reply):
-        return found
-    who, shown = found
+    who, shown = await _found(call, sandbox_id, _WRITE)
     form = {"seeded": "yes"} if shown.seeded else {}
     if shown.seed is not None:
         form["seed"] = str(shown.seed)

@@ -25,7 +25,7 @@ from billfold.contract.webhooks import (
 from billfold.ids import Prefix
 from billfold_server.http.pagination import Cursor
 from billfold_server.http.routing import Call, Reply
-from billfold_server.portal.pages import admit, form_of, go, page, render
+from billfold_server.portal.pages import admit, admitted, form_of, go, page, render
 from billfold_server.portal.viewers import Viewer
 from billfold_server.webhooks import service as webhooks
 
@@ -52,12 +52,6 @@ def _endpoint_id(webhook_endpoint_id: str) -> UUID:
     return ids.decode(Prefix.WEBHOOK_ENDPOINT, webhook_endpoint_id)
 
 
-async def _admitted(call: Call, scope: str, back: str) -> Viewer | Reply[bytes]:
-    """Return who may do this now, or the answer that they get instead."""
-    async with call.tx() as tx:
-        return await admit(call, tx, scope, back=back)
-
-
 def _notice(notice: str) -> str | None:
     return notice if notice in _NOTICES else None
 
@@ -71,10 +65,7 @@ async def show_webhooks(
 ) -> Reply[bytes]:
     """Show where events are delivered."""
     place = call.cursors.decode(_ENDPOINTS, cursor)
-    async with call.tx() as tx:
-        viewer = await admit(call, tx, _READ)
-        if isinstance(viewer, Reply):
-            return viewer
+    async with admitted(call, _READ) as (tx, viewer):
         after = UUID(str(place[0])) if place else None
         rows = await webhooks.list_endpoints(tx, viewer.caller(call), after=after, limit=MOST_ENDPOINTS + 1)
     shown = call.page(_ENDPOINTS, rows, MOST_ENDPOINTS, key=lambda row: [str(row.id)])
@@ -92,17 +83,15 @@ async def show_webhooks(
 @page("GET", "/webhooks/new")
 async def ask_for_webhook(call: Call, *, ui_locales: str | None = None) -> Reply[bytes]:
     """Ask where events are to be delivered."""
-    viewer = await _admitted(call, _WRITE, "/webhooks/new")
-    return viewer if isinstance(viewer, Reply) else _form(call, viewer, {}, ui_locales=ui_locales)
+    viewer = await admit(call, _WRITE, back="/webhooks/new")
+    return _form(call, viewer, {}, ui_locales=ui_locales)
 
 
 @page("POST", "/webhooks/new")
 async def create_webhook(call: Call, body: bytes) -> Reply[bytes]:
     """Register an endpoint, and show its secret this once."""
     form = form_of(call, body)
-    viewer = await _admitted(call, _WRITE, "/webhooks/new")
-    if isinstance(viewer, Reply):
-        return viewer
+    viewer = await admit(call, _WRITE, back="/webhooks/new")
     try:
         wanted = _read(form, CreateWebhookEndpoint)
         made = await webhooks.create_endpoint(viewer.acting(call), wanted)
@@ -187,10 +176,7 @@ async def show_webhook(
     endpoint_id = _endpoint_id(webhook_endpoint_id)
     place = call.cursors.decode(_KIND, cursor)
     state = state if state in _STATES else ""
-    async with call.tx() as tx:
-        viewer = await admit(call, tx, _READ)
-        if isinstance(viewer, Reply):
-            return viewer
+    async with admitted(call, _READ) as (tx, viewer):
         endpoint = await webhooks.get_endpoint(tx, viewer.caller(call), endpoint_id)
         rows = await webhooks.list_deliveries(
             tx,
@@ -222,10 +208,7 @@ async def ask_for_change(
     call: Call, webhook_endpoint_id: WebhookEndpointId, *, ui_locales: str | None = None
 ) -> Reply[bytes]:
     """Ask what is to be changed of an endpoint."""
-    async with call.tx() as tx:
-        viewer = await admit(call, tx, _WRITE)
-        if isinstance(viewer, Reply):
-            return viewer
+    async with admitted(call, _WRITE) as (tx, viewer):
         row = await webhooks.get_endpoint(tx, viewer.caller(call), _endpoint_id(webhook_endpoint_id))
     endpoint = row.to_response(call.services.clock.now())
     return _form(call, viewer, _said(endpoint), endpoint=endpoint, ui_locales=ui_locales)
@@ -245,9 +228,7 @@ async def change_webhook(call: Call, webhook_endpoint_id: WebhookEndpointId, bod
     """Change an endpoint."""
     form = form_of(call, body)
     path = f"/webhooks/{webhook_endpoint_id}"
-    viewer = await _admitted(call, _WRITE, path)
-    if isinstance(viewer, Reply):
-        return viewer
+    viewer = await admit(call, _WRITE, back=path)
     endpoint_id = _endpoint_id(webhook_endpoint_id)
     try:
         changes = _read(form, UpdateWebhookEndpoint)
@@ -268,9 +249,7 @@ async def set_webhook_state(call: Call, webhook_endpoint_id: WebhookEndpointId, 
     """Pause, disable or enable an endpoint."""
     form = form_of(call, body)
     path = f"/webhooks/{webhook_endpoint_id}"
-    viewer = await _admitted(call, _WRITE, path)
-    if isinstance(viewer, Reply):
-        return viewer
+    viewer = await admit(call, _WRITE, back=path)
     known = {each.value: each for each in WebhookEndpointState}
     state: WebhookEndpointState | UnsetType = known.get(form.get("state", ""), UNSET)
     changes = UpdateWebhookEndpoint(state=state)
@@ -287,10 +266,7 @@ async def rotate_webhook(call: Call, webhook_endpoint_id: WebhookEndpointId, bod
     A form that comes a second time, as by a reload, does nothing: the secret that receivers still know would be gone.
     """
     form, path, endpoint_id = form_of(call, body), f"/webhooks/{webhook_endpoint_id}", _endpoint_id(webhook_endpoint_id)
-    async with call.tx() as tx:
-        viewer = await admit(call, tx, _WRITE, back=path)
-        if isinstance(viewer, Reply):
-            return viewer
+    async with admitted(call, _WRITE, back=path) as (tx, viewer):
         row = await webhooks.get_endpoint(tx, viewer.caller(call), endpoint_id)
     if form.get("version") != str(row.version):
         return go(call, f"{path}?notice={_STALE}")
@@ -306,10 +282,7 @@ async def ask_for_deletion(
     call: Call, webhook_endpoint_id: WebhookEndpointId, *, ui_locales: str | None = None
 ) -> Reply[bytes]:
     """Ask whether an endpoint is really to go."""
-    async with call.tx() as tx:
-        viewer = await admit(call, tx, _WRITE)
-        if isinstance(viewer, Reply):
-            return viewer
+    async with admitted(call, _WRITE) as (tx, viewer):
         row = await webhooks.get_endpoint(tx, viewer.caller(call), _endpoint_id(webhook_endpoint_id))
     view = {"endpoint": row.to_response(call.services.clock.now())}
     return render(call, "webhook_delete.html", view, section="webhooks", viewer=viewer, ui_locales=ui_locales)
@@ -319,10 +292,7 @@ async def ask_for_deletion(
 async def delete_webhook(call: Call, webhook_endpoint_id: WebhookEndpointId, body: bytes) -> Reply[bytes]:
     """Delete an endpoint."""
     form_of(call, body)
-    async with call.tx() as tx:
-        viewer = await admit(call, tx, _WRITE, back="/webhooks")
-        if isinstance(viewer, Reply):
-            return viewer
+    async with admitted(call, _WRITE, back="/webhooks") as (tx, viewer):
         await webhooks.delete_endpoint(tx, viewer.caller(call), _endpoint_id(webhook_endpoint_id))
     return go(call, "/webhooks?notice=deleted")
 
@@ -332,10 +302,7 @@ async def test_webhook(call: Call, webhook_endpoint_id: WebhookEndpointId, body:
     """Tell an endpoint of an event that is made for that."""
     form_of(call, body)
     path = f"/webhooks/{webhook_endpoint_id}"
-    async with call.tx() as tx:
-        viewer = await admit(call, tx, _WRITE, back=path)
-        if isinstance(viewer, Reply):
-            return viewer
+    async with admitted(call, _WRITE, back=path) as (tx, viewer):
         await webhooks.test_endpoint(tx, viewer.caller(call), _endpoint_id(webhook_endpoint_id))
     return go(call, f"{path}?notice=tested")
 
@@ -345,10 +312,7 @@ async def replay_webhook(call: Call, webhook_endpoint_id: WebhookEndpointId, bod
     """Tell an endpoint again of a range of events."""
     form = form_of(call, body)
     path = f"/webhooks/{webhook_endpoint_id}"
-    async with call.tx() as tx:
-        viewer = await admit(call, tx, _WRITE, back=path)
-        if isinstance(viewer, Reply):
-            return viewer
+    async with admitted(call, _WRITE, back=path) as (tx, viewer):
         wanted = ReplayWebhookEvents(after=_number(form, "after") or 0, up_to=_number(form, "up_to"))
         try:
             done: WebhookReplay = await webhooks.replay_events(
@@ -374,10 +338,7 @@ async def show_delivery(
     call: Call, webhook_delivery_id: WebhookDeliveryId, *, notice: _Notice = "", ui_locales: str | None = None
 ) -> Reply[bytes]:
     """Show a delivery with what was sent and what came back, attempt by attempt."""
-    async with call.tx() as tx:
-        viewer = await admit(call, tx, _READ)
-    if isinstance(viewer, Reply):
-        return viewer
+    viewer = await admit(call, _READ)
     record = await webhooks.get_delivery(viewer.acting(call), ids.decode(Prefix.WEBHOOK_DELIVERY, webhook_delivery_id))
     view = {
         "delivery": record,
@@ -397,9 +358,6 @@ async def replay_delivery(call: Call, webhook_delivery_id: WebhookDeliveryId, bo
     """Deliver an event again."""
     form_of(call, body)
     path = f"/webhooks/deliveries/{webhook_delivery_id}"
-    async with call.tx() as tx:
-        viewer = await admit(call, tx, _WRITE, back=path)
-        if isinstance(viewer, Reply):
-            return viewer
+    async with admitted(call, _WRITE, back=path) as (tx, viewer):
         await webhooks.replay(tx, viewer.caller(call), ids.decode(Prefix.WEBHOOK_DELIVERY, webhook_delivery_id))
     return go(call, f"{path}?notice=replayed")

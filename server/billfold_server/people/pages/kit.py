@@ -8,6 +8,7 @@ style, no frame, no third party (CSP Level 3).
 """
 
 import base64
+import functools
 import hashlib
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -331,8 +332,20 @@ def pages_of(call: Call) -> Pages:
     return pages
 
 
+class Instead(Exception):
+    """A visitor gets another answer than the page that they ask for, such as where to sign in first.
+
+    Attributes:
+        reply: Which.
+    """
+
+    def __init__(self, reply: Reply[bytes]) -> None:
+        super().__init__()
+        self.reply = reply
+
+
 def declare_page(routes: Routes, method: Literal["GET", "POST"], path: str, *, prefix: str) -> Callable[[H], H]:
-    """Declare a page, which no document shows: GET shows it, POST takes its form.
+    """Declare a page, which no document shows: GET shows it, POST takes its form. Either may raise ``Instead``.
 
     Args:
         routes: Of which room.
@@ -342,8 +355,15 @@ def declare_page(routes: Routes, method: Literal["GET", "POST"], path: str, *, p
     """
 
     def declare(handler: H) -> H:
+        @functools.wraps(handler)
+        async def page(*args: Any, **kwargs: Any) -> Reply[bytes]:
+            try:
+                return await handler(*args, **kwargs)
+            except Instead as instead:
+                return instead.reply
+
         name = "".join(part.capitalize() for part in handler.__name__.split("_"))
-        return routes.operation(
+        routes.operation(
             method,
             path,
             operation_id=prefix + name,
@@ -351,7 +371,8 @@ def declare_page(routes: Routes, method: Literal["GET", "POST"], path: str, *, p
             surface="page",
             body_media_type=_FORM if method == "POST" else "application/json",
             response_media_type=MEDIA_TYPE,
-        )(handler)
+        )(page)
+        return handler
 
     return declare
 
