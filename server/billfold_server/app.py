@@ -103,7 +103,7 @@ __all__ = ["build_app", "build_services", "database_secret", "open_services"]
 _log = structlog.stdlib.get_logger("billfold")
 
 
-def build_services(settings: Settings, *, clock: Clock | None = None) -> Services:
+def build_services(settings: Settings) -> Services:
     """Make the process's parts. Nothing connects before it is first used.
 
     Raises:
@@ -112,7 +112,7 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
     """
     if settings.database_url is None:
         raise SettingsInvalid([Mistake("database_url", "There is no database; set BILLFOLD_DATABASE_URL.")])
-    clock = clock or SystemClock()
+    clock = SystemClock()
     # The driver brings ids that are made, hashed and written several times faster than Python's own.
     ids.make_with(as_read)
     keyring = open_keyring(settings)
@@ -314,9 +314,9 @@ def database_secret(keyring: Keyring) -> bytes:
 
 
 @asynccontextmanager
-async def open_services(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Services]:
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Make the process's parts, and close them in the end."""
-    services = build_services(settings, clock=clock)
+    services = build_services(settings)
     try:
         yield services
     finally:
@@ -327,18 +327,17 @@ _RUNNING: Final = ("background", "rotation", consents_uses.ROOM, REQUEST_LOG, "k
 """The rooms that go on for as long as the application is served."""
 
 
-def build_app(settings: Settings, *, clock: Clock | None = None) -> Litestar:
+def build_app(settings: Settings) -> Litestar:
     """Return the server as an ASGI application.
 
     Args:
         settings: As ``load_settings`` has validated them, with a database.
-        clock: The real clock, unless a test says otherwise.
 
     Raises:
         SettingsInvalid: There is no database.
         KeyringUnusable: The keyring can't be opened.
     """
-    services = build_services(settings, clock=clock)
+    services = build_services(settings)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:

@@ -98,7 +98,7 @@ def follow(
             if not away_s:
                 tell("The server doesn't answer; asking again until it does.")
             away_s = min(_LONGEST_WAIT_S, max(interval_s, away_s * 2))
-            wait(away_s)
+            time.sleep(away_s)
             continue
         if away_s:
             tell("The server is back.")
@@ -262,9 +262,7 @@ def _secret_of(variable: str | None, *, as_json: bool) -> str:
     raise Failure("no_secret", f"{variable} isn't set; let it hold the secret (whsec_…).", Exit.SETTINGS)
 
 
-def _forwarded(
-    http: "httpx.Client", url: str, event: Happened, secret: str, wait: Callable[[float], None] = time.sleep
-) -> int:
+def _forwarded(http: "httpx.Client", url: str, event: Happened, secret: str) -> int:
     """Deliver an event and return the receiver's status; one that isn't up yet is waited for."""
     import httpx  # noqa: PLC0415 - As above.
 
@@ -277,7 +275,7 @@ def _forwarded(
                 name = type(error).__name__
                 click.echo(f"billfold: {url} doesn't answer ({name}); trying again until it does.", err=True)
             away_s = min(_LONGEST_WAIT_S, max(0.5, away_s * 2))
-            wait(away_s)
+            time.sleep(away_s)
 
 
 _listen_command = _following(

@@ -31,12 +31,15 @@ ON CONFLICT (tenant_id) DO UPDATE SET wake_at = excluded.wake_at
 """
 
 
-async def claim_due(tx: PlatformTx, *, again_ms: int, limit: int = 100) -> list[UUID]:
-    """Return the tenants whose time has come, and put each off by ``again_ms``, so that one process visits them.
+_AT_ONCE = 100
+
+
+async def claim_due(tx: PlatformTx, *, again_ms: int) -> list[UUID]:
+    """Return tenants whose time has come, and put each off by ``again_ms``, so that one process visits them.
 
     The visit then says when the tenant wants to be visited next. If it never does, the tenant comes up again.
     """
-    rows = await tx.fetch(_CLAIM, again_ms, limit)
+    rows = await tx.fetch(_CLAIM, again_ms, _AT_ONCE)
     return [row["tenant_id"] for row in rows]
 
 

@@ -91,6 +91,9 @@ SELECT k.kind,
 FROM unnest($1::text[]) AS k (kind)
 """
 
+_AT_ONCE = 4
+"""How many jobs of one tenant run at once in this process, but for those that run apart."""
+
 
 class JobRunner:
     """Does the jobs of any tenant.
@@ -100,7 +103,6 @@ class JobRunner:
         kinds: Who does which kind of job.
         schedules: What every tenant does again and again.
         relay: Tells of what the jobs have done, while a test clock is being moved.
-        concurrency: How many jobs of one tenant run at once in this process.
         apart: How many of those that run apart do, beside them.
         buried: Is told the kind of each job that has failed for good.
     """
@@ -112,7 +114,6 @@ class JobRunner:
         *,
         schedules: Sequence[Schedule] = (),
         relay: Relay | None = None,
-        concurrency: int = 4,
         apart: int = 32,
         buried: Callable[[str], None] | None = None,
     ) -> None:
@@ -120,7 +121,6 @@ class JobRunner:
         self._kinds = kinds
         self._schedules = tuple(schedules)
         self._relay = relay
-        self._concurrency = concurrency
         self._apart = Apart(apart)
         self._turns = Turns(kinds)
         self._buried = buried
@@ -278,7 +278,7 @@ class JobRunner:
     async def _claim(self, tx: TenantTx, state: ClockState) -> tuple[list[Job], list[Job]]:
         """Claim what is due, and what of it runs apart; while the clock is moved only what doesn't wait for it."""
         moving = state.advancing_to is not None
-        most = await self._one_by_one(tx) if state.frozen and not moving else self._concurrency
+        most = await self._one_by_one(tx) if state.frozen and not moving else _AT_ONCE
         if not moving:
             await schedules.enqueue_due(tx, now=state.now, kinds=list(self._kinds.leases_s), new_id=uuid7)
         claimed: list[list[Job]] = []

@@ -37,19 +37,17 @@ class Cvcs:
 
     Args:
         slots: For how many there is room.
-        kept_s: For how long one is kept.
         clock: A time in seconds.
 
     Attributes:
         locked: Whether the system keeps them out of its swap.
     """
 
-    def __init__(self, *, slots: int = _SLOTS, kept_s: float = KEPT_S, clock: Callable[[], float] = uptime) -> None:
+    def __init__(self, *, slots: int = _SLOTS, clock: Callable[[], float] = uptime) -> None:
         self._memory = mmap.mmap(-1, max(slots * _SLOT, mmap.PAGESIZE))
         self.locked = lock_memory(self._memory)
         self._free = list(range(slots))
         self._share = max(1, slots // _SHARE)
-        self._kept_s = kept_s
         self._clock = clock
         self._entries: OrderedDict[tuple[UUID, UUID], tuple[int, float]] = OrderedDict()
         self._of: dict[UUID, OrderedDict[UUID, None]] = {}
@@ -72,7 +70,7 @@ class Cvcs:
         slot = self._free.pop()
         code = cvc.encode("ascii")
         self._memory[slot * _SLOT : (slot + 1) * _SLOT] = code.ljust(_SLOT, b"\0")
-        self._entries[tenant_id, token_id] = (slot, self._clock() + self._kept_s)
+        self._entries[tenant_id, token_id] = (slot, self._clock() + KEPT_S)
         theirs[token_id] = None
 
     def take(self, tenant_id: UUID, token_id: UUID) -> str | None:

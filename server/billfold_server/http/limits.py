@@ -14,7 +14,6 @@ import os
 import struct
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -39,7 +38,6 @@ class Buckets:
         path: The file that all workers of one server map; None keeps the buckets to this process.
         key: Keys the hash, so that nobody can choose whose bucket to share.
         shared: Whether other processes take from the same buckets; locks cost more than all the rest.
-        monotonic: Seconds from some fixed point, the same for all processes of the machine.
     """
 
     def __init__(
@@ -48,12 +46,10 @@ class Buckets:
         key: bytes,
         *,
         shared: bool = True,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._key = key[:64]
         self._shared = shared
         self._offsets: dict[bytes, int] = {}
-        self._monotonic = monotonic
         self._descriptor = self._open(path)
         os.ftruncate(self._descriptor, _SLOTS * _SLOT.size)
         self._memory = mmap.mmap(self._descriptor, _SLOTS * _SLOT.size)
@@ -95,7 +91,8 @@ class Buckets:
         return slot * _SLOT.size
 
     def _take(self, offset: int, interval_s: float, burst: float, cost: float) -> tuple[float, float]:
-        now = self._monotonic()
+        # The same for all processes of the machine.
+        now = time.monotonic()
         (arrival,) = _SLOT.unpack_from(self._memory, offset)
         full = now + burst * interval_s
         # After the machine's restart an old file may speak of a time that is yet to come.

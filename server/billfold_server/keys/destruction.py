@@ -326,18 +326,15 @@ async def remains(keys: Keys, tenant_id: UUID, slug: str) -> Remains:
     return Remains(tenant_id=tenant_id, slug=slug, rows=row["rows"], keys=there, unknown=unknown)
 
 
-async def list_deleted(
-    tx: PlatformTx, *, slug: str | None = None, after: UUID = _NOBODY, limit: int = _PAGE
-) -> list[tuple[UUID, str]]:
-    """Return tenants that were deleted, in order of id, each by that and what it was called.
+async def list_deleted(tx: PlatformTx, *, slug: str | None = None, after: UUID = _NOBODY) -> list[tuple[UUID, str]]:
+    """Return a page of tenants that were deleted, in order of id, each by that and what it was called.
 
     Args:
         tx: The platform's transaction.
         slug: Only those that were called so.
         after: Those after this id.
-        limit: How many at most.
     """
-    return [(each["id"], each["slug"]) for each in await tx.fetch(_DELETED, after, slug, limit)]
+    return [(each["id"], each["slug"]) for each in await tx.fetch(_DELETED, after, slug, _PAGE)]
 
 
 async def find_doomed(tx: PlatformTx, slug: str) -> UUID:
@@ -360,9 +357,9 @@ def _refuse_serving(state: str | None) -> None:
         raise errors.TenantStateRefuses(f"the tenant is {state}; suspend it first", state=state)
 
 
-async def list_destructions(tx: PlatformTx, *, limit: int = 100) -> list[Destruction]:
-    """Return what was asked for, the newest first."""
-    return [_row(each) for each in await tx.fetch(_REQUESTS, None, limit)]
+async def list_destructions(tx: PlatformTx) -> list[Destruction]:
+    """Return the last hundred that were asked for, the newest first."""
+    return [_row(each) for each in await tx.fetch(_REQUESTS, None, 100)]
 
 
 async def get(tx: PlatformTx, request_id: UUID) -> Destruction:

@@ -39,7 +39,6 @@ class Evictions:
         store: Where they are told.
         caches: What drops the keys.
         stale_s: How old the last look may be for keys to be used.
-        poll_s: How often it looks in the background.
         monotonic: A clock that doesn't jump.
     """
 
@@ -49,13 +48,11 @@ class Evictions:
         caches: _Forgetful,
         *,
         stale_s: float,
-        poll_s: float = _POLL_S,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._caches = caches
         self._stale_s = stale_s
-        self._poll_s = poll_s
         self._monotonic = monotonic
         self._number: int | None = None
         self._looked_at = float("-inf")
@@ -99,7 +96,7 @@ class Evictions:
                 failing = True
             else:
                 failing = False
-            await asyncio.sleep(self._poll_s)
+            await asyncio.sleep(_POLL_S)
 
     async def _look(self) -> None:
         asked_at = self._monotonic()

@@ -183,8 +183,8 @@ class Keys:
                 wanted = list(known)
         raise _busy()
 
-    async def opener_of(self, tenant: KeyOwner, subject: UUID = TENANT_SUBJECT) -> Opener:
-        """Return what opens whatever is sealed for one subject, before it is known what that will be.
+    async def opener_of(self, tenant: KeyOwner) -> Opener:
+        """Return what opens whatever is sealed for nobody in particular, before it is known what that will be.
 
         It is for values that are read and used in one transaction. Each call costs a query.
 
@@ -194,7 +194,7 @@ class Keys:
         await self._begin()
         for _ in range(_ROUNDS):
             before = self._evicted
-            rows = await self._asked(queries.KEYS_OF_SUBJECT, tenant.id, self.domain, subject)
+            rows = await self._asked(queries.KEYS_OF_SUBJECT, tenant.id, self.domain, TENANT_SUBJECT)
             loaded = await self._open_all(tenant.id, rows)
             if before == self._evicted:
                 return Opener(tenant.id, self.domain, loaded)

@@ -52,7 +52,6 @@ class Keeper:
             say; None is as old as it likes.
         tenants: Returns every tenant, in a process that knows them. What their manifests say is noted in the key store,
             for those that don't.
-        poll_s: How often it looks.
         grace_s: See ``rewrapping.GRACE_S``.
     """
 
@@ -62,13 +61,11 @@ class Keeper:
         *,
         rotate_days: int | None = None,
         tenants: Everyone | None = None,
-        poll_s: float = _POLL_S,
         grace_s: float = GRACE_S,
     ) -> None:
         self._keys = keys
         self._rotate_days = rotate_days
         self._tenants = tenants
-        self._poll_s = poll_s
         self._grace_s = grace_s
         self._let_go_at = datetime.now(UTC) + _LET_GO_EVERY
         self._must_not = False
@@ -94,7 +91,7 @@ class Keeper:
             else:
                 failing = False
             # Processes that have started together shall not look together for ever.
-            await asyncio.sleep(self._poll_s * _CHANCE.uniform(0.8, 1.2))
+            await asyncio.sleep(_POLL_S * _CHANCE.uniform(0.8, 1.2))
 
     async def look(self) -> None:
         """Do what is to be done, for every tenant once.

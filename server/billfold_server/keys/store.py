@@ -45,16 +45,14 @@ class KeyStore:
 
     Args:
         dsn: Where the database is, as the server's own login; that may read and write rows, and nothing else.
-        connections: How many connections this process may hold.
         timeout_s: How long the database may take for anything, connecting included.
 
     Attributes:
         timeout_s: For so long whoever wants something of it waits.
     """
 
-    def __init__(self, dsn: str, *, connections: int = _CONNECTIONS, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, dsn: str, *, timeout_s: float = TIMEOUT_S) -> None:
         self._dsn = dsn
-        self._connections = connections
         self.timeout_s = timeout_s
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
@@ -183,7 +181,7 @@ class KeyStore:
             self._pool = asyncpg.create_pool(
                 self._dsn,
                 min_size=0,
-                max_size=self._connections,
+                max_size=_CONNECTIONS,
                 timeout=self.timeout_s,
                 reset=_nothing_to_reset,
                 max_inactive_connection_lifetime=300,

@@ -8,7 +8,7 @@ another type ends in an error that names no row.
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from types import NoneType, UnionType
+from types import UnionType
 from typing import Any, Final, NamedTuple, TypeAlias, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
@@ -24,7 +24,6 @@ __all__ = [
     "Column",
     "UnreadableError",
     "check_row",
-    "may_be_null",
     "shape_of",
 ]
 
@@ -137,11 +136,6 @@ BESIDE_MAY_BE_NULL: Final[Mapping[str, frozenset[str]]] = {
     "withdrawals_shown": frozenset(),
 }
 """By table of another room that goes with the ledger, the columns that may be NULL."""
-
-
-def may_be_null(shape: Shape) -> frozenset[str]:
-    """Return the names of the columns that may be NULL."""
-    return frozenset(column.name for column in shape if NoneType in column.types)
 
 
 def check_row(record: str, row: asyncpg.Record, shape: Shape, key: str | None = None) -> None:

@@ -15,7 +15,6 @@ import msgspec
 
 __all__ = [
     "OFF_SESSION",
-    "PERIOD_TYPES",
     "SWEEPING",
     "Amount",
     "Breach",
@@ -39,7 +38,6 @@ __all__ = [
 PeriodType = Literal["Day", "Week", "Fortnight", "Month", "Half-year", "Year"]
 PeriodAlignment = Literal["Consent", "Calendar"]
 
-PERIOD_TYPES: Final[tuple[PeriodType, ...]] = ("Day", "Week", "Fortnight", "Month", "Half-year", "Year")
 OFF_SESSION: Final = "OffSession"
 """How a payment is made where neither it nor its consent says so: without the payer."""
 

@@ -441,21 +441,20 @@ async def elevate_session(
     session_id: UUID,
     digest: bytes,
     *,
-    stage: str,
     amr: Sequence[str],
     acr: str,
     factor_ids: Sequence[UUID],
     ends_at: datetime,
     now: datetime,
 ) -> None:
-    """Give a session another cookie and more that it may."""
+    """Give a session another cookie and more that it may; whoever has enrolled is signed in from now on."""
     sql = """
-        UPDATE sessions SET digest = $2, stage = $3, amr = $4, acr = $5, factor_ids = $6, ends_at = $7,
-            confirmed_at = $8, last_seen_at = $8, new_password_hash = NULL,
-            auth_time = CASE WHEN stage = 'enrolling' THEN $8 ELSE auth_time END
+        UPDATE sessions SET digest = $2, stage = 'signed_in', amr = $3, acr = $4, factor_ids = $5, ends_at = $6,
+            confirmed_at = $7, last_seen_at = $7, new_password_hash = NULL,
+            auth_time = CASE WHEN stage = 'enrolling' THEN $7 ELSE auth_time END
         WHERE id = $1 AND ended_at IS NULL
     """
-    await tx.execute(sql, session_id, digest, stage, amr, acr, factor_ids, ends_at, now)
+    await tx.execute(sql, session_id, digest, amr, acr, factor_ids, ends_at, now)
 
 
 async def keep_new_password(tx: Tx, session_id: UUID, password_hash: str) -> None:

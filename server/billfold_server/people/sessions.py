@@ -197,7 +197,6 @@ async def elevate(desk: Desk, tx: Tx, session: Session, method: Method, factor_i
         tx,
         session.id,
         digest_of(cookie),
-        stage="signed_in",
         amr=rules.amr_of(shown),
         acr=rules.acr_of(shown),
         factor_ids=list({*session.factor_ids, factor_id}),

@@ -45,9 +45,9 @@ class SignIn(msgspec.Struct, frozen=True, kw_only=True):
         return f"SignIn({self.name!r})"
 
 
-def codes_now(sign_in: SignIn, now_s: float | None = None) -> tuple[str, str]:
+def codes_now(sign_in: SignIn) -> tuple[str, str]:
     """Return the code that somebody's app shows, and the next one, which the server takes already."""
-    totp, step = pyotp.TOTP(sign_in.totp_secret), int(time.time() if now_s is None else now_s) // _STEP_S
+    totp, step = pyotp.TOTP(sign_in.totp_secret), int(time.time()) // _STEP_S
     return totp.generate_otp(step), totp.generate_otp(step + 1)
 
 

@@ -18,19 +18,19 @@ log = structlog.get_logger(__name__)
 
 _CALLER = Caller(actor="job:tenant.delete", client_id=SYSTEM.client_id)
 
+_EVERY_S = 30.0
+"""How often it looks by itself for what another process has left behind; of what this one was asked it is told."""
+
 
 class Deletions:
     """Looks for tenants that are to be deleted, and deletes them one after the other.
 
     Args:
         tenants: What operators do.
-        every_s: How often it looks by itself, for what another process has left behind; it is told of what this
-            process was asked.
     """
 
-    def __init__(self, tenants: Tenants, *, every_s: float = 30.0) -> None:
+    def __init__(self, tenants: Tenants) -> None:
         self._tenants = tenants
-        self._every_s = every_s
 
     async def run(self) -> None:
         """Go on until cancelled. A process that has no administrator's URL leaves it to others, or the command line."""
@@ -42,7 +42,7 @@ class Deletions:
             except errors.DatabaseUnavailable:
                 log.warning("deletions_wait_for_database")
             try:
-                async with asyncio.timeout(self._every_s):
+                async with asyncio.timeout(_EVERY_S):
                     await asked.wait()
             except TimeoutError:
                 continue

@@ -215,10 +215,10 @@ class Tenants(Schemas):
             raise errors.ValidationFailed(msg, param="confirm")
         return await self._change_state(slug, "delete", reason, caller)
 
-    async def list_deleting(self, *, after: str = "", limit: int = PAGE) -> list[str]:
-        """Return the slugs of tenants that are to be deleted, those after the given one."""
+    async def list_deleting(self, *, after: str = "") -> list[str]:
+        """Return a page of slugs of tenants that are to be deleted, those after the given one."""
         async with self._database.platform_tx() as tx:
-            return [row["slug"] for row in await tx.fetch(queries.DELETING, after, limit)]
+            return [row["slug"] for row in await tx.fetch(queries.DELETING, after, PAGE)]
 
     async def carry_out_deletion(self, slug: str, *, wait: bool = True, caller: Caller = SYSTEM) -> bool:
         """Delete a tenant of which it was asked, and its partners' sandboxes before it; tell whether it is gone.

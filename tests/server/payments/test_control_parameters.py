@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta, timezone
 from fractions import Fraction
 from math import floor
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billfold_server.payments.control_parameters import (
-    PERIOD_TYPES,
     Amount,
     Breach,
     ControlParameters,
     Order,
     PeriodicLimit,
+    PeriodType,
     breach_of_limits,
     breach_of_terms,
     day_of,
@@ -31,8 +31,8 @@ from billfold_server.payments.control_parameters import (
 DAY = timedelta(days=1)
 SWEEPING = "UK.OBIE.VRPType.Sweeping"
 NOT_REQUIRED = "UK.OBIE.SCANotRequired"
-KINDS = [(period_type, "Consent") for period_type in PERIOD_TYPES]
-KINDS += [(period_type, "Calendar") for period_type in PERIOD_TYPES if period_type != "Fortnight"]
+KINDS = [(period_type, "Consent") for period_type in get_args(PeriodType)]
+KINDS += [(period_type, "Calendar") for period_type in get_args(PeriodType) if period_type != "Fortnight"]
 
 
 def terms(*limits: PeriodicLimit, **facts: Any) -> ControlParameters:

@@ -6,7 +6,7 @@ FAPI 2.0 Security Profile, sections 5.3.2 and 5.4.
 
 import ipaddress
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
@@ -84,7 +84,6 @@ def make_client(
     platform: bool = False,
     registered_by: str = "operator",
     login_realm: LoginRealm = "psu",
-    default_scopes: Collection[str] = (),
 ) -> Client:
     """Return the client that is asked for, once all of it is right and fits together.
 
@@ -96,14 +95,13 @@ def make_client(
         platform: Whether it is an operator's client of the platform.
         registered_by: Who let it in.
         login_realm: Whom it asks to sign in, at a tenant.
-        default_scopes: What it may ask for, where it says nothing of that.
 
     Raises:
         MetadataRefused: Something is wrong.
     """
     authentication = _authentication(asked, profile)
     grants = _grants(asked)
-    scopes = sorted(set(default_scopes if asked.scope is None else asked.scope.split(" ")))
+    scopes = [] if asked.scope is None else sorted(set(asked.scope.split(" ")))
     members = {
         _NAMES.get(name, name): getattr(asked, name)
         for name in ClientMetadata.__struct_fields__
@@ -130,20 +128,19 @@ def make_client(
     return client
 
 
-def change_client(client: Client, changes: Mapping[str, Any], profile: Profile, *, platform: bool = False) -> Client:
-    """Return a client with changes, once it is as right as a new one would have to be.
+def change_client(client: Client, changes: Mapping[str, Any], profile: Profile) -> Client:
+    """Return a tenant's client with changes, once it is as right as a new one would have to be.
 
     Args:
         client: As it is.
         changes: Members of RFC 7591 that are replaced.
         profile: What the realm asks of its clients.
-        platform: Whether it is an operator's client of the platform.
 
     Raises:
         MetadataRefused: Something is wrong.
     """
     asked = msgspec.structs.replace(metadata_of(client), **changes)
-    changed = make_client(asked, profile, client_id=client.id, now=client.created_at, platform=platform)
+    changed = make_client(asked, profile, client_id=client.id, now=client.created_at)
     return msgspec.structs.replace(
         changed,
         state=client.state,

@@ -167,27 +167,25 @@ async def revoke_grants(
     *,
     now: datetime,
     user_id: UUID | None = None,
-    client_id: UUID | None = None,
     factor_id: UUID | None = None,
     consent_id: UUID | None = None,
     caller: Caller = SYSTEM,
 ) -> int:
-    """End all grants that meet what is given, such as those of a user to a client; return how many stood until now.
+    """End all grants of a user, those that rest on one factor, or those by a consent; return how many stood until now.
 
     Args:
         tx: The transaction of the realm.
         reason: Why.
         now: The real time.
         user_id: Whose grants.
-        client_id: To whom.
         factor_id: With which factor they were given.
         consent_id: By which consent.
         caller: Who ends them.
     """
-    if user_id is None and client_id is None and consent_id is None:
+    if user_id is None and consent_id is None:
         msg = "whose grants?"
         raise TypeError(msg)
-    asked = {"user_id": user_id, "client_id": client_id, "ANY(factor_ids)": factor_id, "consent_id": consent_id}
+    asked = {"user_id": user_id, "ANY(factor_ids)": factor_id, "consent_id": consent_id}
     return await _revoke(tx, {name: key for name, key in asked.items() if key is not None}, reason, now, caller)
 
 

@@ -43,29 +43,14 @@ def address_of(call: Call, query: Mapping[str, str | None] | None = None, *, bel
     return f"{call.reached_at}{call.path}{below}{text}"
 
 
-def links_of(
-    call: Call,
-    *,
-    below: str = "",
-    query: Mapping[str, str | None] | None = None,
-    next_page: str | None = None,
-    first_page: bool = False,
-) -> common.Links:
-    """Return the links of an answer.
+def links_of(call: Call, *, below: str = "") -> common.Links:
+    """Return the links of an answer that has no pages.
 
     Args:
         call: The request.
         below: What is added to its path where it has made something: ``/con_…``.
-        query: The parameters that it had, but for the page.
-        next_page: The cursor of the next page, if there is one; a handler reads it as its parameter ``page``.
-        first_page: Whether to show the way back to the first page.
     """
-    query = dict(query or {})
-    return common.Links(
-        self_=address_of(call, query, below=below),
-        next=UNSET if next_page is None else address_of(call, {**query, "page": next_page}),
-        first=address_of(call, query) if first_page else UNSET,
-    )
+    return common.Links(self_=address_of(call, below=below))
 
 
 def meta_of(

@@ -77,13 +77,12 @@ class Directory:
 
     Args:
         data_dir: The data folder, which has to be there.
-        now: The time, where it isn't the clock's.
     """
 
-    def __init__(self, data_dir: Path, *, now: datetime | None = None) -> None:
+    def __init__(self, data_dir: Path) -> None:
         self.folder = data_dir / "directory"
-        self._now = now or datetime.now(UTC)
-        self._authority = Authority(data_dir, now=now)
+        self._now = datetime.now(UTC)
+        self._authority = Authority(data_dir)
         self._keys: dict[tuple[str, bytes], jose.SigningKey] = {}
 
     def ensure(self) -> list[Listed]:

@@ -60,12 +60,11 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return f"Identity({self.chain[0].subject.rfc4514_string()})"
 
 
-def read_identity(settings: Settings, *, now: datetime | None = None) -> Identity:
+def read_identity(settings: Settings) -> Identity:
     """Read the server's certificate and key.
 
     Args:
         settings: Where they are.
-        now: The time, where it isn't the clock's.
 
     Raises:
         SettingsInvalid: They can't be used; every sentence says why and how to mend it.
@@ -74,7 +73,7 @@ def read_identity(settings: Settings, *, now: datetime | None = None) -> Identit
     assert settings.tls_key is not None, "settings name both files"
     chain, key = _read_chain(settings.tls_certificate), _read_key(settings.tls_key)
     identity = Identity(certificate_file=settings.tls_certificate, key_file=settings.tls_key, chain=chain, key=key)
-    mistakes = [Mistake(name, sentence) for name, sentence in _unfit(identity, settings, now or datetime.now(UTC))]
+    mistakes = [Mistake(name, sentence) for name, sentence in _unfit(identity, settings, datetime.now(UTC))]
     if mistakes:
         raise SettingsInvalid(mistakes)
     return identity

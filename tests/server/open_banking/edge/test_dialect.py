@@ -13,6 +13,7 @@ import pytest
 
 from billfold import errors, ids
 from billfold.contract.open_banking.accounts import OBReadAccount6, OBReadAccount6Data
+from billfold.contract.open_banking.common import Links
 from billfold.contract.open_banking.payments import OBWriteDomesticConsent4, OBWriteDomesticConsentResponse5
 from billfold.ids import Prefix
 from billfold_server.http.answers import Answer
@@ -20,7 +21,7 @@ from billfold_server.http.context import RequestContext
 from billfold_server.http.pipeline import Pipeline
 from billfold_server.http.receiving import Receiving
 from billfold_server.http.routing import Call, Reply
-from billfold_server.open_banking.edge.answers import links_of, meta_of
+from billfold_server.open_banking.edge.answers import address_of, meta_of
 from billfold_server.open_banking.edge.errors import field_error
 from billfold_server.open_banking.edge.repeating import once
 from billfold_server.open_banking.edge.routes import OpenBankingRoutes
@@ -65,7 +66,8 @@ async def create_consent(call: Call, body: OBWriteDomesticConsent4) -> Reply[OBW
 @accounts.get("/accounts")
 async def list_accounts(call: Call, *, page: str | None = None) -> OBReadAccount6:
     """List accounts."""
-    links = links_of(call, next_page="2" if page is None else None, first_page=page is not None)
+    here = address_of(call)
+    links = Links(self_=here, next=address_of(call, {"page": "2"})) if page is None else Links(self_=here, first=here)
     return OBReadAccount6(data=OBReadAccount6Data(), links=links, meta=meta_of(total_pages=2))
 
 

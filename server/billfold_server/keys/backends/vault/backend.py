@@ -48,7 +48,6 @@ class VaultBackend:
         transit: What we ask of it.
         domain: Whose keys are ours to use. What isn't allowed with others says nothing of Vault's health.
         patience_s: How long a call may take.
-        breaker: Keeps us from asking in vain.
         observe: Is told of each call.
     """
 
@@ -62,7 +61,6 @@ class VaultBackend:
         *,
         domain: Domain,
         patience_s: float = PATIENCE_S,
-        breaker: Breaker | None = None,
         observe: Observe = lambda *_: None,
     ) -> None:
         self._link = link
@@ -70,7 +68,7 @@ class VaultBackend:
         self._transit = transit
         self._domain = domain
         self._patience_s = patience_s
-        self._breaker = breaker or Breaker()
+        self._breaker = Breaker()
         self._observe = observe
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="billfold-vault")
         self._keeping: asyncio.Task[None] | None = None
