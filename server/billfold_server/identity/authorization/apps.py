@@ -45,15 +45,14 @@ async def show(call: "Call", before: str | None = None, ui_locales: str | None =
         before: The consent after which to go on.
         ui_locales: The language that was chosen on the page.
     """
-    realm = call.services.identity.realm(call.tenant_or_none)
     try:
         after = None if before is None else ids.decode(Prefix.GRANT, before)
     except ids.InvalidIdError:
         after = None
-    async with call.services.database.tx_of(realm.tenant) as tx:
+    async with call.services.database.tx_of(call.tenant_or_none) as tx:
         session = await current_session(call, tx=tx)
         if session is None:
-            return _go(sign_in_address(call, _PLACE))
+            return responses.go(sign_in_address(call, _PLACE))
         found = await list_grants(tx, user_id=session.user_id, before=after, limit=_PAGE + 1)
         grants = found[:_PAGE]
         names = await find_names(tx, {grant.client_id for grant in grants})
@@ -85,12 +84,12 @@ async def end(call: "Call", form: "Mapping[str, str]") -> Reply[bytes]:
         errors.PermissionDenied: The form isn't of a page that we have shown in this browser to this person.
     """
     check_csrf(call, form)
-    realm, now = call.services.identity.realm(call.tenant_or_none), call.services.clock.now()
+    now = call.services.clock.now()
     try:
         grant_id = ids.decode(Prefix.GRANT, form.get("grant", ""))
     except ids.InvalidIdError:
-        return _go(f"{call.mount}{_PLACE}")
-    async with call.services.database.tx_of(realm.tenant) as tx:
+        return responses.go(f"{call.mount}{_PLACE}")
+    async with call.services.database.tx_of(call.tenant_or_none) as tx:
         session = await current_session(call, tx=tx)
         grant = await find_grant(tx, grant_id)
         # Somebody else's is as unknown as one that never was.
@@ -98,8 +97,4 @@ async def end(call: "Call", form: "Mapping[str, str]") -> Reply[bytes]:
             actor = ids.encode(Prefix.USER, session.user_id)
             caller = Caller(actor=actor, client_id=grant.client_id, request_id=call.request_id)
             await consented.revoke(tx, grant_id, END_REASON, by="psu", now=now, caller=caller)
-    return _go(f"{call.mount}{_PLACE}")
-
-
-def _go(location: str) -> Reply[bytes]:
-    return Reply(status=303, headers={**responses.HEADERS, "Location": location})
+    return responses.go(f"{call.mount}{_PLACE}")

@@ -108,10 +108,10 @@ async def _visitor(call: "Call", tx: Any, back: str) -> "tuple[Session, UUID] | 
     """
     session = await current_session(call, "psu", tx=tx)
     if session is None:
-        return _go(sign_in_address(call, back))
+        return responses.go(sign_in_address(call, back))
     if session.party_id is None or session.is_recovered:
         # Who is signed in already would come back from there at once.
-        return _go(f"{root_of(call)}/account")
+        return responses.go(f"{root_of(call)}/account")
     return session, session.party_id
 
 
@@ -329,7 +329,7 @@ async def confirm(call: "Call", consent: str | None, ui_locales: str | None = No
         return seen
     one = f"{call.mount}{_PLACE}/one?consent={seen.consent.wire_id}"
     if seen.consent.status not in _OPEN:
-        return _go(one)
+        return responses.go(one)
     view = {
         "person": seen.session,
         "client": seen.client,
@@ -363,14 +363,14 @@ async def end(call: "Call", form: Mapping[str, str]) -> Reply[bytes]:
         session, party_id = visitor
         found = None if consent_id is None else await consents.find(tx, consent_id)
         if found is None or found.party_id != party_id:
-            return _go(f"{call.mount}{_PLACE}")
+            return responses.go(f"{call.mount}{_PLACE}")
         actor = ids.encode(Prefix.USER, session.user_id)
         caller = Caller(actor=actor, client_id=found.client_id, request_id=call.request_id)
         if found.status in _OPEN:
             # Whoever comes second finds it ended, which is what they wanted.
             with contextlib.suppress(errors.ConsentTransitionRefused):
                 await consents.revoke(tx, found.id, actor=caller, by="psu", reason=_REASON)
-    return _go(f"{call.mount}{_PLACE}/one?consent={found.wire_id}&done=1")
+    return responses.go(f"{call.mount}{_PLACE}/one?consent={found.wire_id}&done=1")
 
 
 def _id(text: str | None) -> UUID | None:
@@ -378,7 +378,3 @@ def _id(text: str | None) -> UUID | None:
         return None if text is None else ids.decode(Prefix.CONSENT, text)
     except ids.InvalidIdError:
         return None
-
-
-def _go(location: str) -> Reply[bytes]:
-    return Reply(status=303, headers={**responses.HEADERS, "Location": location})

@@ -98,7 +98,7 @@ async def begin(call: "Call", client_id: str | None, request_uri: str | None) ->
     cookie = pages.written(visit, name, started.cookie, max_age_s=max_age_s)
     # What a client wishes is for this request; what people have chosen for themselves goes before it, and stays.
     spoken = pages.speak(visit, found.request.ui_locales, max_age_s=max_age_s)
-    return _go(consent.address_of(call, started.id), cookies=(cookie, *spoken))
+    return responses.go(consent.address_of(call, started.id), cookies=(cookie, *spoken))
 
 
 async def resume(call: "Call", interaction_id: str, ui_locales: str | None = None) -> Reply[bytes]:
@@ -118,7 +118,7 @@ async def resume(call: "Call", interaction_id: str, ui_locales: str | None = Non
     if (why := _why_not(asked, verdict, may=may)) is not None:
         return await _refuse(call, asked, *why)
     if session is None or verdict != "enough":
-        return _go(consent.sign_in_at(call, asked))
+        return responses.go(consent.sign_in_at(call, asked))
     return await _show(call, asked, session, ui_locales)
 
 
@@ -188,7 +188,7 @@ async def decide(call: "Call", form: dict[str, str]) -> Reply[bytes]:
         return await _refuse(call, asked, "access_denied", "the person has refused", by_person=by_person)
     if session is None or not known:
         # Somebody else has signed in meanwhile, or nobody is any more: what was shown was shown to another.
-        return _go(consent.address_of(call, interaction_id))
+        return responses.go(consent.address_of(call, interaction_id))
     if asked.request.consent_id is not None:
         return await _allow(call, asked, session, form)
     if (payment := details.payment_among(asked.request.details)) is not None:
@@ -204,12 +204,14 @@ async def _allow(call: "Call", asked: Asked, session: Session, form: dict[str, s
     choice = journey.chosen(call, asked, found, form)
     if isinstance(choice, Nothing):
         if choice.complaint is None:
-            return _go(consent.address_of(call, asked.interaction_id))
+            return responses.go(consent.address_of(call, asked.interaction_id))
         return consent.page_of_consent(call, asked, session, found, ui_locales=None, complaint=choice.complaint)
     answer = _Answer(found, choice)
     if (payment := journey.payment_of(found, choice)) is not None:
         return await _link(call, asked, session, payment, of=answer)
-    return await _approve(call, asked, session, of=answer) or _go(consent.address_of(call, asked.interaction_id))
+    return await _approve(call, asked, session, of=answer) or responses.go(
+        consent.address_of(call, asked.interaction_id)
+    )
 
 
 async def _link(
@@ -224,7 +226,7 @@ async def _link(
         key = ids.decode(Prefix.SCA_CHALLENGE, challenge.id)
         await interactions.note_challenge(tx, asked.interaction, key, choice)
     if challenge.state == "open":
-        return _go(f"{root_of(call)}/approve?{urlencode({'challenge': challenge.id})}")
+        return responses.go(f"{root_of(call)}/approve?{urlencode({'challenge': challenge.id})}")
     return await _approve(call, asked, session, by=key, of=of) or _gone(call)
 
 
@@ -433,7 +435,7 @@ async def _answer(call: "Call", asked: Asked, parameters: dict[str, str]) -> Rep
         signed = await call.services.identity.signing.sign(realm, claims, typ="JWT", alg=alg)
     location = responses.location_of(asked.request, parameters, issuer=realm.issuer, signed=signed)
     name = interactions.cookie_of(asked.interaction_id)
-    return _go(location, cookies=(pages_of(call).written(Visit.of(call), name, "", max_age_s=0),))
+    return responses.go(location, cookies=(pages_of(call).written(Visit.of(call), name, "", max_age_s=0),))
 
 
 async def _once_more(call: "Call", interaction_id: str) -> Reply[bytes]:
@@ -514,11 +516,6 @@ async def _trusted(tx: Any, found: Pushed, *, answered: bool = False) -> Client 
 def _realm(call: "Call") -> Realm:
     realm: Realm = call.services.identity.realm(call.tenant_or_none)
     return realm
-
-
-def _go(location: str, *, cookies: tuple[str, ...] = ()) -> Reply[bytes]:
-    """Send the browser on by 303, so that it never sends what was posted on to another (RFC 9700, section 4.12)."""
-    return Reply(status=303, headers={**responses.HEADERS, "Location": location}, cookies=cookies)
 
 
 def _gone(call: "Call") -> Reply[bytes]:

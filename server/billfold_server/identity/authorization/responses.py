@@ -7,15 +7,16 @@ Sources: RFC 6749, sections 4.1.2 and 4.1.2.1; RFC 9207 (``iss``); JARM, section
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from billfold_server.http.routing import Reply
 from billfold_server.identity.authorization import redirects
 from billfold_server.identity.authorization.parameters import AuthorizationRequest
 
-__all__ = ["ANSWER_TTL", "HEADERS", "claims_of", "location_of", "parameters_of", "refusal_parameters"]
+__all__ = ["ANSWER_TTL", "claims_of", "go", "location_of", "parameters_of", "refusal_parameters"]
 
 ANSWER_TTL: Final = timedelta(minutes=2)
 """How long a signed answer is good (JARM, section 2.1: ten minutes at most). Its code lives no longer than one."""
 
-HEADERS: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+_HEADERS: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 """No cache learns a code that stands in an address; no third party does, for every answer forbids referrers."""
 
 
@@ -51,3 +52,8 @@ def location_of(
     """
     said = {**parameters, "iss": issuer} if signed is None else {"response": signed}
     return redirects.with_parameters(request.redirect_uri, said)
+
+
+def go(location: str, *, cookies: tuple[str, ...] = ()) -> Reply[bytes]:
+    """Send the browser on by 303, so that it never sends what was posted on to another (RFC 9700, section 4.12)."""
+    return Reply(status=303, headers={**_HEADERS, "Location": location}, cookies=cookies)

@@ -63,7 +63,7 @@ async def ask(call: "Call", parameters: "Mapping[str, str]") -> Reply[bytes]:
     realm = None if leaving.client is None else leaving.client.login_realm
     session = await current_session(call, realm)
     if session is None:
-        return _go(leaving.to or f"{root_of(call, realm)}/signed-out")
+        return responses.go(leaving.to or f"{root_of(call, realm)}/signed-out")
     view = {
         "person": session,
         "client": leaving.client,
@@ -91,8 +91,10 @@ async def decide(call: "Call", form: "Mapping[str, str]") -> Reply[bytes]:
         return page_error(call, "consent.out_link", status=400)
     realm = None if leaving.client is None else leaving.client.login_realm
     if form.get("decision") != "leave":
-        return _go(f"{root_of(call, realm)}/account")
-    return _go(leaving.to or f"{root_of(call, realm)}/signed-out", cookies=await end_current_session(call, realm))
+        return responses.go(f"{root_of(call, realm)}/account")
+    return responses.go(
+        leaving.to or f"{root_of(call, realm)}/signed-out", cookies=await end_current_session(call, realm)
+    )
 
 
 async def _read(call: "Call", parameters: "Mapping[str, str]") -> _Leaving:
@@ -155,11 +157,6 @@ async def _client(call: "Call", client_id: str) -> Client | None:
         key = ids.decode(Prefix.CLIENT, client_id)
     except ids.InvalidIdError:
         return None
-    realm = call.services.identity.realm(call.tenant_or_none)
-    async with call.services.database.tx_of(realm.tenant) as tx:
+    async with call.services.database.tx_of(call.tenant_or_none) as tx:
         client = await find_client(tx, key)
     return client if client is not None and client.is_let_in else None
-
-
-def _go(location: str, *, cookies: tuple[str, ...] = ()) -> Reply[bytes]:
-    return Reply(status=303, headers={**responses.HEADERS, "Location": location}, cookies=cookies)
