@@ -18,7 +18,7 @@ from msgspec import inspect
 
 from billfold_server.http.routing import Operation
 from billfold_server.rooms import operations
-from tests.contract.hostile import strings_in
+from tests.contract.places import numbers_in, replaced, strings_in
 
 __all__ = ["Request", "Way", "ways"]
 
@@ -153,7 +153,7 @@ class _Singer:
         for path, _ in strings_in(good):
             yield self._way(f"body {path}", partial(self._at, good, path, str))
             yield self._way(f"within {path}", partial(self._at, good, path, "Card {} please".format))
-        for path in _numbers_in(good):
+        for path in numbers_in(good):
             yield self._way(f"number {path}", partial(self._at, good, path, _number))
         if not isinstance(good, dict):
             return
@@ -178,7 +178,7 @@ class _Singer:
         return self._form({**fields, name: text})
 
     def _at(self, good: Any, path: tuple[Any, ...], made: Callable[[str], Any], text: str) -> Request:
-        return self._json(_replaced(good, path, made(text)))
+        return self._json(replaced(good, path, made(text)))
 
     def _example(self) -> Any:
         content: dict[str, dict[str, Any]] = self.told.get("requestBody", {}).get("content", {})
@@ -235,22 +235,6 @@ def _escaped(value: Any) -> bytes:
 
 def _in_text(text: str, at: int) -> bool:
     return text.count('"', 0, at) % 2 == 1
-
-
-def _replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
-    if not path:
-        return new
-    copy = dict(value) if isinstance(value, dict) else list(value)
-    copy[path[0]] = _replaced(value[path[0]], path[1:], new)
-    return copy
-
-
-def _numbers_in(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    if isinstance(value, int) and not isinstance(value, bool):
-        yield path
-    elif isinstance(value, dict | list):
-        for name, each in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _numbers_in(each, (*path, name))
 
 
 def _further(body_type: Any) -> Iterator[tuple[str, Callable[[str], Any]]]:

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from tests.contract.documents import Operation
+from tests.contract.places import numbers_in, replaced, strings_in
 
-__all__ = ["HostileBody", "hostile_bodies", "nested", "strings_in"]
+__all__ = ["HostileBody", "hostile_bodies", "nested"]
 
 DEEP = 100_000
 
@@ -158,26 +159,6 @@ def _ambiguous(good: Any) -> Iterator[HostileBody]:
     yield HostileBody("empty member", json.dumps({**good, "": 1}).encode(), REFUSED)
 
 
-def strings_in(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], str]]:
-    """Return the place of every text in a value, and the name of the member that holds it."""
-    if isinstance(value, str):
-        yield path, next((str(each) for each in reversed(path) if isinstance(each, str)), "")
-    elif isinstance(value, dict):
-        for name, each in value.items():
-            yield from strings_in(each, (*path, name))
-    elif isinstance(value, list):
-        for place, each in enumerate(value):
-            yield from strings_in(each, (*path, place))
-
-
-def _replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
-    if not path:
-        return new
-    copy = dict(value) if isinstance(value, dict) else list(value)
-    copy[path[0]] = _replaced(value[path[0]], path[1:], new)
-    return copy
-
-
 RAW = "\x01RAW\x01"
 
 # What may be all right in a free text, and must never be a 5xx in any.
@@ -208,27 +189,19 @@ RAW_TEXTS = {"escaped NUL": "a\\u0000b", "lone surrogate": "\\ud800", "surrogate
 
 def _with_strings(good: Any, path: tuple[Any, ...], name: str) -> Iterator[HostileBody]:
     for kind, text in STRANGE_TEXTS.items():
-        body = json.dumps(_replaced(good, path, text), ensure_ascii=False).encode("utf-8", "surrogatepass")
+        body = json.dumps(replaced(good, path, text), ensure_ascii=False).encode("utf-8", "surrogatepass")
         # Which purposes there are is nobody's business, so one that there isn't is one that isn't allowed.
         denied = {403} if name == "purpose" else set[int]()
         yield HostileBody(f"{name}: {kind}", body, ANY_REFUSAL | {200, 201} | denied)
     for kind, text in RAW_TEXTS.items():
-        body = json.dumps(_replaced(good, path, RAW)).replace(json.dumps(RAW), f'"{text}"').encode()
+        body = json.dumps(replaced(good, path, RAW)).replace(json.dumps(RAW), f'"{text}"').encode()
         yield HostileBody(f"{name}: {kind}", body, REFUSED)
     for kind, value in {"number": 1, "list": [], "object": {}, "true": True}.items():
-        yield HostileBody(f"{name}: {kind}", json.dumps(_replaced(good, path, value)).encode(), ANY_REFUSAL)
-
-
-def _numbers_in(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    if isinstance(value, int) and not isinstance(value, bool):
-        yield path
-    elif isinstance(value, dict | list):
-        for name, each in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _numbers_in(each, (*path, name))
+        yield HostileBody(f"{name}: {kind}", json.dumps(replaced(good, path, value)).encode(), ANY_REFUSAL)
 
 
 def _with_numbers(good: Any) -> Iterator[HostileBody]:
-    for path in _numbers_in(good):
+    for path in numbers_in(good):
         for text in (
             "1.5",
             "1e2",
@@ -240,7 +213,7 @@ def _with_numbers(good: Any) -> Iterator[HostileBody]:
             '"1"',
             "true",
         ):
-            body = json.dumps(_replaced(good, path, RAW)).replace(json.dumps(RAW), text).encode()
+            body = json.dumps(replaced(good, path, RAW)).replace(json.dumps(RAW), text).encode()
             yield HostileBody(f"{path[-1]}: {text[:20]}", body, ANY_REFUSAL)
 
 

@@ -14,6 +14,7 @@ from billfold_server.people.seconds import RE_ENROLMENT
 from tests.callers import CALLER
 from tests.live import Credentials, LiveServer
 from tests.parties import create_party
+from tests.server.approvals.waiting import waits
 from tests.server.identity.flows import Person, add_app, add_person, tokens_of, tx_of
 from tests.server.people.persons import a_person, enrol
 from tests.tenants import manifest
@@ -36,12 +37,6 @@ class Member(httpx.Client):
     def order(self, path: str, body: Any = None) -> httpx.Response:
         """Post JSON under a key of its own, or nothing."""
         return self.post(path, json=body, headers={"Idempotency-Key": uuid4().hex}) if body else self.post(path)
-
-
-def waits(answer: httpx.Response) -> str:
-    """Return the approval that a refused request waits for."""
-    assert (answer.status_code, answer.json()["code"]) == (409, "approval_required"), answer.text
-    return str(answer.json()["facts"]["approval_id"])
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ from billfold_server.http.routing import Call
 from billfold_server.tenancy.context import Caller
 from tests.contract.paying import block, pay_out
 from tests.live import LiveServer
+from tests.server.approvals.waiting import waits
 from tests.server.identity.flows import add_app, add_person, tokens_of
 from tests.server.reconciliation.statement_files import Entry, Plan, camt053
 from tests.tenants import manifest
@@ -99,12 +100,6 @@ class Bank:
 def euros(amount: int) -> dict[str, Any]:
     """Return an amount of euros."""
     return {"amount_minor": amount, "currency": "EUR"}
-
-
-def waits(answer: httpx.Response) -> str:
-    """Return the approval that a refused request waits for."""
-    assert (answer.status_code, answer.json()["code"]) == (409, "approval_required"), answer.text
-    return str(answer.json()["facts"]["approval_id"])
 
 
 @pytest.fixture(scope="module")

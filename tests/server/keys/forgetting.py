@@ -112,9 +112,3 @@ def shred(client: httpx.Client, party: str, key: str | None = None) -> httpx.Res
     """Ask for the destruction of a party's keys."""
     headers = {"Idempotency-Key": key or uuid4().hex}
     return client.post("/v1/data-keys/shred", json={"party_id": party, "reason": "asked for it"}, headers=headers)
-
-
-def waits(answer: httpx.Response) -> str:
-    """Return the approval that a refused request waits for."""
-    assert (answer.status_code, answer.json()["code"]) == (409, "approval_required"), answer.text
-    return str(answer.json()["facts"]["approval_id"])

@@ -2,7 +2,6 @@
 
 import json
 import secrets
-import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -27,10 +26,8 @@ from billfold_server.portal.viewers import Viewer
 from billfold_server.webhooks.rules import concerns
 from tests.callers import CALLER
 from tests.live import Credentials, LiveServer
-from tests.server.partners.worlds import OWN, SECRET, Side, World, as_client, made, member_of
+from tests.server.partners.worlds import OWN, SECRET, Side, World, as_client, made, member_of, until
 from tests.server.people.persons import Person, enrol
-
-DEADLINE_S = 30
 
 
 @pytest.fixture(scope="module")
@@ -45,14 +42,6 @@ def billfold(live: LiveServer) -> Any:
 def side(world: World) -> Side:
     """A partner to which things happen."""
     return Side(world.bank, partner=True)
-
-
-def until(wanted: int, ask: Any) -> None:
-    """Ask until a status comes."""
-    deadline = time.monotonic() + DEADLINE_S
-    while (status := ask().status_code) != wanted and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert status == wanted
 
 
 class TestAPartner:

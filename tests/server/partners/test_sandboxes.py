@@ -27,10 +27,9 @@ from billfold_server.tenancy.context import SYSTEM
 from billfold_server.tenancy.service import Owner
 from tests.live import Credentials, LiveServer
 from tests.postgres import until_waited_for
-from tests.server.partners.worlds import SECRET, World, as_client, made
+from tests.server.partners.worlds import DEADLINE_S, SECRET, World, as_client, made, until
 from tests.tenants import manifest
 
-DEADLINE_S = 60
 SCOPES = ["partner_sandboxes:read", "partner_sandboxes:write", "partners:read"]
 
 
@@ -79,14 +78,6 @@ def owning(world: World) -> Iterator[Owning]:
 def sandbox(owning: Owning) -> dict[str, Any]:
     """One of them, with customers, that is ready."""
     return owning.ready(owning.make(name="checkout", seeded=True, seed=7)["id"])
-
-
-def until(wanted: int, ask: Any) -> None:
-    """Ask until a status comes."""
-    deadline = time.monotonic() + DEADLINE_S
-    while (status := ask().status_code) != wanted and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert status == wanted
 
 
 def token_answer(credentials: dict[str, Any]) -> httpx.Response:

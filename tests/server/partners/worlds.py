@@ -1,6 +1,7 @@
 """A tenant with two partners, each of which has everything that a partner has."""
 
 import secrets
+import time
 from typing import Any
 
 import httpx
@@ -9,7 +10,9 @@ from billfold_server.partners.rules import OF_BANK
 from tests.live import Credentials, LiveServer
 from tests.server.people.persons import Person, enrol
 
-__all__ = ["OWN", "World", "as_client", "member_of"]
+__all__ = ["DEADLINE_S", "OWN", "World", "as_client", "member_of", "until"]
+
+DEADLINE_S = 60
 
 OWN = ["clients:read", "clients:write", "events:read", "members:read", "members:write", "partners:read"]
 OWN += ["wallets:read", "webhooks:read", "webhooks:write"]
@@ -26,6 +29,14 @@ def made(answer: httpx.Response) -> dict[str, Any]:
     assert answer.status_code == 201, answer.text
     body: dict[str, Any] = answer.json()
     return body
+
+
+def until(wanted: int, ask: Any) -> None:
+    """Ask until a status comes."""
+    deadline = time.monotonic() + DEADLINE_S
+    while (status := ask().status_code) != wanted and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert status == wanted
 
 
 class Side:

@@ -1,12 +1,10 @@
 """What becomes of statement entries that belong to no wallet (reconciliation.assigning), against a real PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import asyncpg
 import pytest
-import pytest_asyncio
 
 from billfold import errors, ids
 from billfold.contract.ledger import AccountType
@@ -14,21 +12,12 @@ from billfold.contract.statements import EntryOutcome, EntryReason, StatementEnt
 from billfold.contract.wallets import AliasScheme
 from billfold.ids import Prefix
 from billfold_server.invariants.service import check
-from billfold_server.keys.service import Keys
 from billfold_server.reconciliation.rules import cash_code
 from billfold_server.wallets.service import get_wallet
 from tests.server.reconciliation.desk import Desk
 from tests.server.reconciliation.statement_files import ACCOUNT, Entry, camt053
 from tests.server.reconciliation.test_import import ADA, entry, month
 from tests.tenants import Tenancy
-
-
-@pytest_asyncio.fixture
-async def desk(tenancy: Tenancy, tenant_keys: Keys) -> AsyncIterator[Desk]:
-    """Return where a tenant's bank statements come in."""
-    made = Desk(tenancy.database, tenant_keys, tenancy.tenant)
-    yield made
-    await made.engine.close()
 
 
 async def waiting(desk: Desk, *booked: Entry) -> list[StatementEntry]:

@@ -3,14 +3,12 @@
 import asyncio
 import datetime as dt
 import time
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 import asyncpg
 import msgspec
 import pytest
-import pytest_asyncio
 
 from billfold import errors, ids
 from billfold.contract.ledger import ReverseJournalEntry
@@ -19,7 +17,6 @@ from billfold.contract.wallets import AliasScheme, CreateTopUp
 from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.invariants.service import check
-from billfold_server.keys.service import Keys
 from billfold_server.ledger import kinds as ledger_kinds
 from billfold_server.reconciliation import service
 from billfold_server.reconciliation.model import MAX_ENTRIES
@@ -31,14 +28,6 @@ from tests.tenants import Tenancy
 
 ADA = "DE42100100100043921105"
 BOB = "NL56AGDH9619008421"
-
-
-@pytest_asyncio.fixture
-async def desk(tenancy: Tenancy, tenant_keys: Keys) -> AsyncIterator[Desk]:
-    """Return where a tenant's bank statements come in."""
-    made = Desk(tenancy.database, tenant_keys, tenancy.tenant)
-    yield made
-    await made.engine.close()
 
 
 def day(number: int) -> dt.date:

@@ -2,19 +2,16 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import asyncpg
 import pytest
-import pytest_asyncio
 
 from billfold import errors, ids
 from billfold.contract.statements import EntryOutcome, EntryReason
 from billfold.contract.wallets import AliasScheme, CreateTransfer
 from billfold.ids import Prefix
 from billfold.money import Money
-from billfold_server.keys.service import Keys
 from billfold_server.ledger.export import export_ledger
 from billfold_server.ledger.importing import import_ledger
 from billfold_server.reconciliation.statements import read_statements
@@ -29,14 +26,6 @@ from tests.tenants import Tenancy
 
 IBAN = "DE75512108001245126199"
 UNKNOWN = "wdr_01m7w9tnzcejq9b78b81gh4nmw"
-
-
-@pytest_asyncio.fixture
-async def desk(tenancy: Tenancy, tenant_keys: Keys) -> AsyncIterator[Desk]:
-    """Return where a tenant's bank statements come in."""
-    made = Desk(tenancy.database, tenant_keys, tenancy.tenant)
-    yield made
-    await made.engine.close()
 
 
 def named(withdrawal_id: str, amount_minor: int, **facts: object) -> Entry:

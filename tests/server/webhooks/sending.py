@@ -1,11 +1,8 @@
 """A tenant that tells its own programs what happens, put together as the server does it."""
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
-
-import msgspec
 
 from billfold import ids
 from billfold.clock import SystemClock
@@ -30,15 +27,15 @@ from billfold_server.outbound.service import Outbound
 from billfold_server.sandbox import service as sandbox
 from billfold_server.tenancy import clock
 from billfold_server.tenancy.context import TenantRef
-from billfold_server.tenancy.manifest import Egress
 from billfold_server.tenancy.transaction import Database
 from billfold_server.webhooks import deliveries, delivery_queries, endpoints, queries, tasks
 from billfold_server.webhooks.delivery_rows import DeliveryRow
 from billfold_server.webhooks.publishing import Publisher
 from billfold_server.webhooks.rows import EndpointRow
 from tests.callers import CALLER
+from tests.server.outbound.working import Working, calling_here
 
-__all__ = ["Sender", "calling_here", "kinds_of", "services_of"]
+__all__ = ["Sender", "kinds_of", "services_of"]
 
 
 @dataclass
@@ -63,19 +60,8 @@ def kinds_of(services: Services) -> JobKinds:
     return kinds
 
 
-def calling_here(tenant: TenantRef) -> TenantRef:
-    """Return a tenant that may call this machine."""
-    manifest = msgspec.structs.replace(tenant.manifest, egress=Egress(loopback=True))
-    return msgspec.structs.replace(tenant, manifest=manifest)
-
-
-class Sender:
-    """A tenant and what tells its programs.
-
-    Attributes:
-        tenant: The tenant, which may call this machine.
-        runner: What does jobs.
-    """
+class Sender(Working):
+    """A tenant and what tells its programs."""
 
     def __init__(self, database: Database, tenant: TenantRef, keys: Keys) -> None:
         self.tenant = calling_here(tenant)
@@ -85,11 +71,6 @@ class Sender:
         self.publisher = Publisher(database)
         self.relay = Relay(database, [self.publisher])
         self.runner = JobRunner(database, kinds_of(self.services), relay=self.relay)
-
-    async def close(self) -> None:
-        """Let go of everything."""
-        await self.runner.stop()
-        self.outbound.close()
 
     def call(self) -> Call:
         """Return a request of the tenant's."""
@@ -135,22 +116,6 @@ class Sender:
             await emit(tx, *events)
         if told:
             await self.relay.run(self.tenant)
-
-    async def deliver(self) -> None:
-        """Do what is due."""
-        await self.runner.run(self.tenant)
-        await self.runner.settle()
-
-    async def pass_time(self, **span: float) -> None:
-        """Move the clock, doing on the way what falls due."""
-        async with self.database.tx(self.tenant) as tx:
-            await clock.request_advance(tx, await clock.tenant_now(tx) + timedelta(**span), freeze=True)
-        await self.runner.drive(self.tenant)
-
-    async def now(self) -> datetime:
-        """Return the tenant's time."""
-        async with self.database.tx(self.tenant) as tx:
-            return await clock.tenant_now(tx)
 
     async def sent(self, endpoint_id: str | None = None) -> list[DeliveryRow]:
         """Return the deliveries, in the order of their events."""

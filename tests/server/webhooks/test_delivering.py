@@ -53,7 +53,7 @@ class TestASimulation:
             await sender.play(SimulationKind.WEBHOOK_DELAY, {"delay_s": 600})
             await sender.happen("hold.late")
             await sender.happen("hold.next")
-            await sender.deliver()
+            await sender.work()
             first = [json.loads(body)["type"] for body in endpoint.bodies]
             await sender.pass_time(minutes=9)
             nearly = len(endpoint.bodies)
@@ -69,7 +69,7 @@ class TestASimulation:
             await sender.happen("hold.before", told=False)
             await sender.play(SimulationKind.WEBHOOK_DELAY, {"delay_s": 600}, times=2)
             await sender.happen("hold.late", "hold.next")
-            await sender.deliver()
+            await sender.work()
         for each in (first, second):
             assert [json.loads(body)["type"] for body in each.bodies] == ["hold.before", "hold.next"]
 
@@ -79,9 +79,9 @@ class TestASimulation:
             made = await sender.listen(endpoint.url())
             await sender.play(SimulationKind.WEBHOOK_DUPLICATE, {"copies": 3})
             await sender.happen("hold.created")
-            await sender.deliver()
+            await sender.work()
             await sender.happen("hold.captured")
-            await sender.deliver()
+            await sender.work()
         a, again, third, b = told(endpoint)
         assert (a, a, a != b) == (again, third, True)
         first, last = await sender.sent(made.id)
@@ -97,11 +97,11 @@ class TestASimulation:
             await sender.happen("hold.before", told=False)
             await sender.play(SimulationKind.WEBHOOK_DUPLICATE, {"copies": 2})
             await sender.happen("hold.created")
-            await sender.deliver()
+            await sender.work()
             arrived = [[json.loads(body)["type"] for body in each.bodies] for each in (first, second)]
             assert arrived == [["hold.before", "hold.created", "hold.created"], ["hold.before", "hold.created"]]
             assert (await sender.replay_events(made.id, after=0)).replayed == 2
-            await sender.deliver()
+            await sender.work()
         assert len(first.bodies) == 5
 
 
@@ -113,7 +113,7 @@ class TestAnEvent:
             await sender.listen(endpoint.url("/second"), "hold.captured")
             await sender.listen(endpoint.url("/third"), "wallet.*", "hold.released")
             await sender.happen("hold.created", "hold.captured")
-            await sender.deliver()
+            await sender.work()
         async with sender.database.tx(sender.tenant) as tx:
             a, b = await list_events(tx, event_types=["hold.created", "hold.captured"])
         paths = Counter(head.split()[1] for head in endpoint.heads)
@@ -135,7 +135,7 @@ class TestAnEvent:
             for _ in range(2):
                 await endpoints.rotate(sender.call(), ids.decode(Prefix.WEBHOOK_ENDPOINT, made.id), 600)
             await sender.happen("hold.created")
-            await sender.deliver()
+            await sender.work()
         head = dict(line.split(": ", 1) for line in endpoint.heads[0].split("\r\n") if ": " in line)
         assert webhooks.verify(endpoint.bodies[0], head, made.secret).id == told(endpoint)[0]
 
@@ -148,9 +148,9 @@ class TestAnEvent:
             async with sender.database.tx(sender.tenant) as tx:
                 events = await list_events(tx)
             await sender.publisher.publish(sender.tenant, events)
-            await sender.deliver()
+            await sender.work()
             await sender.publisher.publish(sender.tenant, events)
-            await sender.deliver()
+            await sender.work()
         assert [json.loads(body)["type"] for body in endpoint.bodies] == ["hold.created"]
 
     async def test_of_one_object_comes_in_order(self, sender: Sender):
@@ -159,7 +159,7 @@ class TestAnEvent:
             await sender.listen(endpoint.url())
             for number in range(15):
                 await sender.happen(f"hold.n{number}", of=f"wal_{number % 2}")
-            await sender.deliver()
+            await sender.work()
         told_of = [(said["object_id"], said["sequence"]) for said in map(json.loads, endpoint.bodies)]
         assert len(told_of) == 15
         for wallet in ("wal_0", "wal_1"):
@@ -209,7 +209,7 @@ class TestAnEndpoint:
         assert "127.0.0.1" not in str(event.data)
         async with Endpoint(TAKEN).listening() as endpoint:
             await sender.change(made.id, url=endpoint.url(), state=WebhookEndpointState.ENABLED)
-            await sender.deliver()
+            await sender.work()
         assert await sender.states() == [("dead", 10, "302"), ("delivered", 1, "204")]
 
     async def test_that_says_that_it_is_gone_is_disabled(self, sender: Sender):
@@ -217,7 +217,7 @@ class TestAnEndpoint:
         async with Endpoint(answering("410 Gone")).listening() as endpoint:
             made = await sender.listen(endpoint.url())
             await sender.happen("hold.created")
-            await sender.deliver()
+            await sender.work()
             await sender.happen("hold.captured")
             await sender.pass_time(days=1)
         row = await sender.endpoint(made.id)
@@ -239,7 +239,7 @@ class TestAnEndpoint:
         async with Endpoint(answering("500 Internal Server Error")).listening() as endpoint:
             made = await sender.listen(endpoint.url())
             await sender.happen("hold.created")
-            await sender.deliver()
+            await sender.work()
             later = await sender.now() + timedelta(days=1)
             async with sender.database.tx(sender.tenant) as tx:
                 assert await delivery_queries.sweep(tx, later, 100) == 0
@@ -274,7 +274,7 @@ class TestAnEndpoint:
             made = await sender.listen(endpoint.url())
             endpoint_id = ids.decode(Prefix.WEBHOOK_ENDPOINT, made.id)
             await sender.happen("hold.created", "hold.captured", "hold.released")
-            await sender.deliver()
+            await sender.work()
         same = 3 if secrets else 1
         assert (len(endpoint.bodies), len(elsewhere.bodies)) == (same, 2 if change == "moved" else 0)
         for each in secrets:
@@ -290,7 +290,7 @@ class TestAnEndpoint:
             await sender.happen("hold.created")
             await sender.pass_time(hours=12)
             await sender.change(made.id, url=right.url())
-            await sender.deliver()
+            await sender.work()
         assert (len(right.bodies), await sender.states()) == (1, [("delivered", 1, "204")])
 
 
@@ -300,15 +300,15 @@ class TestAskedForAgain:
         async with Endpoint(answering("410 Gone")).listening() as endpoint:
             made = await sender.listen(endpoint.url())
             await sender.happen("hold.created")
-            await sender.deliver()
+            await sender.work()
         (row,) = await sender.sent()
         await sender.replay(row.id)
         assert (await sender.sent())[0].next_attempt_at is None
         async with Endpoint(TAKEN).listening() as endpoint:
             await sender.change(made.id, url=endpoint.url(), state=WebhookEndpointState.ENABLED)
-            await sender.deliver()
+            await sender.work()
             await sender.replay(row.id)
-            await sender.deliver()
+            await sender.work()
         assert (len(endpoint.bodies), len(set(endpoint.bodies))) == (2, 1)
         head = dict(line.split(": ", 1) for line in endpoint.heads[1].split("\r\n") if ": " in line)
         assert webhooks.verify(endpoint.bodies[1], head, made.secret).id == told(endpoint)[0]
@@ -345,14 +345,14 @@ class TestAskedForAgain:
         async with Endpoint(TAKEN).listening() as endpoint:
             made = await sender.listen(endpoint.url(), "hold.*")
             await sender.happen("hold.expired")
-            await sender.deliver()
+            await sender.work()
             async with sender.database.tx(sender.tenant) as tx:
                 a, _, b, _, *_ = await list_events(tx)
             done = await sender.replay_events(made.id, after=a.sequence, up_to=b.sequence)
             assert (done.replayed, done.next_after) == (1, None)
-            await sender.deliver()
+            await sender.work()
             assert (await sender.replay_events(made.id, after=0)).replayed == 4
-            await sender.deliver()
+            await sender.work()
         kinds = [json.loads(body)["type"] for body in endpoint.bodies]
         assert kinds == [
             "hold.expired",
@@ -372,7 +372,7 @@ class TestAskedForAgain:
                 async with sender.database.tx(sender.tenant) as tx:
                     await endpoints.test(tx, CALLER, ids.decode(Prefix.WEBHOOK_ENDPOINT, each.id))
             await sender.replay_events(made[0].id, after=0)
-            await sender.deliver()
+            await sender.work()
         events = [json.loads(body) for body in endpoint.bodies]
         assert [each["object_id"] for each in events if each["type"] == "webhook_endpoint.tested"] == [made[0].id]
 
@@ -395,7 +395,7 @@ class TestASlowEndpoint:
             assert {state for state, _, _ in await sender.states(made.id)} == {"waiting"}
             free.set()
             await sender.runner.settle()
-            await sender.deliver()
+            await sender.work()
         assert [state for state, _, _ in await sender.states(made.id)] == ["delivered"] * 12
         assert slow.most == 8
 
@@ -409,7 +409,7 @@ class TestASlowEndpoint:
         async with Endpoint(busy).listening() as wrong, Endpoint(TAKEN).listening() as right:
             made = await sender.listen(wrong.url())
             await sender.happen("hold.created")
-            await sender.deliver()
+            await sender.work()
         assert (len(wrong.bodies), len(right.bodies)) == (1, 1)
         assert await sender.states() == [("delivered", 1, "204")]
 
@@ -422,7 +422,7 @@ class TestASlowEndpoint:
             await sender.listen(endpoint.url())
             await sender.happen("hold.created")
             began_at = await sender.now()
-            await sender.deliver()
+            await sender.work()
             assert endpoint.bodies == []
         async with sender.database.tx(sender.tenant) as tx:
             assert await tx.fetchval("SELECT min(due_at) FROM jobs") >= began_at
@@ -451,8 +451,8 @@ class TestAKilledProcess:
             assert worker.exitcode == -signal.SIGKILL
             async with sender.database.tx(sender.tenant) as tx:
                 await tx.execute("UPDATE jobs SET claimed_by = NULL, claimed_until = NULL")
-            await sender.deliver()
-            await sender.deliver()
+            await sender.work()
+            await sender.work()
         assert len(endpoint.bodies) == 2
         assert endpoint.bodies[0] == endpoint.bodies[1]
         assert await sender.states() == [("delivered", 1, "204")]

@@ -52,7 +52,7 @@ class TestAnEndpointWhereNobodyIs:
         monkeypatch.setattr(sender.outbound, "post", nobody.post)
         await sender.listen("https://partner.example/billfold")
         await sender.happen("hold.placed", "hold.captured", of="hold_1")
-        await sender.deliver()
+        await sender.work()
         assert nobody.asked >= 2
 
     async def test_is_asked_at_another_address_at_once(self, sender: Sender, monkeypatch: pytest.MonkeyPatch):

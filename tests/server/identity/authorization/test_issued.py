@@ -7,36 +7,16 @@ import pytest
 
 from billfold import errors
 from billfold_server.consents import service
-from tests.live import LiveServer
 from tests.server.identity.authorization.consents_of import (
     Tpp,
     add_tpp,
     allow,
-    open_wallet,
     read_accounts,
 )
-from tests.server.identity.flows import Person, add_person, answer_of, redeem, tx_of
+from tests.server.identity.flows import Person, answer_of, redeem, tx_of
 
 PAGE = {"Accept": "text/html"}
 SLUG = "sandbox"
-
-
-@pytest.fixture(scope="module")
-def tpp(profiled: LiveServer) -> Tpp:
-    """A third party of the sandbox."""
-    return add_tpp(profiled, SLUG, authorization_details_types=["open_banking_consent"])
-
-
-@pytest.fixture(scope="module")
-def customer(profiled: LiveServer) -> tuple[Person, str, str]:
-    """A customer with two wallets."""
-    person = add_person(profiled, SLUG)
-    assert person.party_id is not None
-    return (
-        person,
-        open_wallet(profiled, SLUG, person.party_id, "Every day"),
-        open_wallet(profiled, SLUG, person.party_id, "Savings"),
-    )
 
 
 class TestWhatIsIssuedForAConsent:

@@ -7,7 +7,8 @@ from billfold_server.outbound.service import Outbound
 from billfold_server.tenancy.service import Registry
 from billfold_server.tenancy.transaction import Database
 from tests.parties import open_tenant_keys
-from tests.server.open_banking.events.telling import calling_here, kinds_of, services_of
+from tests.server.open_banking.events.telling import kinds_of, services_of
+from tests.server.outbound.working import calling_here
 from tests.tenants import SECRET
 
 

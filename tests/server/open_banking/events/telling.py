@@ -3,7 +3,6 @@
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
@@ -29,12 +28,11 @@ from billfold_server.open_banking.events.rows import Subscription
 from billfold_server.open_banking.events.waiting import Waiting
 from billfold_server.outbound.service import Outbound
 from billfold_server.tenancy import clock
-from billfold_server.tenancy.context import TenantRef
-from billfold_server.tenancy.manifest import Egress
 from billfold_server.tenancy.transaction import Database
 from tests.server.consents.consenting import Bank
+from tests.server.outbound.working import Working, calling_here
 
-__all__ = ["BASE_URL", "Teller", "calling_here", "claims_in", "kinds_of", "services_of", "wire"]
+__all__ = ["BASE_URL", "Teller", "claims_in", "kinds_of", "services_of", "wire"]
 
 BASE_URL = "https://bank.example"
 SCOPES = ["accounts", "payments", "fundsconfirmations"]
@@ -70,12 +68,6 @@ def kinds_of(services: Services, outbound: Outbound) -> JobKinds:
     return kinds
 
 
-def calling_here(tenant: TenantRef) -> TenantRef:
-    """Return a tenant that may call this machine."""
-    manifest = msgspec.structs.replace(tenant.manifest, egress=Egress(loopback=True))
-    return msgspec.structs.replace(tenant, manifest=manifest)
-
-
 def claims_in(token: bytes | str) -> dict[str, Any]:
     """Return what a token claims, unverified."""
     text = token.decode() if isinstance(token, bytes) else token
@@ -84,14 +76,12 @@ def claims_in(token: bytes | str) -> dict[str, Any]:
     return claims
 
 
-class Teller:
+class Teller(Working):
     """A tenant, a third party, and what tells it.
 
     Attributes:
         bank: Whose customer is asked for consents.
-        tenant: The tenant, which may call this machine.
         client_id: The third party.
-        runner: What does jobs.
     """
 
     def __init__(self, bank: Bank, keys: Keys, *, outbound: Outbound | None = None) -> None:
@@ -104,11 +94,6 @@ class Teller:
         self.publisher = Publisher(self.services, Waiting())
         self.relay = Relay(self.database, [self.publisher])
         self.runner = JobRunner(self.database, kinds_of(self.services, self.outbound), relay=self.relay)
-
-    async def close(self) -> None:
-        """Let go of everything."""
-        await self.runner.stop()
-        self.outbound.close()
 
     async def subscribe(
         self, callback_url: str | None, event_types: tuple[str, ...] | None = None, client_id: UUID | None = None
@@ -138,22 +123,6 @@ class Teller:
     async def publish(self) -> None:
         """Let the relay tell of what is new."""
         await self.relay.run(self.tenant)
-
-    async def push(self) -> None:
-        """Do what is due."""
-        await self.runner.run(self.tenant)
-        await self.runner.settle()
-
-    async def pass_time(self, **span: float) -> None:
-        """Move the clock, doing on the way what falls due."""
-        async with self.database.tx(self.tenant) as tx:
-            await clock.request_advance(tx, await clock.tenant_now(tx) + timedelta(**span), freeze=True)
-        await self.runner.drive(self.tenant)
-
-    async def now(self) -> datetime:
-        """Return the tenant's time."""
-        async with self.database.tx(self.tenant) as tx:
-            return await clock.tenant_now(tx)
 
     async def unread(self, scopes: Sequence[str] = SCOPES) -> list[dict[str, Any]]:
         """Return what polling would bring."""

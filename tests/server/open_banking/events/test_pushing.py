@@ -75,8 +75,8 @@ class TestARevokedConsent:
             await teller.subscribe(endpoint.url("/open-banking/v4.0"))
             consent = await teller.revoked()
             await teller.publish()
-            await teller.push()
-            await teller.push()
+            await teller.work()
+            await teller.work()
         (body,) = endpoint.bodies[1:]  # The first told that it was authorised.
         header, claims = await teller.verified(body)
         assert (header["typ"], header["alg"]) == ("secevent+jwt", "PS256")
@@ -153,7 +153,7 @@ class TestAThirdPartyThatIsKeptOut:
                         tx, wire(teller.client_id), enabled=enabled, now=await tenant_now(tx)
                     )
                 await teller.publish()
-                await teller.push()
+                await teller.work()
                 await teller.pass_time(hours=1)
                 assert len(endpoint.bodies) == int(enabled)
 
@@ -166,7 +166,7 @@ class TestAThirdPartyThatIsKeptOut:
             async with teller.database.tx(teller.tenant) as tx:
                 assert await consent_queries.block(tx, teller.client_id, "x", "x", now)
             await teller.publish()
-            await teller.push()
+            await teller.work()
             await teller.pass_time(days=1)
             assert (endpoint.bodies, await teller.states()) == ([], [("unread", 0, None)] * 2)
             async with teller.database.tx(teller.tenant) as tx:
@@ -182,7 +182,7 @@ class TestAnEndpointThatTakesNothing:
             await teller.subscribe(endpoint.url())
             await teller.revoked()
             await teller.publish()
-            await teller.push()
+            await teller.work()
             await teller.pass_time(days=5)
         first = Counter(claims_in(body)["jti"] for body in endpoint.bodies)
         assert sorted(first.values()) == [10]
@@ -199,7 +199,7 @@ class TestAnEndpointThatTakesNothing:
             await teller.subscribe(endpoint.url())
             await teller.revoked()
             await teller.publish()
-            await teller.push()
+            await teller.work()
             await teller.pass_time(days=5)
         assert len(endpoint.bodies) == 1
         assert (await teller.subscription()).paused_because == "gone"
@@ -211,7 +211,7 @@ class TestAnEndpointThatTakesNothing:
             await teller.subscribe(endpoint.url())
             await teller.revoked()
             await teller.publish()
-            await teller.push()
+            await teller.work()
             await teller.pass_time(minutes=119)
             before = len(endpoint.bodies)
             await teller.pass_time(minutes=2)
@@ -224,7 +224,7 @@ class TestAnEndpointThatTakesNothing:
             await teller.subscribe(endpoint.url())
             await teller.revoked()
             await teller.publish()
-            await teller.push()
+            await teller.work()
         assert (await teller.states())[0] == ("unread", 1, status[:3])
 
     async def test_says_why_it_takes_none(self, teller: Teller):
@@ -239,7 +239,7 @@ class TestAnEndpointThatTakesNothing:
             await teller.subscribe(endpoint.url())
             await teller.revoked()
             await teller.publish()
-            await teller.push()
+            await teller.work()
             assert await shown(teller) == ("unread", "400", "invalid_issuer", "not one of ours")
             answers.pop(0)
             await teller.pass_time(hours=1)
@@ -261,7 +261,7 @@ class TestAnEndpointThatTakesNothing:
             for _ in range(3):
                 await teller.revoked()
             await teller.publish()
-            await teller.push()
+            await teller.work()
             await teller.pass_time(hours=80)
         claims = [claims_in(token) for token in taken]
         assert len(claims) == 6
@@ -279,7 +279,7 @@ class TestAnEndpointThatTakesNothing:
             subscription = await teller.subscribe(endpoint.url())
             await teller.revoked()
             await teller.publish()
-            await teller.push()
+            await teller.work()
         async with Endpoint(TAKEN).listening() as endpoint:
             async with teller.database.tx(teller.tenant) as tx:
                 await tx.execute(
@@ -289,7 +289,7 @@ class TestAnEndpointThatTakesNothing:
                 )
                 await queries.arm(tx, teller.client_id, await tenant_now(tx))
             await teller.hasten()
-            await teller.push()
+            await teller.work()
         assert len(endpoint.bodies) == 2
         assert await teller.unread() == []
 
@@ -308,7 +308,7 @@ class TestAnEndpointThatTakesNothing:
             await teller.subscribe(endpoint.url())
             await teller.revoked()
             await teller.publish()
-            await teller.push()
+            await teller.work()
             await teller.pass_time(days=5)
         assert {state for state, _, _ in await teller.states()} == {"acknowledged"}
         assert (await teller.subscription()).paused_because is None
@@ -319,7 +319,7 @@ class TestAnEndpointThatTakesNothing:
             await teller.subscribe(endpoint.url())
             await teller.revoked()
             await teller.publish()
-            await teller.push()
+            await teller.work()
         await teller.pass_time(days=7)
         answers = [answering("503 Service Unavailable")]
 
@@ -328,7 +328,7 @@ class TestAnEndpointThatTakesNothing:
 
         async with Endpoint(behave).listening() as endpoint:
             await push_anew(teller, endpoint.url())
-            await teller.push()
+            await teller.work()
             await teller.pass_time(hours=1)
         assert {state for state, _, _ in await teller.states()} == {"acknowledged"}
         assert (await teller.subscription()).paused_because is None
@@ -355,9 +355,9 @@ class TestAKilledProcess:
             await asyncio.to_thread(worker.join, 60)
             assert worker.exitcode == -signal.SIGKILL
             await teller.hasten()
-            await teller.push()
+            await teller.work()
             await teller.hasten()
-            await teller.push()
+            await teller.work()
         assert len(endpoint.bodies) == 2
         assert endpoint.bodies[0] == endpoint.bodies[1]
         assert await teller.states() == [("acknowledged", 1, None)]
@@ -404,7 +404,7 @@ class TestNotingWhatCameOfIt:
             await teller.publish()
             spoil = "UPDATE event_notifications SET token = 'none' WHERE sequence = %s"
             await teller.bank.tenancy.as_owner(teller.tenant, spoil % "(SELECT min(sequence) FROM event_notifications)")
-            pushing = asyncio.create_task(teller.push())
+            pushing = asyncio.create_task(teller.work())
             async with asyncio.timeout(20):
                 while not endpoint.open:
                     await asyncio.sleep(0.001)

@@ -67,7 +67,7 @@ class TestASlowThirdParty:
             for _ in range(6):
                 await teller.revoked()
             await teller.publish()
-            await teller.push()
+            await teller.work()
         # Four at most are on their way at once.
         assert 1 <= len(endpoint.bodies) <= 4
         assert len(elsewhere.bodies) == (6 - len(endpoint.bodies) if change == "moved" else 0)
@@ -95,7 +95,7 @@ class TestASlowThirdParty:
             for _ in range(6):
                 await teller.revoked()
             await teller.publish()
-            await teller.push()
+            await teller.work()
         assert looks > 1
         assert (len(endpoint.bodies), await teller.unread()) == (6, [])
 
@@ -111,7 +111,7 @@ class TestASlowThirdParty:
             await teller.subscribe(endpoint.url(), ("UK.OBIE.Consent-Authorization-Revoked",))
             await teller.revoked()
             await teller.publish()
-            await teller.push()
+            await teller.work()
         assert (len(endpoint.bodies), len(elsewhere.bodies)) == (1, 1)
         assert await teller.unread() == []
 
@@ -124,7 +124,7 @@ class TestASlowThirdParty:
         await teller.revoked()
         await teller.publish()
         began_at = await teller.now()
-        await teller.push()
+        await teller.work()
         async with teller.database.tx(teller.tenant) as tx:
             due_at = await tx.fetchval("SELECT min(due_at) FROM jobs WHERE kind = $1", pushing.PUSH_JOB)
         assert due_at >= began_at
@@ -197,5 +197,5 @@ class TestAThirdPartyThatIsNotThere:
         for _ in range(6):
             await teller.revoked()
         await teller.publish()
-        await teller.push()
+        await teller.work()
         assert len(asked) == 6
