@@ -19,7 +19,7 @@ from billfold_server.http import idempotency
 from billfold_server.http.pagination import DEFAULT_LIMIT, Cursor, Limit
 from billfold_server.http.routing import Call, Link, Reply, Routes
 from billfold_server.keys.service import TENANT_SUBJECT
-from billfold_server.people import account, approving, enrolling, seconds, service, signing_in
+from billfold_server.people import account, agreeing, enrolling, seconds, service, signing_in
 from billfold_server.people.hosting import platform_routes, routes
 from billfold_server.people.pages import brand
 from billfold_server.people.pages.kit import pages_of
@@ -31,7 +31,7 @@ user_routes = Routes(
     description="The people who sign in at the tenant's pages: customers, who are parties, and the bank's staff.",
 )
 
-STEPS = (signing_in, enrolling, account, approving)
+STEPS = (signing_in, enrolling, account, agreeing)
 """The modules whose pages these are; importing them has declared them."""
 
 _FOR_GOOD = "public, max-age=604800, immutable"

@@ -1,1 +1,1 @@
-"""How others are told what happened: the stream of events, and later the endpoints to which it is delivered."""
+"""Webhooks: how others are told what happened: the stream of events, and the endpoints to which it is delivered."""
