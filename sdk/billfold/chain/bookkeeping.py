@@ -6,10 +6,9 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from billfold import ids
 from billfold.chain.checkpoints import balances_digest
 from billfold.chain.findings import Damage, Findings
-from billfold.chain.holding import Holding
+from billfold.chain.holding import Holding, instant_of
 from billfold.chain.lines import name_of
 from billfold.chain.owning import Owning
 from billfold.chain.people import DEBIT, People
@@ -167,7 +166,7 @@ class Bookkeeping:
             self._blame(entry, Damage.INCONSISTENT, f"it is number {entry.sequence} and comes after {self.sequence}")
         self.sequence = entry.sequence
         self._check_recorded(name_of(entry), str(entry.id), entry.recorded_at)
-        if _instant_of(entry.id) != entry.recorded_at:
+        if instant_of(entry.id) != entry.recorded_at:
             self._blame(entry, Damage.INCONSISTENT, "its id doesn't say when it was recorded")
 
     def _check_recorded(self, name: str, id_: str, recorded_at: datetime) -> None:
@@ -246,7 +245,7 @@ class Bookkeeping:
     def _check_lone_transfer(self, record: TransferRecord) -> None:
         """Look at a transfer whose entry is detached: what it says of itself, and what it refers to."""
         self._end_entry()
-        name, id_, at = "transfer", str(record.id), _instant_of(record.id)
+        name, id_, at = "transfer", str(record.id), instant_of(record.id)
         self._lone_transfer = record
         if not self._in_place(at) or (self._newest is not None and at is not None and at <= self._newest):
             self._findings.add(Damage.REORDERED, name, id_, "it stands elsewhere than its id says")
@@ -325,7 +324,7 @@ class Bookkeeping:
     def _check_lone_reversal(self, record: ReversalRecord) -> int:
         """Look at where the sum of a detached entry stands, and return the entry's amount as far as it is known."""
         self._end_entry()
-        at, moved = _instant_of(record.journal_entry_id), self._lone_transfer
+        at, moved = instant_of(record.journal_entry_id), self._lone_transfer
         if moved is not None and moved.id == record.journal_entry_id and at == self._newest:
             return moved.amount_minor
         if not self._in_place(at) or (self._newest is not None and at is not None and at <= self._newest):
@@ -367,14 +366,6 @@ class Bookkeeping:
         self._end_entry()
         self._check_recorded(name_of(record), str(record.hold_id), record.recorded_at)
         self._holding.take_terms(record)
-
-
-def _instant_of(entry_id: UUID) -> datetime | None:
-    """Return when an id was made; None where it is made of no time that a calendar has."""
-    try:
-        return ids.instant_of(entry_id)
-    except OverflowError:
-        return None
 
 
 def _has_its_sides(record: TransferRecord) -> bool:

@@ -10,7 +10,7 @@ from billfold.chain.links import commitment
 from billfold.chain.people import People
 from billfold.chain.records import HoldRecord, HoldTermsRecord, JournalEntryRecord, MovementRecord
 
-__all__ = ["Holding"]
+__all__ = ["Holding", "instant_of"]
 
 _OPEN: Final = "open"
 _CAPTURE: Final = "capture"
@@ -253,14 +253,14 @@ def _status_of(hold: _Hold, rest: int) -> str:
         return _OPEN
     # A capture is recorded after the movement that makes way for it, and its id says when; so this is known also of
     # captures whose month was detached.
-    captured_at = _instant_of(record.journal_entry_ids[-1]) if record.journal_entry_ids else None
+    captured_at = instant_of(record.journal_entry_ids[-1]) if record.journal_entry_ids else None
     if captured_at is not None and hold.recorded_at is not None and captured_at > hold.recorded_at:
         return "captured"
     expired = record.expires_at is not None and hold.moved_at is not None and hold.moved_at >= record.expires_at
     return _EXPIRED if expired else "released"
 
 
-def _instant_of(entry_id: UUID) -> datetime | None:
+def instant_of(entry_id: UUID) -> datetime | None:
     """Return when an id was made; None where it is made of no time that a calendar has."""
     try:
         return ids.instant_of(entry_id)

@@ -168,8 +168,8 @@ class Database:
 
     Args:
         dsn: Where it is, and the shared login; TLS parameters are libpq's.
-        secret: The deployment's secret, from which the tenants' own logins derive their passwords. Without it, tenants
-            with ``isolation = "login"`` can't be served.
+        deployment_secret: From this the tenants' own logins derive their passwords. Without it, tenants with
+            ``isolation = "login"`` can't be served.
         settings: Size of the pools.
 
     Attributes:
