@@ -34,7 +34,6 @@ from billfold_server.identity.clients import (
 from billfold_server.identity.clients.metadata import MetadataRefused
 from billfold_server.identity.clients.rows import Client, Registered
 from billfold_server.identity.clients.software_statements import StatementRefused
-from billfold_server.identity.clients.third_parties import StatementUnfit
 from billfold_server.identity.realms import Realm
 from billfold_server.identity.rules import OPENID_SCOPES, OAuthRefusal
 from billfold_server.tenancy.context import Caller
@@ -176,7 +175,7 @@ def _asked(realm: Realm, said: dict[str, Any], now: datetime) -> tuple[ClientMet
             believed = software_statements.read(statement, rules.publishers, realm.profile, now)
             said = third_parties.with_statement(said, believed.metadata)
             scopes = third_parties.scopes_of(believed.metadata, rules.scopes)
-        except (StatementRefused, StatementUnfit) as refusal:
+        except StatementRefused as refusal:
             raise OAuthRefusal(refusal.error, refusal.reason) from None
         registered_by = believed.issuer
     elif rules.mode == "statement":

@@ -24,10 +24,10 @@ _REGISTERED: Final = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti"}
 
 
 class StatementRefused(Exception):
-    """A statement isn't believed.
+    """A statement isn't believed, or doesn't allow what the client asks for.
 
     Attributes:
-        error: ``invalid_software_statement`` or ``unapproved_software_statement`` (RFC 7591, section 3.2.2).
+        error: The code of RFC 7591, section 3.2.2.
         reason: Why, for the client's developer.
     """
 

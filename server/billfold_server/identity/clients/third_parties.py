@@ -8,7 +8,9 @@ Statements come under the names of RFC 7591, or under those that open banking's 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-__all__ = ["ROLE_SCOPES", "StatementUnfit", "scopes_of", "with_statement"]
+from billfold_server.identity.clients.software_statements import StatementRefused
+
+__all__ = ["ROLE_SCOPES", "scopes_of", "with_statement"]
 
 ROLE_SCOPES: Final[Mapping[str, str]] = {"AISP": "accounts", "PISP": "payments", "CBPII": "fundsconfirmations"}
 """Which scope each role of a licensed third party holds."""
@@ -28,20 +30,6 @@ _VOUCHED: Final = frozenset(
 """What counts by the statement's word alone, as do the names in certificates."""
 
 
-class StatementUnfit(Exception):
-    """A statement is believed, but doesn't allow what the client asks for.
-
-    Attributes:
-        error: The code of RFC 7591, section 3.2.2.
-        reason: Why, for the client's developer.
-    """
-
-    def __init__(self, error: str, reason: str) -> None:
-        super().__init__(reason)
-        self.error = error
-        self.reason = reason
-
-
 def with_statement(said: Mapping[str, Any], vouched: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a client asks for, once the statement's words have taken the place of its own.
 
@@ -50,11 +38,11 @@ def with_statement(said: Mapping[str, Any], vouched: Mapping[str, Any]) -> dict[
         vouched: What the statement says.
 
     Raises:
-        StatementUnfit: It asks for answers to be sent where the directory doesn't know its software to be, or the
+        StatementRefused: It asks for answers to be sent where the directory doesn't know its software to be, or the
             statement doesn't say whose it is.
     """
     if not isinstance(vouched.get("software_id"), str):
-        raise StatementUnfit("invalid_software_statement", "the software statement names no software_id")
+        raise StatementRefused("invalid_software_statement", "the software statement names no software_id")
     words = dict(vouched)
     for theirs, ours in _SAME.items():
         if isinstance(words.get(theirs), str):
@@ -68,7 +56,9 @@ def with_statement(said: Mapping[str, Any], vouched: Mapping[str, Any]) -> dict[
     # Whoever has merely seen a statement could keep a secret, too; only the software has its key.
     merged = {"token_endpoint_auth_method": "private_key_jwt", **own, **words}
     if str(merged["token_endpoint_auth_method"]).startswith("client_secret"):
-        raise StatementUnfit("invalid_client_metadata", "token_endpoint_auth_method must use what the directory knows")
+        raise StatementRefused(
+            "invalid_client_metadata", "token_endpoint_auth_method must use what the directory knows"
+        )
     if merged.get("token_endpoint_auth_method") != "tls_client_auth":
         # The directory knows a certificate for all its software; who proves itself otherwise has no use for its name.
         merged = {name: value for name, value in merged.items() if not name.startswith(_CERTIFICATE)}
@@ -82,11 +72,13 @@ def _is_vouched(name: str) -> bool:
 def _redirect_uris(asked: object, known: object, *, signs_in: bool) -> list[Any]:
     """Return those addresses that the client asks for, or all that the directory knows where it names none."""
     if not isinstance(known, list):
-        raise StatementUnfit("invalid_software_statement", "the software statement's software_redirect_uris is no list")
+        raise StatementRefused(
+            "invalid_software_statement", "the software statement's software_redirect_uris is no list"
+        )
     if asked is None:
         return known if signs_in else []
     if not isinstance(asked, list) or any(uri not in known for uri in asked):
-        raise StatementUnfit("invalid_redirect_uri", "redirect_uris has one that the directory doesn't know")
+        raise StatementRefused("invalid_redirect_uri", "redirect_uris has one that the directory doesn't know")
     return asked
 
 
@@ -100,10 +92,10 @@ def scopes_of(vouched: Mapping[str, Any], offered: Sequence[str]) -> list[str]:
         offered: What the tenant lets clients have that register themselves.
 
     Raises:
-        StatementUnfit: The roles aren't a list of texts.
+        StatementRefused: The roles aren't a list of texts.
     """
     roles = vouched.get("software_roles", [])
     if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
-        raise StatementUnfit("invalid_software_statement", "the software statement's software_roles isn't a list")
+        raise StatementRefused("invalid_software_statement", "the software statement's software_roles isn't a list")
     held = {scope for role, scope in ROLE_SCOPES.items() if role in roles}
     return [scope for scope in offered if scope in held or scope not in ROLE_SCOPES.values()]

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from billfold_server.identity.clients.third_parties import StatementUnfit, scopes_of, with_statement
+from billfold_server.identity.clients.software_statements import StatementRefused
+from billfold_server.identity.clients.third_parties import scopes_of, with_statement
 
 OFFERED = ["tenant:read", "accounts", "payments", "fundsconfirmations"]
 NAMED = {"software_id": "sw-1"}
@@ -34,7 +35,7 @@ class TestScopes:
     @pytest.mark.parametrize("roles", ["AISP", [1], {"AISP": True}], ids=str)
     def test_need_roles_of_their_form(self, roles: Any):
         """Roles that can't be read hold nothing."""
-        with pytest.raises(StatementUnfit) as caught:
+        with pytest.raises(StatementRefused) as caught:
             scopes_of({"software_roles": roles}, OFFERED)
         assert caught.value.error == "invalid_software_statement"
 
@@ -53,7 +54,7 @@ class TestAStatement:
         assert with_statement({}, vouched)["redirect_uris"] == KNOWN
         assert with_statement({"grant_types": ["client_credentials"]}, vouched)["redirect_uris"] == []
         for foreign in (["https://evil.example/"], [*KNOWN, "https://evil.example/"], "https://tpp.example/a"):
-            with pytest.raises(StatementUnfit) as caught:
+            with pytest.raises(StatementRefused) as caught:
                 with_statement({"redirect_uris": foreign}, vouched)
             assert caught.value.error == "invalid_redirect_uri"
 
@@ -81,7 +82,7 @@ class TestAStatement:
     @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
     def test_isnt_for_who_has_a_secret(self, method: str):
         """A secret would be whoever's that has seen the statement; so it isn't the default either."""
-        with pytest.raises(StatementUnfit) as caught:
+        with pytest.raises(StatementRefused) as caught:
             with_statement({"token_endpoint_auth_method": method}, NAMED)
         assert caught.value.error == "invalid_client_metadata"
         for nothing in ({}, {"token_endpoint_auth_method": None}):
@@ -89,6 +90,6 @@ class TestAStatement:
 
     def test_says_whose_it_is(self):
         """One that names no software vouches for none, whatever the client says it is."""
-        with pytest.raises(StatementUnfit) as caught:
+        with pytest.raises(StatementRefused) as caught:
             with_statement({"software_id": "sw-1"}, {"software_client_name": "Theirs"})
         assert caught.value.error == "invalid_software_statement"
