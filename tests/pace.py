@@ -1,10 +1,10 @@
-"""How long something takes, told from how long a busy machine makes it take."""
+"""How long something takes, told from how long a busy machine makes it take, and waiting for what takes a while."""
 
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-__all__ = ["quickest", "quickest_call"]
+__all__ = ["quickest", "quickest_call", "until"]
 
 _ROUNDS: Final = 8
 
@@ -39,3 +39,11 @@ def quickest_call(work: Callable[[], object], *, below_s: float) -> float:
         if took_s < below_s:
             break
     return took_s
+
+
+def until(true: Callable[[], object], *, timeout_s: float = 30.0) -> None:
+    """Wait until something holds, which is the fact to test or what a test needs to begin."""
+    deadline = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.005)

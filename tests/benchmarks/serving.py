@@ -22,8 +22,9 @@ from tests.benchmarks.gauge import LOAD, Sample
 from tests.benchmarks.ground import Ground, processor_s
 from tests.benchmarks.loading import PROGRAM, Found, Group, Load, Shown
 from tests.benchmarks.presigned import Presigned, sent
+from tests.pace import until
 from tests.server.identity.tokens.proofs import Prover
-from tests.server.upping import Up, until
+from tests.server.upping import Up
 
 __all__ = ["SUCCESSES", "WARM_UP", "Client", "Server", "serving"]
 

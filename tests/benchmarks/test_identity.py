@@ -28,9 +28,10 @@ from tests.benchmarks.extent import Extent
 from tests.benchmarks.gauge import Gauge, Report, Sample
 from tests.benchmarks.ground import Ground
 from tests.benchmarks.presigned import Presigned, sent
+from tests.pace import until
 from tests.server.identity.clients_of import key_for, public_jwk
 from tests.server.identity.tokens.proofs import Prover
-from tests.server.upping import Up, until
+from tests.server.upping import Up
 from tests.tenants import manifest
 
 pytestmark = pytest.mark.timeout(0)

@@ -13,7 +13,7 @@ from tests.benchmarks.extent import Extent
 from tests.benchmarks.gauge import Report, say
 from tests.benchmarks.ground import Ground, processor_s
 from tests.benchmarks.serving import Server, serving
-from tests.server.upping import until
+from tests.pace import until
 from tests.tenants import manifest
 
 pytestmark = pytest.mark.timeout(0)

@@ -48,10 +48,11 @@ from tests.benchmarks.filling import fill
 from tests.benchmarks.gauge import Gauge, Measured, Report, Sample
 from tests.benchmarks.ground import Ground, family_s
 from tests.benchmarks.test_identity import send
+from tests.pace import until
 from tests.server.identity.clients_of import key_for, public_jwk
 from tests.server.identity.tokens.proofs import Prover
 from tests.server.open_banking.signing import header_of, signature_of
-from tests.server.upping import Up, until
+from tests.server.upping import Up
 
 pytestmark = pytest.mark.timeout(0)
 

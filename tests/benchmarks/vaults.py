@@ -19,9 +19,10 @@ from tests.benchmarks.gauge import Sample
 from tests.benchmarks.ground import Ground, processor_s
 from tests.benchmarks.presigned import Presigned, sent
 from tests.openbao import OpenBao
+from tests.pace import until
 from tests.server.keys.vault.kit import approle
 from tests.server.tokens.banks import fresh_pan
-from tests.server.upping import Up, until
+from tests.server.upping import Up
 from tests.tenants import manifest
 
 __all__ = ["BULK", "Vault", "opened"]

@@ -29,9 +29,10 @@ from billfold_server.db.embedded import DEFAULT_MAJOR, EmbeddedPostgres
 from tests.canaries.scanner import Canaries, Find, all_finds, memory_of
 from tests.canaries.singing import Way, ways
 from tests.contract.seeds import SEEDS, Seeds
+from tests.pace import until
 from tests.postgres import binaries
 from tests.processes import children
-from tests.server.upping import Up, billfold, data_dirs, until
+from tests.server.upping import Up, billfold, data_dirs
 
 MANY = int(os.environ.get("BILLFOLD_CANARIES") or 0)
 """How many canaries there are in all; 0 is as many as CI has time for."""

@@ -29,8 +29,8 @@ from billfold.contract.platform import TenantState
 from billfold.contract.wallets import BulkMode, Transfer, Wallet, WalletStatus
 from tests.contract.dead_jobs import DeadJobs
 from tests.live import LiveServer
+from tests.pace import until
 from tests.sandbox import options
-from tests.server.upping import until
 from tests.tenants import manifest
 
 TEN = Money(1000, "EUR")

@@ -19,6 +19,7 @@ import pytest
 from billfold_server.connectors.simulator.address import folder_of, read
 from billfold_server.db.embedded import EmbeddedPostgres
 from billfold_server.db.embedded.locks import is_locked
+from tests.pace import until
 from tests.ports import held
 from tests.postgres import binaries, create_database, drop_database, query
 from tests.processes import living
@@ -31,7 +32,6 @@ from tests.server.upping import (
     is_free,
     pasted,
     refusal,
-    until,
 )
 
 NOBODY = 65534

@@ -17,11 +17,11 @@ from billfold_server.serving.vault.examining import examine_vault
 from billfold_server.serving.vault.files import Files
 from billfold_server.settings import Settings
 from tests.openbao import binary
-from tests.pace import quickest_call
+from tests.pace import quickest_call, until
 from tests.postgres import binaries
 from tests.processes import children
 from tests.server.tokens.banks import IBAN
-from tests.server.upping import Up, data_dirs, until
+from tests.server.upping import Up, data_dirs
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -212,14 +211,6 @@ class SlowRequest:
             return True
         finally:
             self._connection.close()
-
-
-def until(true: Callable[[], object], *, timeout_s: float = END_S) -> None:
-    """Wait until something holds, which is the fact to test or what a test needs to begin."""
-    deadline = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < deadline, "it did not come true"
-        threading.Event().wait(0.02)
 
 
 def is_free(port: int) -> bool:

@@ -32,11 +32,10 @@ from billfold_server.serving.on_demand import OnDemand
 from billfold_server.settings import Secret, Settings
 from tests.keystores import StoreUrls
 from tests.openbao import OpenBao
-from tests.pace import quickest
+from tests.pace import quickest, until
 from tests.postgres import in_own_loop
 from tests.server.decryptor.sealing import CARD, ISSUER, PATIENT_S, Vault, Worker, opened
 from tests.server.keys.vault.kit import approle
-from tests.server.upping import until
 
 
 def with_keyring(settings: Settings) -> Settings:

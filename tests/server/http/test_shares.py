@@ -23,8 +23,8 @@ from billfold_server.http.receiving import exchange_of
 from billfold_server.http.shares import ROOM, Lines, Names, Rules, Shares, size_of, waited_in
 from billfold_server.serving.worker import Config
 from tests.live import LiveServer
+from tests.pace import until
 from tests.server.http.resetting import abort
-from tests.server.upping import until
 
 
 class Known:

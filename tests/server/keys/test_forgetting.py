@@ -22,11 +22,11 @@ from billfold_server.serving.failures import Exit
 from billfold_server.settings import load_settings
 from billfold_server.tenancy.context import Caller, TenantRef
 from tests.live import LiveServer
+from tests.pace import until
 from tests.postgres import binaries, create_database, drop_database, query
 from tests.server.approvals.waiting import waits
 from tests.server.keys.forgetting import SLUG, Bank, shred
 from tests.server.people.persons import Person, a_person, an_operator, enrol, let_in
-from tests.server.upping import until
 from tests.tenants import manifest
 
 

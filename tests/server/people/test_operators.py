@@ -10,9 +10,9 @@ from billfold import BillfoldPlatform, errors, ids
 from billfold.ids import Prefix
 from billfold_server.people import operator_queries
 from tests.live import LiveServer
+from tests.pace import until
 from tests.server.identity.flows import App, add_app, add_person, tokens_of, tx_of
 from tests.server.people.persons import Person, enrol
-from tests.server.upping import until
 
 SCOPE = "platform:users:read platform:users:write"
 

@@ -23,9 +23,9 @@ from billfold_server.tenancy.manifest import Egress
 from tests.examples.reading import Reader
 from tests.live import LiveServer
 from tests.openbao import OpenBao
+from tests.pace import until
 from tests.ports import held
 from tests.server.identity import clients_of
-from tests.server.upping import until
 
 __all__ = ["GuidesReader"]
 

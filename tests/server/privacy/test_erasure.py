@@ -24,10 +24,10 @@ from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.transaction import TenantTx
 from tests.contract.paying import block, pay_out
 from tests.live import LiveServer
+from tests.pace import until
 from tests.server.identity.flows import add_app, add_person, tokens_of
 from tests.server.people.persons import Person, a_person, enrol
 from tests.server.reconciliation.statement_files import Entry, Plan, camt053
-from tests.server.upping import until
 from tests.tenants import manifest
 
 SLUG = "forgets"

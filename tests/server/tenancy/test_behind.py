@@ -9,9 +9,9 @@ from billfold_server.serving.explaining import explain
 from billfold_server.serving.failures import Exit
 from billfold_server.tenancy.context import TenantRef
 from tests.live import LiveServer
+from tests.pace import until
 from tests.postgres import execute
 from tests.server.ledger.books import Bench, open_engine
-from tests.server.upping import until
 from tests.tenants import Tenancy, manifest
 
 OLDER = "tenant_0056_deliveries_by_state"

@@ -9,7 +9,7 @@ import pytest
 
 from billfold import ids
 from tests.live import LiveServer
-from tests.server.upping import until
+from tests.pace import until
 from tests.tenants import manifest
 
 pytestmark = pytest.mark.any_postgres

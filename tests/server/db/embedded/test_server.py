@@ -25,6 +25,7 @@ from billfold_server.db.embedded import (
 from billfold_server.db.embedded.folders import runtime_user
 from billfold_server.db.embedded.locks import locked
 from billfold_server.db.embedded.server import NO_ANSWER
+from tests.pace import until
 from tests.postgres import binaries, query
 from tests.server.db.embedded.users import (
     USER_OF_THE_DATABASE,
@@ -37,7 +38,6 @@ from tests.server.db.embedded.users import (
     python,
     running,
     said,
-    until,
 )
 
 AS_ROOT = os.geteuid() == 0

@@ -3,9 +3,6 @@
 import os
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from billfold_server.db.embedded.locks import is_locked
@@ -83,14 +80,6 @@ def home(data_dir: Path) -> Path:
 def postmaster(data_dir: Path) -> int:
     """Return the number of the server's main process."""
     return int((home(data_dir) / "data" / "postmaster.pid").read_text().split()[0])
-
-
-def until(true: Callable[[], object], *, timeout_s: float = 30) -> None:
-    """Wait until something holds, which is the fact to test or what a test needs to begin."""
-    deadline = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < deadline, "it did not come true"
-        threading.Event().wait(0.002)
 
 
 def running(data_dir: Path) -> bool:

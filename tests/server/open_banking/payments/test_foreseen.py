@@ -1,8 +1,7 @@
 """Answers that are made and signed while their payment is being written: what is sent is what was committed."""
 
 import asyncio
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +14,7 @@ from billfold_server.http.routing import Call
 from billfold_server.ledger import service as ledger
 from billfold_server.open_banking.edge import signatures
 from tests.live import LiveServer
+from tests.pace import until
 from tests.server.open_banking.ordering import SLUG
 from tests.server.open_banking.payments.pisp import Pisp
 from tests.server.open_banking.signing import verified
@@ -79,14 +79,6 @@ def held(live: LiveServer, *, moved: bool = False) -> Iterator[None]:
     finally:
         live._loop.call_soon_threadsafe(events[1].set)
         holding.result(DEADLINE_S)
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def is_signed(call: Call) -> bool:

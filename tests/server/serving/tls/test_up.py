@@ -10,9 +10,10 @@ import httpx
 import pytest
 
 from billfold_server.serving.tls.authority import Authority
+from tests.pace import until
 from tests.server.certificates import SERVER, Pair, issue
 from tests.server.tls_up import TlsUp
-from tests.server.upping import billfold, data_dirs, pasted, refusal, until
+from tests.server.upping import billfold, data_dirs, pasted, refusal
 
 
 @pytest.mark.xdist_group("up")
