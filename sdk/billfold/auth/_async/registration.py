@@ -1,8 +1,7 @@
 """Clients that register themselves, over HTTP (RFC 7591; RFC 7592)."""
 
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 
 from billfold.auth._async.authority import AsyncAuthority
@@ -12,7 +11,7 @@ from billfold.auth.credentials import ClientAuthentication
 from billfold.auth.registered import Registered, read_registration, registration_body
 from billfold.client import _options as options
 from billfold.client._async.backend import DefaultTransport
-from billfold.client._async.session import AsyncSession
+from billfold.client._async.session import AsyncClosing, AsyncSession
 from billfold.client._flow import Call, Kit, Timeouts
 from billfold.client._message import AsyncTransport, Hooks
 from billfold.client._problems import token_error_of
@@ -21,7 +20,7 @@ from billfold.client._retry import RetryBudget
 __all__ = ["AsyncRegistrations"]
 
 
-class AsyncRegistrations:
+class AsyncRegistrations(AsyncClosing):
     """Registers clients at a tenant, and looks after their registrations.
 
     ::
@@ -160,21 +159,6 @@ class AsyncRegistrations:
             authorized=False,
             fail=token_error_of,
         )
-
-    async def aclose(self) -> None:
-        """Give back connections. A later call opens new ones."""
-        await self._session.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(base_url={self._session.base_url!r})"
 
 
 def _nothing(_body: bytes) -> None:

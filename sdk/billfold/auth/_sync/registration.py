@@ -3,8 +3,7 @@
 """Clients that register themselves, over HTTP (RFC 7591; RFC 7592)."""
 
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 
 from billfold.auth._sync.authority import Authority
@@ -18,12 +17,12 @@ from billfold.client._message import Hooks, Transport
 from billfold.client._problems import token_error_of
 from billfold.client._retry import RetryBudget
 from billfold.client._sync.backend import DefaultTransport
-from billfold.client._sync.session import Session
+from billfold.client._sync.session import Closing, Session
 
 __all__ = ["Registrations"]
 
 
-class Registrations:
+class Registrations(Closing):
     """Registers clients at a tenant, and looks after their registrations.
 
     ::
@@ -160,21 +159,6 @@ class Registrations:
             authorized=False,
             fail=token_error_of,
         )
-
-    def close(self) -> None:
-        """Give back connections. A later call opens new ones."""
-        self._session.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(base_url={self._session.base_url!r})"
 
 
 def _nothing(_body: bytes) -> None:

@@ -2,7 +2,6 @@
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from billfold.auth._async.authority import AsyncAuthority
@@ -10,7 +9,7 @@ from billfold.auth._async.tokens import AsyncTokens
 from billfold.auth.credentials import ClientAuthentication, ClientCredentials
 from billfold.client import _options as options
 from billfold.client._async.backend import DefaultTransport
-from billfold.client._async.session import AsyncSession
+from billfold.client._async.session import AsyncClosing, AsyncSession
 from billfold.client._flow import Kit, Timeouts
 from billfold.client._message import AsyncTransport, Hooks
 from billfold.client._retry import RetryBudget
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncBillfold", "AsyncBillfoldPlatform"]
 
 
-class _AsyncClient:
+class _AsyncClient(AsyncClosing):
     """What both clients have in common: how they are made, changed and closed."""
 
     _VARIABLES = ("BILLFOLD_BASE_URL", "BILLFOLD_CLIENT_ID", "BILLFOLD_CLIENT_SECRET")
@@ -175,21 +174,6 @@ class _AsyncClient:
             )
         )
         return other
-
-    async def aclose(self) -> None:
-        """Give back connections. A later call opens new ones."""
-        await self._session.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(base_url={self._session.base_url!r})"
 
 
 class AsyncBillfold(_AsyncClient):

@@ -1,6 +1,7 @@
 """Drives calls: does what ``exchange`` asks for."""
 
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from billfold import errors
 from billfold.auth._async.tokens import AsyncTokens
@@ -8,7 +9,7 @@ from billfold.client._async.backend import sleep
 from billfold.client._flow import Authorize, Call, Kit, Send, Timeouts, exchange
 from billfold.client._message import AsyncTransport
 
-__all__ = ["AsyncSession"]
+__all__ = ["AsyncClosing", "AsyncSession"]
 
 
 class AsyncSession:
@@ -76,3 +77,24 @@ class AsyncSession:
     async def aclose(self) -> None:
         """Give back connections."""
         await self.transport.aclose()
+
+
+class AsyncClosing:
+    """What has a session of its own, and ends it."""
+
+    _session: AsyncSession
+
+    async def aclose(self) -> None:
+        """Give back connections. A later call opens new ones."""
+        await self._session.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(base_url={self._session.base_url!r})"

@@ -4,7 +4,6 @@
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from billfold.auth._sync.authority import Authority
@@ -15,7 +14,7 @@ from billfold.client._flow import Kit, Timeouts
 from billfold.client._message import Hooks, Transport
 from billfold.client._retry import RetryBudget
 from billfold.client._sync.backend import DefaultTransport
-from billfold.client._sync.session import Session
+from billfold.client._sync.session import Closing, Session
 
 if TYPE_CHECKING:
     from billfold.auth.sign_in import UserTokens
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["Billfold", "BillfoldPlatform"]
 
 
-class _Client:
+class _Client(Closing):
     """What both clients have in common: how they are made, changed and closed."""
 
     _VARIABLES = ("BILLFOLD_BASE_URL", "BILLFOLD_CLIENT_ID", "BILLFOLD_CLIENT_SECRET")
@@ -177,21 +176,6 @@ class _Client:
             )
         )
         return other
-
-    def close(self) -> None:
-        """Give back connections. A later call opens new ones."""
-        self._session.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(base_url={self._session.base_url!r})"
 
 
 class Billfold(_Client):

@@ -2,7 +2,8 @@
 
 """Drives calls: does what ``exchange`` asks for."""
 
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from billfold import errors
 from billfold.auth._sync.tokens import Tokens
@@ -10,7 +11,7 @@ from billfold.client._flow import Authorize, Call, Kit, Send, Timeouts, exchange
 from billfold.client._message import Transport
 from billfold.client._sync.backend import sleep
 
-__all__ = ["Session"]
+__all__ = ["Closing", "Session"]
 
 
 class Session:
@@ -78,3 +79,24 @@ class Session:
     def close(self) -> None:
         """Give back connections."""
         self.transport.close()
+
+
+class Closing:
+    """What has a session of its own, and ends it."""
+
+    _session: Session
+
+    def close(self) -> None:
+        """Give back connections. A later call opens new ones."""
+        self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(base_url={self._session.base_url!r})"
