@@ -58,7 +58,8 @@ class EntryReason(StrEnum):
     """Why a statement entry moved no wallet when it was imported.
 
     ``withdrawal_differs`` names a withdrawal, and can't be that one: by its amount, its currency, or what was shown or
-    given back of it before; or it names two, or one that there isn't.
+    given back of it before; or it names two, or one that there isn't. ``cash_account_limit`` shows one, but the account
+    where that was on its way has an overdraft limit of its own, and less than the entry takes from it.
     """
 
     NO_ALIAS = "no_alias"
@@ -70,6 +71,7 @@ class EntryReason(StrEnum):
     BANK_HAS_NOT_BOOKED = "bank_has_not_booked"
     ZERO_AMOUNT = "zero_amount"
     WITHDRAWAL_DIFFERS = "withdrawal_differs"
+    CASH_ACCOUNT_LIMIT = "cash_account_limit"
 
 
 class ImportedStatement(Response, frozen=True, kw_only=True):

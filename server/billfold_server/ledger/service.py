@@ -77,6 +77,7 @@ from billfold_server.ledger.rows import (
     Row,
     WalletKey,
 )
+from billfold_server.ledger.rules import check_funds
 from billfold_server.tenancy.transaction import TenantTx
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ __all__ = [
     "balances_as_of",
     "capture_hold",
     "capture_keys",
+    "check_funds",
     "command",
     "commands",
     "entry_keys",

@@ -42,6 +42,7 @@ from billfold_server.reconciliation.rows import (
 from billfold_server.reconciliation.withdrawals import (
     SUSPENSE,
     assign_to_withdrawal,
+    check_cash,
     find_shown,
     give_back,
     shown_keys,
@@ -305,14 +306,24 @@ class _Statement:
     def post(
         self, kind: JournalKind, code: str, cash: AccountRow, amount_minor: int, effective_at: datetime
     ) -> UUID | None:
-        """Move the cash account by an amount against an account of the chart; nothing where the amount is zero."""
+        """Move the cash account by an amount against an account of the chart; nothing where the amount is zero.
+
+        Raises:
+            AccountNotUsable: Somebody has given one of them an overdraft limit, which the bank doesn't keep to.
+            BalanceOutOfRange: It is more than the ledger counts.
+        """
         if amount_minor == 0:
             return None
         if abs(amount_minor) > MAX_AMOUNT_MINOR:
             raise errors.BalanceOutOfRange(account_id=cash.wire_id)
         other = _chart_account(self.draft, code, cash.currency)
         lines = [Line(cash.id, amount_minor, cash.currency), Line(other.id, -amount_minor, cash.currency)]
-        return self.draft.post(kind, lines, effective_at=effective_at, backdate=True).id
+        try:
+            return self.draft.post(kind, lines, effective_at=effective_at, backdate=True).id
+        except errors.InsufficientFunds as error:
+            # The other one has no limit.
+            detail = "The bank account's cash account has an overdraft limit, and the statement leads below it."
+            raise errors.AccountNotUsable(detail, account_id=cash.wire_id) from error
 
     # Entries.
 
@@ -362,15 +373,7 @@ class _Statement:
 
         No alias counts where one is named: by it, the wallet would pay once more.
         """
-        draft, withdrawal, reason = self.draft, None, EntryReason.WITHDRAWAL_DIFFERS
-        try:
-            if len(named) == 1:
-                withdrawal = find_shown(draft, named[0], row, whole=True)
-                give_back(draft, withdrawal, row.amount_minor)
-        except _NOT_BORNE as error:
-            withdrawal, reason = None, EntryReason(error.code)
-        except _NOT_SHOWN:
-            withdrawal = None
+        draft, found = self.draft, self.find_withdrawal(row, named)
         known = draft.find(TransferRow, named[0]) if len(named) == 1 else None
         # Anybody can write a withdrawal's name with the id of a transfer, which was never one of its payer's.
         owner_id = known.from_wallet_id if known is not None and known.kind == "withdrawal" else None
@@ -379,10 +382,33 @@ class _Statement:
         assert row.effective_at is not None, "it is booked"
         posted = self.post("statement_suspense", SUSPENSE, cash, row.amount_minor, row.effective_at)
         row = msgspec.structs.replace(row, journal_entry_id=posted)
-        if withdrawal is None:
-            self.keep(msgspec.structs.replace(row, reason=reason))
+        if isinstance(found, TransferRow):
+            self.keep(assign_to_withdrawal(draft, row, found))
         else:
-            self.keep(assign_to_withdrawal(draft, row, withdrawal))
+            self.keep(msgspec.structs.replace(row, reason=found))
+
+    def find_withdrawal(self, row: StatementEntryRow, named: Sequence[UUID]) -> TransferRow | EntryReason:
+        """Return the withdrawal that an entry shows, once what comes back of it is its wallet's again.
+
+        Whatever keeps the entry from it is asked before anything moves, so that no other entry fails with this one.
+        """
+        draft = self.draft
+        if len(named) > 1:
+            return EntryReason.WITHDRAWAL_DIFFERS
+        try:
+            withdrawal = find_shown(draft, named[0], row, whole=True)
+            check_cash(draft, withdrawal, row.amount_minor)
+        except _NOT_SHOWN:
+            return EntryReason.WITHDRAWAL_DIFFERS
+        except errors.InsufficientFunds:
+            return EntryReason.CASH_ACCOUNT_LIMIT
+        except errors.BalanceOutOfRange:
+            return EntryReason.BALANCE_OUT_OF_RANGE
+        try:
+            give_back(draft, withdrawal, row.amount_minor)
+        except _NOT_BORNE as error:
+            return EntryReason(error.code)
+        return withdrawal
 
     def move(self, row: StatementEntryRow) -> TransferRow | EntryReason:
         """Top up the wallet that a row names, or withdraw from it; or return what keeps the wallet from it.

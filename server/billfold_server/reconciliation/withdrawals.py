@@ -24,6 +24,7 @@ from billfold_server.ledger.service import (
     Keys,
     Line,
     ReversalRow,
+    check_funds,
     entry_keys,
     reverse,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "Shown",
     "assign",
     "assign_to_withdrawal",
+    "check_cash",
     "check_uncounted",
     "find_shown",
     "give_back",
@@ -167,16 +169,33 @@ def _shown(draft: Draft, withdrawal: TransferRow) -> Shown:
     )
 
 
+def _reverses(draft: Draft, withdrawal: TransferRow, amount_minor: int) -> int:
+    return _shown(draft, withdrawal).reverses(amount_minor) if amount_minor > 0 else 0
+
+
 def give_back(draft: Draft, withdrawal: TransferRow, amount_minor: int) -> None:
     """Undo as much of a withdrawal as an entry brings back, before that is noted; nothing of one that takes it out.
 
     Raises:
         ProblemError: The wallet can't take it.
     """
-    reverses_minor = _shown(draft, withdrawal).reverses(amount_minor) if amount_minor > 0 else 0
+    reverses_minor = _reverses(draft, withdrawal, amount_minor)
     if reverses_minor:
         entry = reverse(draft, withdrawal.id, amount_minor=reverses_minor, reason="The bank's statement shows it")
         draft.event(events.WITHDRAWAL_REVERSED, withdrawal.wire_id, entry.to_response())
+
+
+def check_cash(draft: Draft, withdrawal: TransferRow, amount_minor: int) -> None:
+    """Refuse an entry that the account can't bear where its withdrawal is on its way, after what it gives back.
+
+    Raises:
+        InsufficientFunds: The account has an overdraft limit of its own, and less than the entry takes from it.
+        BalanceOutOfRange: It is more than the ledger counts.
+    """
+    assert withdrawal.cash_account_id is not None, "a withdrawal has one"
+    cash = draft.get_account(withdrawal.cash_account_id)
+    moved_minor = _reverses(draft, withdrawal, amount_minor) - amount_minor
+    check_funds(msgspec.structs.replace(cash, posted_minor=cash.posted_minor + moved_minor), before=cash)
 
 
 def assign(

@@ -8,7 +8,14 @@ from uuid import UUID
 import msgspec
 
 from billfold import ids
-from billfold.contract.ledger import AccountType, CreateAccount, ReverseJournalEntry
+from billfold.contract.ledger import (
+    AccountType,
+    CreateAccount,
+    CreateJournalEntry,
+    NewPosting,
+    ReverseJournalEntry,
+    UpdateAccount,
+)
 from billfold.contract.statements import EntryOutcome, StatementEntry, StatementImport
 from billfold.contract.wallets import (
     AliasScheme,
@@ -102,6 +109,18 @@ class Desk:
         """Return the id of an account of the chart."""
         async with self.database.tx(self.tenant) as tx:
             return ids.encode(Prefix.ACCOUNT, await tx.fetchval("SELECT id FROM accounts WHERE code = $1", code))
+
+    async def post(self, from_code: str, to_id: str, amount_minor: int) -> None:
+        """Move money by hand from an asset account of the chart to another one."""
+        credit = NewPosting(account_id=await self.account_id(from_code), amount_minor=-amount_minor, currency="EUR")
+        debit = NewPosting(account_id=to_id, amount_minor=amount_minor, currency="EUR")
+        await self.submit(ledger_kinds.POST_JOURNAL_ENTRY, CreateJournalEntry(postings=[debit, credit]))
+
+    async def limit(self, code: str, overdraft_limit_minor: int | None) -> None:
+        """Give an account of the chart an overdraft limit of its own, or take it away."""
+        change = UpdateAccount(overdraft_limit_minor=overdraft_limit_minor)
+        key = ids.decode(Prefix.ACCOUNT, await self.account_id(code))
+        await self.submit(ledger_kinds.UPDATE_ACCOUNT, ledger_kinds.Update(key, change, None))
 
     async def add_alias(self, wallet_id: str, scheme: AliasScheme, value: str) -> None:
         """Give a wallet another name."""

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from billfold import errors, ids
+from billfold.contract.ledger import AccountType
 from billfold.contract.statements import EntryOutcome, EntryReason
 from billfold.contract.wallets import AliasScheme, CreateTransfer
 from billfold.ids import Prefix
@@ -261,6 +262,65 @@ class TestACreditThatNamesAWithdrawal:
             await desk.change(wallet, "unfreeze")
             assert (await desk.assign(entry.id, withdrawal)).withdrawal_id == withdrawal
             assert await desk.wallet_minor(wallet) == 10_000
+
+
+class TestACashAccountWithALimitOfItsOwn:
+    async def spent(self, desk: Desk) -> tuple[str, str, Statements]:
+        """Return a withdrawal that staff has given back before its money came, and whose cash was taken elsewhere."""
+        wallet, statements = await payer(desk)
+        withdrawal = await desk.withdraw(wallet, 2_500)
+        await statements.show(named(withdrawal, -2_500))
+        await desk.reverse(withdrawal)
+        vault = await desk.add_account("vault", AccountType.ASSET)
+        await desk.post("cash", vault, 11_000)
+        await desk.limit("cash", 0)
+        return wallet, withdrawal, statements
+
+    async def test_keeps_what_it_can_not_bear_waiting_and_no_other_entry(self, desk: Desk) -> None:
+        """The return waits in suspense and says why; its neighbours are booked as if it weren't there."""
+        wallet, withdrawal, statements = await self.spent(desk)
+        other = await desk.withdraw(wallet, 100)
+        await statements.show(named(withdrawal, 2_500), named(other, -100), Entry(300, iban=IBAN))
+        entries = {each.amount_minor: each for each in (await desk.entries())[-3:]}
+        assert [(entries[minor].outcome, entries[minor].reason) for minor in (2_500, -100, 300)] == [
+            (EntryOutcome.SUSPENSE, EntryReason.CASH_ACCOUNT_LIMIT),
+            (EntryOutcome.ASSIGNED, None),
+            (EntryOutcome.TOPPED_UP, None),
+        ]
+        assert (entries[2_500].wallet_id, await desk.wallet_minor(wallet)) == (wallet, 10_200)
+        assert (await desk.cash_minor(ACCOUNT), await desk.account_minor("breaks")) == (100_200, 0)
+
+    async def test_takes_it_once_it_can_bear_it(self, desk: Desk) -> None:
+        """By hand it is refused for the same reason, by the account's name; with the limit taken away it goes."""
+        wallet, withdrawal, statements = await self.spent(desk)
+        await statements.show(named(withdrawal, 2_500))
+        entry = (await desk.entries())[-1]
+        with pytest.raises(errors.InsufficientFunds) as caught:
+            await desk.assign(entry.id, withdrawal)
+        assert caught.value.account_id == await desk.account_id("cash")
+        await desk.limit("cash", None)
+        assert (await desk.assign(entry.id, withdrawal)).withdrawal_id == withdrawal
+        assert (await desk.account_minor("cash"), await desk.wallet_minor(wallet)) == (-1_000, 10_000)
+
+    async def test_bears_what_the_return_itself_brings(self, desk: Desk) -> None:
+        """What is reversed comes to the account before it leaves it, so an empty one bears the whole return."""
+        wallet, statements = await payer(desk)
+        withdrawal = await desk.withdraw(wallet, 10_000)
+        await statements.show(named(withdrawal, -10_000))
+        await desk.post("cash", await desk.add_account("vault", AccountType.ASSET), 10_000)
+        await desk.limit("cash", 0)
+        await statements.show(named(withdrawal, 10_000))
+        assert await last(desk) == (EntryOutcome.ASSIGNED, None, withdrawal)
+        assert await desk.wallet_minor(wallet) == 10_000
+
+    async def test_of_a_bank_account_is_named_where_the_statement_leads_below_it(self, desk: Desk) -> None:
+        """What follows the bank can't have a limit that the bank doesn't keep, whatever entry meets it."""
+        _, statements = await payer(desk)
+        cash = f"cash:{ACCOUNT}"
+        await desk.limit(cash, 0)
+        with pytest.raises(errors.AccountNotUsable) as caught:
+            await statements.show(Entry(-100_001, name="Rent"))
+        assert caught.value.account_id == await desk.account_id(cash)
 
 
 class TestAnAssignmentToAWithdrawal:
