@@ -142,7 +142,9 @@ class PaymentEventData(Response, frozen=True, kw_only=True):
     amount: Money
     returned_minor: Annotated[
         int | UnsetType,
-        Meta(description="How much of it banks have sent back, in all (pacs.004); absent where nothing."),
+        Meta(
+            description="How much of it banks have sent back, in all (pacs.004); absent where nothing, or all undone."
+        ),
     ] = UNSET
     updated_at: Instant
 

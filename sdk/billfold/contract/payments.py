@@ -228,6 +228,7 @@ class Payment(Response, frozen=True, kw_only=True, omit_defaults=True):
         instruction_id: The name that the order has between who gave it and the bank.
         metadata: The keys and values of who ordered it.
         returned_minor: How much of it banks have sent back after it had left, in all (pacs.004); never more than it.
+            What staff has undone of it, by reversing its top-ups, isn't counted any more.
         journal_entry_id: What moved the money out of the wallet.
         closing_journal_entry_id: What settled it, or brought the money back.
         steps: What has been heard and done, in order.

@@ -102,12 +102,13 @@ PAYMENTS: Final[dict[str, str]] = {
     "payments_never_return_more": """
         SELECT coalesce(p.id, r.payment_id)::text AS object,
             coalesce(p.returned_minor::text || ' of ' || p.amount_minor::text || ' are back', 'it isn''t there')
-                || ', its money is ' || coalesce(p.money, 'nowhere') || ', and its returns make '
+                || ', its money is ' || coalesce(p.money, 'nowhere') || ', and its returns that stand make '
                 || coalesce(r.total, 0)::text AS fact
         FROM payments AS p
         FULL JOIN (
-            SELECT payment_id, sum(amount_minor) AS total FROM payment_returns GROUP BY payment_id) AS r
-            ON r.payment_id = p.id
+            SELECT r.payment_id, sum(r.amount_minor - coalesce(v.reversed_minor, 0)) AS total
+            FROM payment_returns AS r LEFT JOIN reversals AS v ON v.journal_entry_id = r.journal_entry_id
+            GROUP BY r.payment_id) AS r ON r.payment_id = p.id
         WHERE p.returned_minor IS DISTINCT FROM coalesce(r.total, 0) OR p.returned_minor > p.amount_minor
             OR (p.returned_minor > 0 AND p.money <> 'settled')
         ORDER BY 1 LIMIT 100

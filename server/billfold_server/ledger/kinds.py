@@ -57,7 +57,9 @@ __all__ = [
     "entry_keys",
     "open_hold",
     "opened_as",
+    "reversal_keys",
     "reverse",
+    "reverse_by_hand",
     "undone_by_hand",
 ]
 
@@ -252,14 +254,14 @@ def reverse(
     return reversing
 
 
-def _nothing(_draft: Draft, _journal_entry_id: UUID) -> None:
+def _nothing(*_: object) -> None:
     """Ask nothing, and note nothing."""
 
 
 class _ByHand(NamedTuple):
     keys: Callable[[Books, UUID], Keys]
     check: Callable[[Draft, UUID], None]
-    note: Callable[[Draft, UUID], None]
+    note: Callable[[Draft, UUID, int], None]
 
 
 _BY_HAND: Final[dict[str, _ByHand]] = {}
@@ -269,7 +271,7 @@ def undone_by_hand(
     *kinds: JournalKind,
     keys: Callable[[Books, UUID], Keys],
     check: Callable[[Draft, UUID], None] = _nothing,
-    note: Callable[[Draft, UUID], None] = _nothing,
+    note: Callable[[Draft, UUID, int], None] = _nothing,
 ) -> None:
     """Say what a room asks before an entry that it has posted is undone by hand, and what it notes of it after.
 
@@ -277,19 +279,30 @@ def undone_by_hand(
         kinds: Of which kinds the room's entries are.
         keys: Names what these need, by the entry's id.
         check: Raises the ``ProblemError`` that refuses it. Pure.
-        note: Changes rows of the room, once the reversing entry is posted. Pure.
+        note: Changes rows of the room, once the reversing entry is posted, by how much of it is undone now. Pure.
     """
     _BY_HAND.update({kind: _ByHand(keys, check, note) for kind in kinds})
 
 
-def _reversal_keys(books: Books, body: Reversal) -> Keys:
+def reversal_keys(books: Books, body: Reversal) -> dict[type, Sequence[Hashable]]:
+    """Name the rows that undoing an entry by hand needs: also those of the room that has posted it."""
     wanted = entry_keys(books, body.journal_entry_id)
     entry: EntryRow | None = books.rows.get(EntryRow, {}).get(body.journal_entry_id)
     asked = None if entry is None else _BY_HAND.get(entry.kind)
     return wanted if asked is None else {**wanted, **asked.keys(books, body.journal_entry_id)}
 
 
-def _reverse_journal_entry(draft: Draft, body: Reversal) -> Reply:
+def reverse_by_hand(draft: Draft, body: Reversal) -> EntryRow:
+    """Undo a journal entry as somebody has ordered it, with the say of the room that has posted it.
+
+    Every operation by which people undo something ends here, so none of them leaves out what another one notes.
+
+    Raises:
+        NotFound: There is no such entry.
+        HistoryDetached: It is no longer in the ledger.
+        Busy: So much was given back meanwhile that somebody else must agree.
+        Conflict: The narrower class says what refuses it.
+    """
     known = draft.find(EntryRow, body.journal_entry_id)
     asked = None if known is None else _BY_HAND.get(known.kind)
     if asked is not None:
@@ -303,12 +316,16 @@ def _reverse_journal_entry(draft: Draft, body: Reversal) -> Reply:
         alone_below_minor=body.alone_below_minor,
     )
     if asked is not None:
-        asked.note(draft, body.journal_entry_id)
-    return Reply(_CREATED, entry.to_response())
+        asked.note(draft, body.journal_entry_id, rules.entry_amount(entry))
+    return entry
+
+
+def _reverse_journal_entry(draft: Draft, body: Reversal) -> Reply:
+    return Reply(_CREATED, reverse_by_hand(draft, body).to_response())
 
 
 POST_JOURNAL_ENTRY: Kind[CreateJournalEntry] = Kind("journal_entry.post", _journal_keys, _post_journal_entry)
-REVERSE_JOURNAL_ENTRY: Kind[Reversal] = Kind("journal_entry.reverse", _reversal_keys, _reverse_journal_entry)
+REVERSE_JOURNAL_ENTRY: Kind[Reversal] = Kind("journal_entry.reverse", reversal_keys, _reverse_journal_entry)
 
 
 # Holds. Who owns a wallet's account is the wallets room's business; here a hold concerns two accounts.

@@ -193,7 +193,7 @@ class OfEntryRow(msgspec.Struct, frozen=True):
 
 
 class ReturnRow(msgspec.Struct, frozen=True):
-    """Money of a payment that a bank has sent back. Written once, and never loaded by a command.
+    """Money of a payment that a bank has sent back. Written once; what of it was undone, its journal entry tells.
 
     Attributes:
         journal_entry_id: What booked it: that of a top-up, or what it is owed by to the holder of a wallet.
@@ -205,7 +205,7 @@ class ReturnRow(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> UUID:
-        """What the row is known by."""
+        """What the row is loaded by."""
         return self.journal_entry_id
 
 
@@ -226,7 +226,7 @@ class PaymentRow(msgspec.Struct, frozen=True, kw_only=True):
         money: Where its money is.
         journal_entry_id: What took it out of the wallet.
         closing_entry_id: What settled it, or brought it back.
-        returned_minor: How much of it banks have sent back after it had left, in all (pacs.004).
+        returned_minor: How much of it banks have sent back after it had left, in all (pacs.004), and nobody has undone.
         steps: How many have been recorded; the next one's number less one.
         turn: How often the rail has been asked and its answer was recorded.
         silences: How often in a row it has said nothing new.

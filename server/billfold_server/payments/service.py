@@ -58,7 +58,7 @@ from billfold_server.payments.returning import RETURNS
 from billfold_server.payments.rows import PaymentRow, Placed, StepRow, Texts
 from billfold_server.payments.spending import check_maximum
 from billfold_server.payments.stores import STORES
-from billfold_server.payments.undoing import check_undoing, undoing_keys
+from billfold_server.payments.undoing import check_undoing, count_no_more, return_keys, undoing_keys
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller, TenantRef
 from billfold_server.tenancy.transaction import TenantTx
@@ -244,6 +244,7 @@ undone_by_hand(
     keys=undoing_keys,
     check=check_undoing,
 )
+undone_by_hand("top_up", keys=return_keys, note=count_no_more)
 
 
 # Turns at a rail.

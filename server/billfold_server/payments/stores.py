@@ -188,6 +188,17 @@ _INSERT_RETURNS: Final = f"INSERT INTO payment_returns ({_RETURNS.names}) SELECT
 
 class _Returns:
     row_type = ReturnRow
+    # It is seldom asked for.
+    cached = False
+
+    async def load(self, tx: TenantTx, keys: Sequence[Hashable]) -> dict[Any, Any]:
+        """Return of which payments these journal entries have brought money back."""
+        rows = await tx.fetch(
+            "SELECT r.journal_entry_id, r.payment_id, r.amount_minor FROM payment_returns AS r "
+            "WHERE r.journal_entry_id = ANY($1::uuid[])",
+            list(keys),
+        )
+        return {row["journal_entry_id"]: ReturnRow(*row) for row in rows}
 
     def writes(self, rows: Sequence[ReturnRow], _before: Mapping[Hashable, ReturnRow | None]) -> list[Write]:
         """Add the new ones; none is ever changed."""

@@ -58,7 +58,7 @@ def check_assignment(draft: Draft, journal_entry_id: UUID) -> None:
         check_uncounted(draft, row.withdrawal_id, row)
 
 
-def put_back(draft: Draft, journal_entry_id: UUID) -> None:
+def put_back(draft: Draft, journal_entry_id: UUID, _amount_minor: int) -> None:
     """Note that an entry waits in suspense again, once its assignment was undone whole."""
     row = _entry_of(draft, journal_entry_id)
     if row is None or row.assigning_journal_entry_id != journal_entry_id or not is_undone(draft, journal_entry_id):

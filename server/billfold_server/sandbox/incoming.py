@@ -83,9 +83,9 @@ async def return_payment(call: Call, body: CreatePaymentReturn) -> Reply[Simulat
     service.require_sandbox(call.tenant)
     async with call.tx() as tx:
         row = await payments.get_payment(tx, ids.decode(Prefix.PAYMENT, body.payment_id))
-        came_back = await queries.returned_minor(tx, row.wire_id)
+        returning_minor = await queries.returning_minor(tx, row.wire_id)
         account_id = await _account_of(tx, row)
-    left_minor = row.amount_minor - came_back
+    left_minor = row.amount_minor - row.returned_minor - returning_minor
     amount = Money(left_minor, row.currency) if body.amount is None else body.amount
     refusal: errors.ProblemError | None = None
     if row.rail is None or row.status not in {PaymentStatus.SETTLED, PaymentStatus.CREDITED} or left_minor <= 0:

@@ -23,7 +23,7 @@ __all__ = [
     "list_under_way",
     "lock_many",
     "lock_next",
-    "returned_minor",
+    "returning_minor",
     "settle",
     "use",
     "use_many",
@@ -62,13 +62,12 @@ async def find(tx: TenantTx, simulation_id: UUID) -> SimulationRow | None:
     return None if row is None else to_simulation(row)
 
 
-async def returned_minor(tx: TenantTx, payment_id: str) -> int:
-    """Return how much of a payment's money came back, or is about to, by all that was simulated."""
+async def returning_minor(tx: TenantTx, payment_id: str) -> int:
+    """Return how much of a payment's money is about to come back, by what was simulated and isn't fetched yet."""
     found: int = await tx.fetchval(
         """
         SELECT coalesce(sum((facts->'amount'->>'amount_minor')::bigint), 0)::bigint FROM simulations
-        WHERE kind = 'payment_return' AND facts->>'payment_id' = $1 AND state <> 'cancelled'
-            AND facts->>'outcome' IS DISTINCT FROM 'refused'
+        WHERE kind = 'payment_return' AND facts->>'payment_id' = $1 AND state = 'active'
         """,
         payment_id,
     )

@@ -37,10 +37,11 @@ from billfold_server.ledger.service import (
     Kind,
     Line,
     Reply,
+    Reversal,
     WalletKey,
-    entry_keys,
     opened_as,
-    reverse,
+    reversal_keys,
+    reverse_by_hand,
 )
 from billfold_server.wallets import rules
 from billfold_server.wallets.rows import AliasKey, AliasRow, BritishRow, PartyRow, TransferRow, WalletRow
@@ -539,11 +540,16 @@ class TransferReversal(msgspec.Struct, frozen=True):
     order: ReverseJournalEntry
     alone_below_minor: int | None = None
 
+    @property
+    def reversal(self) -> Reversal:
+        """The same as an order to undo its journal entry, which has its id."""
+        return Reversal(self.transfer_id, self.order, self.alone_below_minor)
+
 
 def _reversal_keys(books: Books, body: TransferReversal) -> Keys:
     row: TransferRow | None = books.rows.get(TransferRow, {}).get(body.transfer_id)
     wanted: Keys = {TransferRow: [body.transfer_id]}
-    return wanted if row is None else {**wanted, **entry_keys(books, row.id)}
+    return wanted if row is None else {**wanted, **reversal_keys(books, body.reversal)}
 
 
 def _reverse_transfer(draft: Draft, body: TransferReversal) -> Reply:
@@ -551,15 +557,7 @@ def _reverse_transfer(draft: Draft, body: TransferReversal) -> Reply:
     if row is None or row.kind != body.kind:
         detail = f"There is no such {body.kind.replace('_', '-')}."
         raise errors.NotFound(detail)
-    entry = reverse(
-        draft,
-        row.id,
-        amount_minor=body.order.amount_minor,
-        reason=body.order.reason,
-        metadata=body.order.metadata,
-        alone_below_minor=body.alone_below_minor,
-    )
-    response = entry.to_response()
+    response = reverse_by_hand(draft, body.reversal).to_response()
     draft.event(_REVERSED[body.kind], row.wire_id, response)
     return Reply(_CREATED, response)
 

@@ -14,6 +14,7 @@ from billfold.contract.wallets import CreateTopUp, CreateTransfer, CreateWallet,
 from billfold.errors import ProblemError
 from billfold.ids import Prefix
 from billfold.money import Money
+from billfold_server.consents import service as consents
 from billfold_server.http.problems import encode_problem, status_of
 from billfold_server.http.routing import IdempotencyRef
 from billfold_server.identity.service import ONE_USES
@@ -23,6 +24,7 @@ from billfold_server.ledger.protocol import Answer, Kind
 from billfold_server.ledger.queries import list_accounts
 from billfold_server.ledger.rows import AccountRow
 from billfold_server.ledger.service import list_wallet_accounts
+from billfold_server.payments import service as payments
 from billfold_server.reconciliation import service as reconciliation
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller, TenantRef
@@ -45,7 +47,14 @@ def open_engine(database: Database, **options: Any) -> Engine:
         clock=options.pop("clock", SystemClock()),
         render_refusal=render,
         uses=ONE_USES,
-        stores=(*checkpoints.STORES, *service.STORES, *reconciliation.STORES, *options.pop("stores", ())),
+        stores=(
+            *checkpoints.STORES,
+            *service.STORES,
+            *reconciliation.STORES,
+            *consents.STORES,
+            *payments.STORES,
+            *options.pop("stores", ()),
+        ),
         **options,
     )
 

@@ -122,7 +122,7 @@ class Desk:
     async def open(cls, tenancy: Tenancy, keys: Keys) -> "Desk":
         """Open the bank: the payer's wallet has money, and the payee's has a number."""
         bank = await Bank.open(tenancy, keys)
-        engine = open_engine(tenancy.database, stores=(*consents.STORES, *service.STORES))
+        engine = open_engine(tenancy.database)
         bench = Bench(engine, tenancy.database, tenancy.tenant)
         await bench.add_wallets(2, ["EUR"], party_id=bank.owner.party_id)
         await bench.top_up(0, OPENED_MINOR)

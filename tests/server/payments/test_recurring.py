@@ -114,8 +114,7 @@ def _another(order: service.Order, amount_minor: int) -> service.Order:
 @pytest_asyncio.fixture
 async def till(desk: Desk) -> Any:
     """A bank with two workers."""
-    stores = (*consents.STORES, *service.STORES)
-    second = open_engine(desk.bank.tenancy.database, stores=stores)
+    second = open_engine(desk.bank.tenancy.database)
     yield Till(desk, [desk.bench.engine, second])
     await second.close()
 

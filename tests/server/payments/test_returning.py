@@ -19,6 +19,7 @@ from billfold_server.ledger.importing import import_ledger
 from billfold_server.payments import service
 from billfold_server.payments.moving import UNCLAIMED
 from billfold_server.tenancy.context import COMMAND_LINE
+from billfold_server.wallets import kinds as wallet_kinds
 from tests.server.payments.desk import OPENED_MINOR, Desk
 from tests.server.payments.test_collecting import Receiving, collect, credit
 
@@ -190,6 +191,107 @@ class TestAReturnThatTheWalletCantTake:
         order = ledger_kinds.Reversal(entry_id, ReverseJournalEntry(reason="by hand"))
         answer = await desk.bench.submit(ledger_kinds.REVERSE_JOURNAL_ENTRY, order)
         assert isinstance(answer.error, errors.EntryNotReversible)
+
+
+async def undo(desk: Desk, top_up_id: str | None, amount_minor: int | None = None, *, entry: bool = False) -> None:
+    """Reverse what a return has brought, as staff does: as a top-up, or as the journal entry that it is, too."""
+    key = ids.decode(Prefix.TOP_UP, str(top_up_id))
+    order = ReverseJournalEntry(amount_minor=amount_minor, reason="It was another payment's")
+    if entry:
+        answer = await desk.bench.submit(ledger_kinds.REVERSE_JOURNAL_ENTRY, ledger_kinds.Reversal(key, order))
+    else:
+        reversal = wallet_kinds.TransferReversal("top_up", key, order)
+        answer = await desk.bench.submit(wallet_kinds.REVERSE_TRANSFER, reversal)
+    if answer.error is not None:
+        raise answer.error
+
+
+class TestAReturnThatStaffTakesBack:
+    @pytest.mark.parametrize("entry", [False, True])
+    async def test_frees_its_amount_for_the_right_one(self, desk: Desk, *, entry: bool) -> None:
+        """It was booked by mistake, so the money is outside again: the corrected return is booked in full."""
+        payment_id = await settled(desk)
+        wrong = await collect(desk, returned(payment_id, 500, "in_1"))
+        await undo(desk, wrong.top_up_id, entry=entry)
+        row = await desk.payment(payment_id)
+        assert (row.returned_minor, row.status, row.money) == (0, PaymentStatus.SETTLED, "settled")
+        assert await desk.bench.balance(0) == OPENED_MINOR - 500
+        await desk.check()
+        assert await bring(desk, payment_id, 500, "in_2") is None
+        assert await bring(desk, payment_id, 1, "in_3") == errors.PaymentNotReturnable.code
+        assert await desk.bench.balance(0) == OPENED_MINOR
+        await desk.check()
+
+    async def test_in_part_frees_as_much_and_no_more(self, desk: Desk) -> None:
+        """Of two returns a part of one is undone, and then its rest."""
+        payment_id = await settled(desk)
+        first = await collect(desk, returned(payment_id, 300, "in_1"))
+        await bring(desk, payment_id, 200, "in_2")
+        await undo(desk, first.top_up_id, 100)
+        assert await bring(desk, payment_id, 101, "in_3") == errors.ReturnExceedsPayment.code
+        await undo(desk, first.top_up_id)
+        assert (await desk.payment(payment_id)).returned_minor == 200
+        with pytest.raises(errors.ReversalExceedsEntry):
+            await undo(desk, first.top_up_id)
+        assert await bring(desk, payment_id, 300, "in_4") is None
+        assert await desk.bench.balance(0) == OPENED_MINOR
+        await desk.check()
+
+    async def test_is_not_booked_once_more_under_its_own_name(self, desk: Desk) -> None:
+        """A rail that hasn't heard that it was booked hears so, whatever has become of it since; no money moves."""
+        payment_id = await settled(desk)
+        rail = returned(payment_id, 500, "in_1")
+        first = await collect(desk, rail)
+        await undo(desk, first.top_up_id)
+        rail.told.clear()
+        assert await collect(desk, rail) == first
+        assert await desk.bench.balance(0) == OPENED_MINOR - 500
+        await desk.check()
+
+    async def test_is_told_of_with_its_payment(self, desk: Desk) -> None:
+        """Whoever listens learns how much of it is still back, and the payment's steps say what was done."""
+        payment_id = await settled(desk)
+        first = await collect(desk, returned(payment_id, 300, "in_1"))
+        await undo(desk, first.top_up_id, 100)
+        async with desk.bank.tx() as tx:
+            data = await tx.fetchval(
+                "SELECT data::text FROM outbox_events WHERE type = 'payment.updated' ORDER BY id DESC LIMIT 1"
+            )
+        assert '"returned_minor":200' in data.replace(" ", "")
+        assert [(each.word, each.effect) for each in await desk.steps(payment_id)][-2:] == [
+            ("return", "moves"),
+            ("return_undone", "moves"),
+        ]
+
+    async def test_while_others_come_in_brings_no_more_than_was_paid(self, desk: Desk) -> None:
+        """Ten returns of the whole and the reversal at one moment: what is back is what one has brought, or none."""
+        payment_id = await settled(desk)
+        first = await collect(desk, returned(payment_id, 500, "in_0"))
+        more = [bring(desk, payment_id, 500, f"in_{place}") for place in range(1, 11)]
+        answers = await asyncio.gather(*more[:5], undo(desk, first.top_up_id), *more[5:])
+        back = (await desk.payment(payment_id)).returned_minor
+        assert back == 500 * (answers.count(None) - 1)  # The reversal answers nothing, either.
+        assert await desk.bench.balance(0) == OPENED_MINOR - 500 + back
+        await desk.check()
+
+    async def test_stays_counted_where_the_wallet_has_spent_it(self, desk: Desk) -> None:
+        """What isn't there can't be taken out again, so nothing is freed."""
+        payment_id = await settled(desk, OPENED_MINOR)
+        first = await collect(desk, returned(payment_id, 500, "in_1"))
+        await desk.pay(500)
+        with pytest.raises(errors.InsufficientFunds):
+            await undo(desk, first.top_up_id)
+        assert (await desk.payment(payment_id)).returned_minor == 500
+        await desk.check()
+
+    async def test_that_isnt_freed_is_found(self, desk: Desk) -> None:
+        """The daily check compares what a payment counts with its returns less what was reversed of them."""
+        payment_id = await settled(desk)
+        first = await collect(desk, returned(payment_id, 500, "in_1"))
+        await undo(desk, first.top_up_id)
+        await _set(desk, payment_id, 500)
+        breaches = await check(desk.bank.tenancy.database, desk.tenant)
+        assert [each.invariant for each in breaches] == ["payments_never_return_more"]
 
 
 class TestAReturnThatIsThereTwice:

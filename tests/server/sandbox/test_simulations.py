@@ -195,6 +195,17 @@ class TestAPaymentReturn:
         assert client.get(f"/v1/payments/{payment}").json()["returned_minor"] == 5
         assert balance(client, payer) == 100
 
+    def test_can_be_brought_anew_once_staff_has_undone_it(self, client: httpx.Client):
+        """A return that was booked by mistake is reversed, and the right one brings the whole."""
+        payer = wallet(client)
+        simulate(client, "incoming-transfers", scheme="wallet", identification=payer, amount=euros(100))
+        payment = pay(client, payer)["id"]
+        wrong = simulate(client, "payment-returns", payment_id=payment)["top_up_id"]
+        assert post(client, f"/v1/top-ups/{wrong}/reversals", {"reason": "test"}).status_code == 201
+        assert client.get(f"/v1/payments/{payment}").json().get("returned_minor", 0) == 0
+        assert simulate(client, "payment-returns", payment_id=payment)["outcome"] == "credited"
+        assert balance(client, payer) == 100
+
     def test_to_a_frozen_wallet_is_owed_to_its_holder(self, client: httpx.Client):
         """It isn't sent back once more."""
         payer = wallet(client)
