@@ -22,6 +22,7 @@ KEYS: Final = {
     "payment_steps": ("payment_id", "number"),
     "payment_returns": ("journal_entry_id",),
     "withdrawals_shown": ("withdrawal_id",),
+    "top_ups_shown": ("top_up_id",),
 }
 """The tables in the order in which they come, and what the rows of each are in order of."""
 

@@ -28,6 +28,7 @@ from billfold.contract.common import (
     Response,
     StatementEntryId,
     Text,
+    TopUpId,
     UserId,
     VaultTokenId,
     WalletId,
@@ -116,6 +117,7 @@ class StatementEntryEventData(Response, frozen=True, kw_only=True):
     withdrawal_id: Annotated[
         WithdrawalId | UnsetType, Meta(description="The withdrawal that it shows; absent where none.")
     ] = UNSET
+    top_up_id: Annotated[TopUpId | UnsetType, Meta(description="The top-up that it shows; absent where none.")] = UNSET
     amount_minor: int
     currency: str
     journal_entry_id: JournalEntryId

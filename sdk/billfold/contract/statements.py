@@ -14,6 +14,7 @@ from billfold.contract.common import (
     Response,
     StatementEntryId,
     StatementImportId,
+    TopUpId,
     WalletId,
     WithdrawalId,
 )
@@ -29,7 +30,7 @@ __all__ = [
 ]
 
 
-_ALL_BUT_ONE = 2
+_ALL_BUT_ONE = 3
 
 
 class StatementFormat(StrEnum):
@@ -57,9 +58,10 @@ class EntryOutcome(StrEnum):
 class EntryReason(StrEnum):
     """Why a statement entry moved no wallet when it was imported.
 
-    ``withdrawal_differs`` names a withdrawal, and can't be that one: by its amount, its currency, or what was shown or
-    given back of it before; or it names two, or one that there isn't. ``cash_account_limit`` shows one, but the account
-    where that was on its way has an overdraft limit of its own, and less than the entry takes from it.
+    ``withdrawal_differs`` and ``top_up_differs`` name a withdrawal or top-up, and can't be that one: by the amount, the
+    currency, or what was shown or given back of it before; or two are named, or one that there isn't.
+    ``cash_account_limit`` shows one, but the account where that was on its way has an overdraft limit of its own, and
+    less than the entry takes from it. ``history_detached`` brings one back whose month has left the ledger.
     """
 
     NO_ALIAS = "no_alias"
@@ -71,7 +73,9 @@ class EntryReason(StrEnum):
     BANK_HAS_NOT_BOOKED = "bank_has_not_booked"
     ZERO_AMOUNT = "zero_amount"
     WITHDRAWAL_DIFFERS = "withdrawal_differs"
+    TOP_UP_DIFFERS = "top_up_differs"
     CASH_ACCOUNT_LIMIT = "cash_account_limit"
+    HISTORY_DETACHED = "history_detached"
 
 
 class ImportedStatement(Response, frozen=True, kw_only=True):
@@ -94,7 +98,7 @@ class ImportedStatement(Response, frozen=True, kw_only=True):
     withdrawn: int
     suspense: Annotated[int, Meta(description="How many went to suspense, those with `matched` among them.")]
     matched: Annotated[
-        int, Meta(description="How many of these were taken on at once, as withdrawals that had been ordered here.")
+        int, Meta(description="How many of these were taken on at once, as what had been ordered here.")
     ] = 0
     duplicates: int
     not_booked: int
@@ -151,6 +155,9 @@ class StatementEntry(Response, frozen=True, kw_only=True):
     withdrawal_id: Annotated[
         WithdrawalId | None, Meta(description="The withdrawal that it shows to have left, or to have come back.")
     ] = None
+    top_up_id: Annotated[
+        TopUpId | None, Meta(description="The top-up that it shows to have come in, or to have gone back.")
+    ] = None
     duplicate_of: StatementEntryId | None
     movement_id: Annotated[str | None, Meta(description="The top-up or withdrawal that it became.")]
     journal_entry_id: Annotated[JournalEntryId | None, Meta(description="The journal entry that booked it.")]
@@ -170,8 +177,8 @@ class StatementEntry(Response, frozen=True, kw_only=True):
 class AssignStatementEntry(Request, frozen=True, kw_only=True):
     """An order to move an entry from suspense to where it belongs.
 
-    That is a wallet, an account where it is nobody's, or a withdrawal that was ordered here and that it shows. Exactly
-    one of them is named.
+    That is a wallet, an account where it is nobody's, or a withdrawal or top-up that was ordered here and that it
+    shows. Exactly one of them is named.
     """
 
     wallet_id: WalletId | None = None
@@ -185,6 +192,10 @@ class AssignStatementEntry(Request, frozen=True, kw_only=True):
         WithdrawalId | None,
         Meta(description="A withdrawal whose money the entry shows to have left, or to have come back."),
     ] = None
+    top_up_id: Annotated[
+        TopUpId | None,
+        Meta(description="A top-up whose money the entry shows to have come in, or to have gone back."),
+    ] = None
 
     def __post_init__(self) -> None:
         """Refuse an order that names none of them, or several.
@@ -192,6 +203,6 @@ class AssignStatementEntry(Request, frozen=True, kw_only=True):
         Raises:
             ValueError: It does.
         """
-        if [self.wallet_id, self.account_id, self.withdrawal_id].count(None) != _ALL_BUT_ONE:
-            msg = "must name exactly one of wallet_id, account_id and withdrawal_id"
+        if [self.wallet_id, self.account_id, self.withdrawal_id, self.top_up_id].count(None) != _ALL_BUT_ONE:
+            msg = "must name exactly one of wallet_id, account_id, withdrawal_id and top_up_id"
             raise ValueError(msg)

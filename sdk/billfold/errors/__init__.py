@@ -575,6 +575,15 @@ class StatementEntryNotInSuspense(Conflict):
     statement_entry_id: str
 
 
+class TopUpDiffers(Conflict):
+    """The statement entry can't be of the top-up: by its currency or amount, or what was shown of it before."""
+
+    code, title = "top_up_differs", "The statement entry is not of this top-up"
+    top_up_id: str
+    currency: str
+    remaining_minor: int
+
+
 class WithdrawalDiffers(Conflict):
     """The statement entry can't be of the withdrawal: by its currency or amount, or what was shown of it before."""
 

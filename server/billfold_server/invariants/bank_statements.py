@@ -16,6 +16,36 @@ __all__ = ["BANK_STATEMENTS"]
 _MOVED: Final = "e.currency = s.currency AND e.outcome NOT IN ('duplicate', 'not_booked')"
 """Whether an entry has moved its statement's own cash account when it was imported."""
 
+
+def _shown_once(table: str, key: str, way: str, *, went: str) -> str:
+    """Return what finds what was ordered here and isn't counted as its entries show it.
+
+    Args:
+        table: Where it is counted.
+        key: By what the table and entries name it.
+        way: Which way its money goes at the bank.
+        went: How the amounts of entries that show this compare with nothing.
+    """
+    back = "<" if went == ">" else ">"
+    return f"""
+        SELECT coalesce(w.{key}, e.{key})::text AS object,
+            'counts ' || coalesce(w.{way}_minor, 0)::text || ' {way} and ' || coalesce(w.back_minor, 0)::text
+                || ' back of ' || coalesce(t.amount_minor, w.amount_minor, 0)::text || ', but entries show '
+                || coalesce(e.{way}_minor, 0)::text || ' and ' || coalesce(e.back_minor, 0)::text AS fact
+        FROM {table} AS w
+        FULL JOIN (
+            SELECT {key}, coalesce(sum(abs(amount_minor)) FILTER (WHERE amount_minor {went} 0), 0) AS {way}_minor,
+                coalesce(sum(abs(amount_minor)) FILTER (WHERE amount_minor {back} 0), 0) AS back_minor
+            FROM statement_entries WHERE {key} IS NOT NULL GROUP BY {key}) AS e ON e.{key} = w.{key}
+        LEFT JOIN transfers AS t ON t.id = w.{key}
+        WHERE (coalesce(w.{way}_minor, 0), coalesce(w.back_minor, 0))
+                IS DISTINCT FROM (coalesce(e.{way}_minor, 0), coalesce(e.back_minor, 0))
+            OR w.{way}_minor > w.amount_minor OR w.back_minor > w.{way}_minor
+            OR (w.{key} > {DETACHED} AND t.amount_minor IS DISTINCT FROM w.amount_minor)
+        ORDER BY 1 LIMIT 100
+    """  # noqa: S608
+
+
 BANK_STATEMENTS: Final[dict[str, str]] = {
     "statements_add_up": f"""
         SELECT s.id::text AS object,
@@ -121,35 +151,21 @@ BANK_STATEMENTS: Final[dict[str, str]] = {
                 OR (e.assigning_journal_entry_id > {DETACHED} AND a.effective_at IS DISTINCT FROM e.effective_at) END
         ORDER BY e.id LIMIT 100
     """,  # noqa: S608
-    "entries_show_withdrawals": f"""
-        SELECT e.id::text AS object, 'it isn''t of the withdrawal that it shows, or hasn''t gone where that was' AS fact
+    "entries_show_what_was_ordered": f"""
+        SELECT e.id::text AS object, 'it isn''t of what it shows, or hasn''t gone where that was' AS fact
         FROM statement_entries AS e
-        LEFT JOIN transfers AS t ON t.id = e.withdrawal_id AND t.kind = 'withdrawal'
-            AND t.from_wallet_id = e.wallet_id AND t.currency = e.currency AND abs(e.amount_minor) <= t.amount_minor
+        LEFT JOIN transfers AS t ON t.id = coalesce(e.withdrawal_id, e.top_up_id)
+            AND t.kind = CASE WHEN e.top_up_id IS NULL THEN 'withdrawal' ELSE 'top_up' END
+            AND coalesce(t.from_wallet_id, t.to_wallet_id) = e.wallet_id
+            AND t.currency = e.currency AND abs(e.amount_minor) <= t.amount_minor
         LEFT JOIN postings AS p ON p.entry_id = e.assigning_journal_entry_id AND p.account_id = t.cash_account_id
             AND p.amount_minor = -e.amount_minor
-        WHERE e.withdrawal_id > {DETACHED}
+        WHERE coalesce(e.withdrawal_id, e.top_up_id) > {DETACHED}
             AND (t.id IS NULL OR (e.assigning_journal_entry_id > {DETACHED} AND p.entry_id IS NULL))
         ORDER BY e.id LIMIT 100
     """,  # noqa: S608
-    "withdrawals_are_shown_once": f"""
-        SELECT coalesce(w.withdrawal_id, e.withdrawal_id)::text AS object,
-            'counts ' || coalesce(w.out_minor, 0)::text || ' out and ' || coalesce(w.back_minor, 0)::text
-                || ' back of ' || coalesce(t.amount_minor, w.amount_minor, 0)::text || ', but entries show '
-                || coalesce(e.out_minor, 0)::text || ' and ' || coalesce(e.back_minor, 0)::text AS fact
-        FROM withdrawals_shown AS w
-        FULL JOIN (
-            SELECT withdrawal_id, coalesce(-sum(amount_minor) FILTER (WHERE amount_minor < 0), 0) AS out_minor,
-                coalesce(sum(amount_minor) FILTER (WHERE amount_minor > 0), 0) AS back_minor
-            FROM statement_entries WHERE withdrawal_id IS NOT NULL GROUP BY withdrawal_id) AS e
-            ON e.withdrawal_id = w.withdrawal_id
-        LEFT JOIN transfers AS t ON t.id = w.withdrawal_id
-        WHERE (coalesce(w.out_minor, 0), coalesce(w.back_minor, 0))
-                IS DISTINCT FROM (coalesce(e.out_minor, 0), coalesce(e.back_minor, 0))
-            OR w.out_minor > w.amount_minor OR w.back_minor > w.out_minor
-            OR (w.withdrawal_id > {DETACHED} AND t.amount_minor IS DISTINCT FROM w.amount_minor)
-        ORDER BY 1 LIMIT 100
-    """,  # noqa: S608
+    "withdrawals_are_shown_once": _shown_once("withdrawals_shown", "withdrawal_id", "out", went="<"),
+    "top_ups_are_shown_once": _shown_once("top_ups_shown", "top_up_id", "in", went=">"),
     "duplicates_equal_their_entries": """
         SELECT d.id::text AS object,
             'it isn''t what statement entry ' || d.duplicate_of::text || ' is, of which it is a copy' AS fact

@@ -48,11 +48,12 @@ _KINDS: Final[Mapping[str, str]] = {
         statement_entries_are_posted statement_entries_have_their_movement statement_entries_took_effect_when_booked
         duplicates_equal_their_entries statement_entries_refer_to_what_is_there
         statement_entries_are_of_their_statements assigned_entries_are_posted_to_their_wallets
-        entries_show_withdrawals
+        entries_show_what_was_ordered
     """,
     "transfer": """
         transfers_have_their_entry transfers_refer_to_what_is_there transfers_are_posted_to_their_wallets
         withdrawals_are_shown_once withdrawals_shown_refer_to_what_is_there
+        top_ups_are_shown_once top_ups_shown_refer_to_what_is_there
     """,
     "wallet": "wallets_and_their_accounts_agree wallets_are_on_their_terms",
     _OF_ITS_OWN: """

@@ -141,8 +141,8 @@ OWNERS: Final[dict[str, str]] = {
         FROM statement_entries AS e
         JOIN postings AS c ON c.entry_id = e.assigning_journal_entry_id AND c.line = 1
         JOIN accounts AS a ON a.id = c.account_id
-        -- What shows a withdrawal goes to where that was on its way, out of its wallet.
-        WHERE e.assigning_journal_entry_id > {DETACHED} AND e.withdrawal_id IS NULL
+        -- What shows something ordered here goes to where that was on its way, out of its wallet or into it.
+        WHERE e.assigning_journal_entry_id > {DETACHED} AND coalesce(e.withdrawal_id, e.top_up_id) IS NULL
             AND (a.wallet_id IS DISTINCT FROM e.wallet_id
             OR (e.wallet_id IS NULL AND e.account_id IS DISTINCT FROM a.id))
         ORDER BY e.id LIMIT 100

@@ -35,11 +35,13 @@ _PLAIN: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
             "account_id": "accounts",
             "duplicate_of": "statement_entries",
             "assigning_journal_entry_id": "journal_entries",
-            # A withdrawal has its journal entry's id, and goes with its month.
+            # Withdrawals and top-ups have their journal entry's id, and go with its month.
             "withdrawal_id": "journal_entries",
+            "top_up_id": "journal_entries",
         },
     ),
     "withdrawals_shown": ("withdrawal_id", {"withdrawal_id": "journal_entries"}),
+    "top_ups_shown": ("top_up_id", {"top_up_id": "journal_entries"}),
     "payments": (
         "id",
         {

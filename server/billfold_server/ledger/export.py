@@ -100,8 +100,8 @@ BESIDE: Final = {
         (
             "id, statement_import_id, statement_id, position, bank_account, dedup_key, booking_date, value_date, "
             "amount_minor, currency, status, bank_transaction_code, "
-            "outcome, reason, matched_by, wallet_id, account_id, withdrawal_id, duplicate_of, movement_id, "
-            "journal_entry_id, assigning_journal_entry_id, effective_at, booked_ahead, created_at"
+            "outcome, reason, matched_by, wallet_id, account_id, withdrawal_id, top_up_id, duplicate_of, "
+            "movement_id, journal_entry_id, assigning_journal_entry_id, effective_at, booked_ahead, created_at"
         ),
     ),
     "payments": (
@@ -118,6 +118,7 @@ BESIDE: Final = {
     ),
     "payment_returns": ("journal_entry_id", "journal_entry_id, payment_id, amount_minor"),
     "withdrawals_shown": ("withdrawal_id", "withdrawal_id, amount_minor, out_minor, back_minor"),
+    "top_ups_shown": ("top_up_id", "top_up_id, amount_minor, in_minor, back_minor"),
 }
 """Tables of other rooms that go with the ledger, by name and in order: their key, and their columns."""
 

@@ -96,7 +96,7 @@ _BESIDE_COLUMNS: Final = {table: frozenset(columns.split(", ")) for table, (_, c
 
 _LATER: Final[Mapping[str, Mapping[str, object]]] = {
     "statements": {"matched": 0},
-    "statement_entries": {"account_id": None, "withdrawal_id": None},
+    "statement_entries": {"account_id": None, "withdrawal_id": None, "top_up_id": None},
     "payments": {"returned_minor": 0},
 }
 """Columns that exports from before don't have, with what stands there then.

@@ -121,6 +121,7 @@ BESIDE_MAY_BE_NULL: Final[Mapping[str, frozenset[str]]] = {
             "wallet_id",
             "account_id",
             "withdrawal_id",
+            "top_up_id",
             "duplicate_of",
             "movement_id",
             "journal_entry_id",
@@ -134,6 +135,7 @@ BESIDE_MAY_BE_NULL: Final[Mapping[str, frozenset[str]]] = {
     "payment_steps": frozenset({"notice_id", "reason", "said_at"}),
     "payment_returns": frozenset(),
     "withdrawals_shown": frozenset(),
+    "top_ups_shown": frozenset(),
 }
 """By table of another room that goes with the ledger, the columns that may be NULL."""
 

@@ -21,7 +21,7 @@ async def _moves_much(call: Call, values: Mapping[str, Any]) -> bool:
         # The handler refuses it, with a reason.
         return False
     body: AssignStatementEntry = values["body"]
-    if body.account_id is not None or body.withdrawal_id is not None:
+    if body.wallet_id is None:
         # Any account but a wallet's: no withdrawal, but just what an entry by hand does.
         return ledger.is_large_entry(call, row.amount_minor, row.currency)
     return ledger.is_large_withdrawal(call, abs(row.amount_minor), row.currency)

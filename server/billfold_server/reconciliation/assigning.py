@@ -1,6 +1,7 @@
-"""The command that moves an entry out of suspense: to a wallet, to an account, or to the withdrawal it shows. Pure."""
+"""The command that moves an entry out of suspense: to a wallet, to an account, or to what was ordered here. Pure."""
 
 from collections.abc import Hashable
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -23,24 +24,27 @@ from billfold_server.ledger.service import (
 )
 from billfold_server.reconciliation import rules
 from billfold_server.reconciliation.kinds import SUSPENSE
-from billfold_server.reconciliation.rows import StatementEntryRow
-from billfold_server.reconciliation.undoing import is_undone
-from billfold_server.reconciliation.withdrawals import (
+from billfold_server.reconciliation.ordered import (
+    Ordered,
     assign,
-    assign_to_withdrawal,
+    assign_to_ordered,
     find_shown,
     give_back,
     shown_keys,
 )
+from billfold_server.reconciliation.rows import StatementEntryRow
+from billfold_server.reconciliation.undoing import is_undone
 from billfold_server.wallets.service import WalletRow, wallet_account
 
 __all__ = ["ASSIGN_ENTRY", "Assignment"]
 
 _OK = 200
+_TOLD: Final = ("withdrawal_id", "top_up_id", "account_id", "wallet_id")
+"""By what the audit trail tells where an entry went: the first of these that it has."""
 
 
 class Assignment(msgspec.Struct, frozen=True):
-    """An order to move an entry from suspense to a wallet, an account of the general ledger, or a withdrawal.
+    """An order to move an entry from suspense to a wallet, an account of the general ledger, or what it shows.
 
     Attributes:
         wallet_id: The wallet, where it isn't an account.
@@ -48,6 +52,7 @@ class Assignment(msgspec.Struct, frozen=True):
         texts: The same under the key of the party whose wallet it is, or the tenant's own.
         account_id: The account, where it isn't a wallet.
         withdrawal_id: The withdrawal that it shows, where it is neither.
+        top_up_id: The top-up that it shows, where it is none of these.
     """
 
     entry_id: UUID
@@ -56,10 +61,18 @@ class Assignment(msgspec.Struct, frozen=True):
     texts: bytes | None = None
     account_id: UUID | None = None
     withdrawal_id: UUID | None = None
+    top_up_id: UUID | None = None
+
+    @property
+    def ordered(self) -> Ordered | None:
+        """What it shows that was ordered here, where that is named."""
+        if self.withdrawal_id is not None:
+            return Ordered("withdrawal", self.withdrawal_id)
+        return None if self.top_up_id is None else Ordered("top_up", self.top_up_id)
 
 
 def _assign_keys(books: Books, body: Assignment) -> Keys:
-    shown = [] if body.withdrawal_id is None else [body.withdrawal_id]
+    shown = [] if body.ordered is None else [body.ordered]
     wanted: dict[type, list[Hashable]] = {key: [*each] for key, each in shown_keys(books, shown).items()}
     wanted[StatementEntryRow] = [body.entry_id]
     if body.wallet_id is not None:
@@ -116,13 +129,13 @@ def _assign(draft: Draft, body: Assignment) -> Reply:
         undone = row.journal_entry_id is not None and draft.find(ReversalRow, row.journal_entry_id) is not None
         reason = "What had brought its money into suspense was undone by hand." if undone else None
         raise errors.StatementEntryNotInSuspense(reason, statement_entry_id=row.wire_id)
-    if body.withdrawal_id is None:
+    if body.ordered is None:
         to = _destination(draft, body, row.currency)
         row = assign(draft, _retold(row, body), to, wallet_id=body.wallet_id)
     else:
-        withdrawal = find_shown(draft, body.withdrawal_id, row, whole=False)
-        give_back(draft, withdrawal, row.amount_minor)
-        row = assign_to_withdrawal(draft, _retold(row, body), withdrawal)
+        ordered = find_shown(draft, body.ordered, row, whole=False)
+        give_back(draft, ordered, row.amount_minor)
+        row = assign_to_ordered(draft, _retold(row, body), ordered)
     _tell(draft, row)
     return Reply(_OK, row.to_sealed())
 
@@ -145,12 +158,13 @@ def _tell(draft: Draft, row: StatementEntryRow) -> None:
         wallet_id=shown.wallet_id,
         account_id=shown.account_id,
         withdrawal_id=shown.withdrawal_id or msgspec.UNSET,
+        top_up_id=shown.top_up_id or msgspec.UNSET,
         amount_minor=row.amount_minor,
         currency=row.currency,
         journal_entry_id=shown.assigning_journal_entry_id,
     )
     draft.event(events.STATEMENT_ENTRY_ASSIGNED, row.wire_id, assigned)
-    named = "withdrawal_id" if row.withdrawal_id else "account_id" if row.wallet_id is None else "wallet_id"
+    named = next(name for name in _TOLD if getattr(row, name) is not None)
     draft.audit("statement_entry.assigned", row.wire_id, facts={named: getattr(shown, named)})
 
 

@@ -46,13 +46,16 @@ INVENTORY: Final = Inventory(
             columns="withdrawal_id amount_minor out_minor back_minor",
         ),
         NotPersonal(
+            table="top_ups_shown", because="ids and sums", columns="top_up_id amount_minor in_minor back_minor"
+        ),
+        NotPersonal(
             table="statement_entries",
             because="amounts, days, codes and ids; the key by which an entry is known again is a keyed digest",
             columns=(
                 "id statement_import_id statement_id position bank_account dedup_key booking_date value_date "
                 "amount_minor currency status bank_transaction_code outcome reason matched_by wallet_id account_id "
-                "withdrawal_id duplicate_of movement_id journal_entry_id assigning_journal_entry_id effective_at "
-                "booked_ahead created_at"
+                "withdrawal_id top_up_id duplicate_of movement_id journal_entry_id assigning_journal_entry_id "
+                "effective_at booked_ahead created_at"
             ),
         ),
     ),

@@ -30,6 +30,16 @@ from billfold_server.ledger.service import (
 )
 from billfold_server.reconciliation import rules
 from billfold_server.reconciliation.model import Statement, StatementEntry
+from billfold_server.reconciliation.ordered import (
+    SUSPENSE,
+    Ordered,
+    assign_to_ordered,
+    check_cash,
+    find_shown,
+    give_back,
+    shown_keys,
+    wallet_of,
+)
 from billfold_server.reconciliation.rows import (
     BankAccountKey,
     BankAccountRow,
@@ -38,14 +48,6 @@ from billfold_server.reconciliation.rows import (
     SeenEntryRow,
     StatementEntryRow,
     StatementRow,
-)
-from billfold_server.reconciliation.withdrawals import (
-    SUSPENSE,
-    assign_to_withdrawal,
-    check_cash,
-    find_shown,
-    give_back,
-    shown_keys,
 )
 from billfold_server.wallets.service import (
     AliasKey,
@@ -83,20 +85,23 @@ _NOT_BORNE: Final = (
 """What keeps a wallet from taking part in what the bank has done already; the money then waits in suspense."""
 
 
-_NOT_SHOWN: Final = (errors.NotFound, errors.AccountNotUsable, errors.WithdrawalDiffers)
-"""What keeps an entry from being the withdrawal that it names; its money then waits in suspense, too."""
+_NOT_SHOWN: Final = (errors.NotFound, errors.AccountNotUsable, errors.WithdrawalDiffers, errors.TopUpDiffers)
+"""What keeps an entry from being what it names that was ordered here; its money then waits in suspense, too."""
+
+
+_DIFFERS: Final = {"withdrawal": EntryReason.WITHDRAWAL_DIFFERS, "top_up": EntryReason.TOP_UP_DIFFERS}
 
 
 class PreparedEntry(msgspec.Struct, frozen=True):
     """An entry, the aliases that could name its wallet as far as there were such aliases, and what it says, sealed.
 
     Attributes:
-        withdrawals: The withdrawals that it names, whether there are any or not.
+        ordered: The withdrawals and top-ups that it names, whether there are any or not.
     """
 
     entry: StatementEntry
     levels: rules.AliasLevels
-    withdrawals: tuple[UUID, ...] = ()
+    ordered: tuple[Ordered, ...] = ()
     sealed_texts: bytes | None = None
 
     @property
@@ -140,7 +145,7 @@ def _import_keys(books: Books, body: StatementFile) -> Keys:
     accounts += [CodeKey(code, currency) for code in _CHART for currency in currencies]
     wallets = set(_wallets(books.rows.get(AliasRow, {}).get(key) for key in body.aliases))
     accounts += [WalletKey(wallet, currency) for wallet in wallets for currency in currencies]
-    named = dict.fromkeys(id_ for one in body.statements for entry in one.entries for id_ in entry.withdrawals)
+    named = dict.fromkeys(each for one in body.statements for entry in one.entries for each in entry.ordered)
     shown = shown_keys(books, list(named))
     return {
         **shown,
@@ -347,8 +352,8 @@ class _Statement:
             effective_at=effective_at,
             booked_ahead=entry.booking_date > draft.now.date(),
         )
-        if prepared.withdrawals:
-            self.show(row, prepared.withdrawals)
+        if prepared.ordered:
+            self.show(row, prepared.ordered)
             return
         match = rules.match_levels(prepared.levels, self.aliases)
         if isinstance(match, rules.Unmatched):
@@ -368,47 +373,48 @@ class _Statement:
             row = msgspec.structs.replace(row, reason=moved, journal_entry_id=posted)
         self.keep(row)
 
-    def show(self, row: StatementEntryRow, named: Sequence[UUID]) -> None:
-        """Take an entry to the withdrawal that it names, which has left its wallet before; else it waits in suspense.
+    def show(self, row: StatementEntryRow, named: Sequence[Ordered]) -> None:
+        """Take an entry to what it names that was ordered here, and has moved its wallet; else it waits in suspense.
 
-        No alias counts where one is named: by it, the wallet would pay once more.
+        No alias counts where one is named: by it, the wallet would be moved once more.
         """
-        draft, found = self.draft, self.find_withdrawal(row, named)
-        known = draft.find(TransferRow, named[0]) if len(named) == 1 else None
+        draft, found = self.draft, self.find_ordered(row, named)
+        known = draft.find(TransferRow, named[0].id) if len(named) == 1 else None
         # Anybody can write a withdrawal's name with the id of a transfer, which was never one of its payer's.
-        owner_id = known.from_wallet_id if known is not None and known.kind == "withdrawal" else None
+        owner_id = wallet_of(known) if known is not None and known.kind == named[0].kind else None
         row = msgspec.structs.replace(row, wallet_id=owner_id)
         cash = self.cash(row.currency)
         assert row.effective_at is not None, "it is booked"
         posted = self.post("statement_suspense", SUSPENSE, cash, row.amount_minor, row.effective_at)
         row = msgspec.structs.replace(row, journal_entry_id=posted)
         if isinstance(found, TransferRow):
-            self.keep(assign_to_withdrawal(draft, row, found))
+            self.keep(assign_to_ordered(draft, row, found))
         else:
             self.keep(msgspec.structs.replace(row, reason=found))
 
-    def find_withdrawal(self, row: StatementEntryRow, named: Sequence[UUID]) -> TransferRow | EntryReason:
-        """Return the withdrawal that an entry shows, once what comes back of it is its wallet's again.
+    def find_ordered(self, row: StatementEntryRow, named: Sequence[Ordered]) -> TransferRow | EntryReason:
+        """Return what an entry shows that was ordered here, once what comes back of it is undone.
 
         Whatever keeps the entry from it is asked before anything moves, so that no other entry fails with this one.
         """
         draft = self.draft
+        differs = _DIFFERS[named[0].kind]
         if len(named) > 1:
-            return EntryReason.WITHDRAWAL_DIFFERS
+            return differs
         try:
-            withdrawal = find_shown(draft, named[0], row, whole=True)
-            check_cash(draft, withdrawal, row.amount_minor)
+            ordered = find_shown(draft, named[0], row, whole=True)
+            check_cash(draft, ordered, row.amount_minor)
         except _NOT_SHOWN:
-            return EntryReason.WITHDRAWAL_DIFFERS
+            return differs
         except errors.InsufficientFunds:
             return EntryReason.CASH_ACCOUNT_LIMIT
         except errors.BalanceOutOfRange:
             return EntryReason.BALANCE_OUT_OF_RANGE
         try:
-            give_back(draft, withdrawal, row.amount_minor)
-        except _NOT_BORNE as error:
+            give_back(draft, ordered, row.amount_minor)
+        except (*_NOT_BORNE, errors.HistoryDetached) as error:
             return EntryReason(error.code)
-        return withdrawal
+        return ordered
 
     def move(self, row: StatementEntryRow) -> TransferRow | EntryReason:
         """Top up the wallet that a row names, or withdraw from it; or return what keeps the wallet from it.
@@ -524,7 +530,8 @@ def _in_order(prepared: PreparedEntry) -> tuple[object, ...]:
     But first what shows that a withdrawal has left: its money is no wallet's any more, and may be back on the same day.
     """
     comes_in = prepared.entry.amount_minor > 0
-    return (prepared.entry.booking_date, comes_in or not prepared.withdrawals, not comes_in)
+    leaves_first = not comes_in and any(each.kind == "withdrawal" for each in prepared.ordered)
+    return (prepared.entry.booking_date, not leaves_first, not comes_in)
 
 
 def _own_balances(statement: Statement) -> tuple[int | None, int | None]:

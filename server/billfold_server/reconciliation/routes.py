@@ -59,7 +59,8 @@ async def create_statement_import(call: Call, body: bytes) -> Reply[StatementImp
 
     Each credit tops up the wallet that its IBAN, reference or counterparty names by alias, each debit is a withdrawal.
     An entry that names a withdrawal of this API by its id (`wdr_…`, with or without the underscore) shows that one's
-    money to have left, or to have come back, and takes nothing from the wallet once more.
+    money to have left, or to have come back, and takes nothing from the wallet once more. So does one that names a
+    top-up (`top_…`): its money has come in, or gone back, and the wallet isn't topped up once more.
     What fits no wallet, or what the wallet can't bear, waits in suspense. A file is imported whole or not at all, and
     statements and entries that were imported before change nothing again.
 
@@ -158,7 +159,9 @@ async def get_statement_entry(call: Call, statement_entry_id: StatementEntryId) 
         errors.CurrencyMismatch,
         errors.FeatureDisabled,
         errors.CurrencyNotEnabled,
+        errors.HistoryDetached,
         errors.StatementEntryNotInSuspense,
+        errors.TopUpDiffers,
         errors.WithdrawalDiffers,
     ),
     approval=approving.ASSIGNMENT,
@@ -174,7 +177,7 @@ async def get_statement_entry(call: Call, statement_entry_id: StatementEntryId) 
 async def assign_statement_entry(
     call: Call, statement_entry_id: StatementEntryId, body: AssignStatementEntry
 ) -> Reply[StatementEntry]:
-    """Move an entry from suspense to the wallet that it belongs to, to an account, or to the withdrawal that it shows.
+    """Move an entry from suspense to the wallet that it belongs to, to an account, or to what it shows.
 
     A credit tops the wallet up and a debit is taken from it, as of the day on which the bank booked the entry. What is
     no customer's (the bank's fees and interest, a transfer between accounts of its own, money that goes back to its
@@ -184,7 +187,8 @@ async def assign_statement_entry(
     What shows a withdrawal that was ordered here goes to that one, by `withdrawal_id`: its money has left the wallet
     before, and is taken on from the cash account where it was on its way. By an entry that brings money of it back the
     withdrawal is reversed by as much, unless somebody has reversed it before. All entries of one withdrawal together
-    show no more than it was. One that names its id in a reference goes there by itself when it is imported.
+    show no more than it was. One that names its id in a reference goes there by itself when it is imported. A top-up
+    that was ordered here is the same the other way round, by `top_up_id`: its wallet had the money before it came in.
 
     An assignment is undone by reversing its journal entry whole. The entry then waits in suspense again.
     """
@@ -195,6 +199,7 @@ async def assign_statement_entry(
         None if body.wallet_id is None else ids.decode(Prefix.WALLET, body.wallet_id),
         account_id=None if body.account_id is None else ids.decode(Prefix.ACCOUNT, body.account_id),
         withdrawal_id=None if body.withdrawal_id is None else ids.decode(Prefix.WITHDRAWAL, body.withdrawal_id),
+        top_up_id=None if body.top_up_id is None else ids.decode(Prefix.TOP_UP, body.top_up_id),
     )
     assignment = await service.prepare_assignment(services.database, services.keys, call.tenant, order)
     reply = await ledger.command(call, service.ASSIGN_ENTRY, assignment)

@@ -1,6 +1,7 @@
 """The rows of the reconciliation room, as the ledger's engine loads and writes them. Pure data."""
 
 from datetime import date, datetime
+from typing import Literal
 from uuid import UUID
 
 import msgspec
@@ -23,6 +24,7 @@ __all__ = [
     "ImportRow",
     "KnownStatementRow",
     "OfJournalEntryRow",
+    "OrderedKind",
     "SealedEntry",
     "SeenEntryRow",
     "ShownRow",
@@ -196,16 +198,22 @@ class OfJournalEntryRow(msgspec.Struct, frozen=True):
         return self.journal_entry_id
 
 
+OrderedKind = Literal["withdrawal", "top_up"]
+"""What moves a wallet by an order here, and at the bank besides."""
+
+
 class ShownRow(msgspec.Struct, frozen=True):
-    """What statements show of a withdrawal that was ordered here: that its money has left, and has come back.
+    """What statements show of a withdrawal or top-up that was ordered here: that its money has moved, and came back.
 
     Attributes:
-        amount_minor: How much was withdrawn.
-        out_minor: How much the entries that are assigned to it show to leave.
+        transfer_id: Of which one.
+        amount_minor: How much was ordered.
+        out_minor: How much the entries that are assigned to it show to leave; of a top-up, to come in.
         back_minor: How much of that others show to come back.
     """
 
-    withdrawal_id: UUID
+    kind: OrderedKind
+    transfer_id: UUID
     amount_minor: int
     out_minor: int = 0
     back_minor: int = 0
@@ -213,7 +221,7 @@ class ShownRow(msgspec.Struct, frozen=True):
     @property
     def key(self) -> UUID:
         """What the row is loaded by."""
-        return self.withdrawal_id
+        return self.transfer_id
 
 
 class Texts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -253,6 +261,7 @@ class StatementEntryRow(msgspec.Struct, frozen=True, kw_only=True):
         sealed_texts: Its ``Texts``; absent in a duplicate, and where whom they tell of was forgotten.
         account_id: The account of the general ledger that it was assigned to, where no wallet was.
         withdrawal_id: The withdrawal of that wallet that it shows to have left, or to have come back.
+        top_up_id: The top-up of that wallet that it shows to have come in, or to have gone back.
         movement_id: The top-up (of a positive amount) or withdrawal that it became.
         journal_entry_id: What booked it, on the cash account and a wallet or suspense.
         assigning_journal_entry_id: What moved it out of suspense.
@@ -277,6 +286,7 @@ class StatementEntryRow(msgspec.Struct, frozen=True, kw_only=True):
     wallet_id: UUID | None = None
     account_id: UUID | None = None
     withdrawal_id: UUID | None = None
+    top_up_id: UUID | None = None
     duplicate_of: UUID | None = None
     movement_id: UUID | None = None
     journal_entry_id: UUID | None = None
@@ -294,6 +304,11 @@ class StatementEntryRow(msgspec.Struct, frozen=True, kw_only=True):
     def wire_id(self) -> str:
         """The entry's id as the API spells it."""
         return ids.encode(Prefix.STATEMENT_ENTRY, self.id)
+
+    @property
+    def ordered_id(self) -> UUID | None:
+        """What it shows that was ordered here."""
+        return self.withdrawal_id or self.top_up_id
 
     def to_sealed(self) -> SealedEntry:
         """Return the entry as a command answers it."""
@@ -326,6 +341,7 @@ class StatementEntryRow(msgspec.Struct, frozen=True, kw_only=True):
             wallet_id=_wire(Prefix.WALLET, self.wallet_id),
             account_id=_wire(Prefix.ACCOUNT, self.account_id),
             withdrawal_id=_wire(Prefix.WITHDRAWAL, self.withdrawal_id),
+            top_up_id=_wire(Prefix.TOP_UP, self.top_up_id),
             duplicate_of=_wire(Prefix.STATEMENT_ENTRY, self.duplicate_of),
             movement_id=_wire(movement, self.movement_id),
             journal_entry_id=_wire(Prefix.JOURNAL_ENTRY, self.journal_entry_id),

@@ -27,11 +27,11 @@ from billfold_server.reconciliation.kinds import (
     StatementFile,
 )
 from billfold_server.reconciliation.model import unreadable
+from billfold_server.reconciliation.ordered import ordered_named
 from billfold_server.reconciliation.rows import SealedEntry, StatementEntryRow, Texts
 from billfold_server.reconciliation.statements import Statement, read_statements
 from billfold_server.reconciliation.stores import STORES
 from billfold_server.reconciliation.undoing import check_assignment, check_in_suspense, put_back, undoing_keys
-from billfold_server.reconciliation.withdrawals import withdrawals_named
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller, TenantRef
 from billfold_server.tenancy.transaction import Database, TenantTx
@@ -109,14 +109,14 @@ async def prepare_file(
     """
     statements, levels, candidates = await asyncio.to_thread(_read, data, secret)
     known: dict[wallets.AliasKey, UUID] = {}
-    named = [id_ for statement in statements for entry in statement.entries for id_ in withdrawals_named(entry)]
+    named = [each.id for statement in statements for entry in statement.entries for each in ordered_named(entry)]
     async with database.tx(tenant) as tx:
         _check_days(statements, max(await tenant_now(tx), SystemClock().now()).date())
-        withdrawn = await wallets.find_withdrawal_owners(tx, named)
+        ordered = await wallets.find_ordered_owners(tx, named)
         for start in range(0, len(candidates), _MAX_ALIASES_A_QUERY):
             known |= await wallets.find_alias_owners(tx, candidates[start : start + _MAX_ALIASES_A_QUERY])
     file = await asyncio.to_thread(_prepared, statements, levels, known)
-    subjects = await asyncio.to_thread(_subjects, file, known, withdrawn)
+    subjects = await asyncio.to_thread(_subjects, file, known, ordered)
     sealers = await _sealers(keys, tenant, subjects)
     return await asyncio.to_thread(_sealed, file, subjects, sealers)
 
@@ -170,7 +170,7 @@ def _prepared(statements: Sequence[Statement], levels: _Levels, known: Collectio
             PreparedStatement(
                 statement,
                 tuple(
-                    PreparedEntry(entry, _narrowed(of_entry, known), withdrawals_named(entry))
+                    PreparedEntry(entry, _narrowed(of_entry, known), ordered_named(entry))
                     for entry, of_entry in zip(statement.entries, of_statement, strict=True)
                 ),
             )
@@ -199,8 +199,8 @@ async def prepare_assignment(database: Database, keys: Keys, tenant: TenantRef, 
     async with database.tx(tenant) as tx:
         row = await queries.find_entry(tx, order.entry_id)
         wallet = next(iter((await wallets.find_wallets(tx, named)).values()), None)
-        shown = [] if order.withdrawal_id is None else [order.withdrawal_id]
-        owner = next(iter((await wallets.find_withdrawal_owners(tx, shown)).values()), None)
+        shown = [] if order.ordered is None else [order.ordered.id]
+        owner = next(iter((await wallets.find_ordered_owners(tx, shown)).values()), None)
     if row is None or row.sealed_texts is None:
         return order
     subject = _goes_to(row, order, owner if wallet is None else wallet.party_id)
@@ -279,15 +279,15 @@ async def count_waiting(tx: TenantTx, wallet_ids: Sequence[UUID]) -> int:
 
 
 def _subjects(
-    file: StatementFile, owners: Mapping[wallets.AliasKey, UUID], withdrawn: Mapping[UUID, UUID]
+    file: StatementFile, owners: Mapping[wallets.AliasKey, UUID], ordered: Mapping[UUID, UUID]
 ) -> list[list[UUID]]:
     """Return under whose keys each statement's entries are sealed: of the party that one names, else the tenant's."""
-    return [[_subject(one, owners, withdrawn) for one in statement.entries] for statement in file.statements]
+    return [[_subject(one, owners, ordered) for one in statement.entries] for statement in file.statements]
 
 
-def _subject(one: PreparedEntry, owners: Mapping[wallets.AliasKey, UUID], withdrawn: Mapping[UUID, UUID]) -> UUID:
-    if one.withdrawals:
-        return withdrawn.get(one.withdrawals[0], TENANT_SUBJECT) if len(one.withdrawals) == 1 else TENANT_SUBJECT
+def _subject(one: PreparedEntry, owners: Mapping[wallets.AliasKey, UUID], ordered: Mapping[UUID, UUID]) -> UUID:
+    if one.ordered:
+        return ordered.get(one.ordered[0].id, TENANT_SUBJECT) if len(one.ordered) == 1 else TENANT_SUBJECT
     match = rules.match_levels(one.levels, owners)
     return TENANT_SUBJECT if isinstance(match, rules.Unmatched) else match.wallet_id
 

@@ -13,6 +13,7 @@ from billfold_server.reconciliation.rows import (
     ImportRow,
     KnownStatementRow,
     OfJournalEntryRow,
+    OrderedKind,
     SeenEntryRow,
     ShownRow,
     StatementEntryRow,
@@ -46,7 +47,7 @@ ENTRY_COLUMNS: Final = (
     "e.value_date, e.amount_minor, e.currency, e.status, e.sealed_texts, "
     "e.bank_transaction_code, "
     f"CASE WHEN e.outcome = 'suspense' AND {REVERSED} THEN 'reversed' ELSE e.outcome END AS outcome, "
-    "e.reason, e.matched_by, e.wallet_id, e.account_id, e.withdrawal_id, e.duplicate_of, e.movement_id, "
+    "e.reason, e.matched_by, e.wallet_id, e.account_id, e.withdrawal_id, e.top_up_id, e.duplicate_of, e.movement_id, "
     "e.journal_entry_id, e.assigning_journal_entry_id, e.effective_at, e.booked_ahead, e.created_at"
 )
 _SPAN: Final = ("statement_key", "opening_date", "closing_date", "opening_minor", "reached_minor")
@@ -247,24 +248,26 @@ class _StatementEntries:
             INSERT INTO statement_entries AS e (
                 id, statement_import_id, statement_id, position, bank_account, dedup_key, booking_date, value_date,
                 amount_minor, currency, status, sealed_texts, bank_transaction_code, outcome, reason, matched_by,
-                wallet_id, account_id, withdrawal_id, duplicate_of, movement_id, journal_entry_id,
+                wallet_id, account_id, withdrawal_id, top_up_id, duplicate_of, movement_id, journal_entry_id,
                 assigning_journal_entry_id, effective_at, booked_ahead, created_at)
             SELECT n.id, n.statement_import_id, n.statement_id, n.position, n.bank_account, n.dedup_key, n.booking_date,
                 n.value_date, n.amount_minor, n.currency, n.status, n.sealed_texts, n.bank_transaction_code, n.outcome,
-                n.reason, n.matched_by, n.wallet_id, n.account_id, n.withdrawal_id, n.duplicate_of, n.movement_id,
-                n.journal_entry_id, n.assigning_journal_entry_id, n.effective_at, n.booked_ahead, n.created_at
+                n.reason, n.matched_by, n.wallet_id, n.account_id, n.withdrawal_id, n.top_up_id, n.duplicate_of,
+                n.movement_id, n.journal_entry_id, n.assigning_journal_entry_id, n.effective_at, n.booked_ahead,
+                n.created_at
             FROM unnest(
                 $1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::text[], $6::bytea[], $7::date[], $8::date[],
                 $9::bigint[], $10::text[], $11::text[], $12::bytea[], $13::text[], $14::text[], $15::text[],
                 $16::text[], $17::uuid[], $18::uuid[], $19::uuid[], $20::uuid[], $21::uuid[], $22::uuid[],
-                $23::uuid[], $24::timestamptz[], $25::boolean[], $26::timestamptz[]
+                $23::uuid[], $24::uuid[], $25::timestamptz[], $26::boolean[], $27::timestamptz[]
             ) AS n (id, statement_import_id, statement_id, position, bank_account, dedup_key, booking_date, value_date,
                 amount_minor, currency, status, sealed_texts, bank_transaction_code, outcome, reason, matched_by,
-                wallet_id, account_id, withdrawal_id, duplicate_of, movement_id, journal_entry_id,
+                wallet_id, account_id, withdrawal_id, top_up_id, duplicate_of, movement_id, journal_entry_id,
                 assigning_journal_entry_id, effective_at, booked_ahead, created_at)
             ON CONFLICT (id) DO UPDATE SET
                 outcome = excluded.outcome, matched_by = excluded.matched_by, wallet_id = excluded.wallet_id,
                 account_id = excluded.account_id, withdrawal_id = excluded.withdrawal_id,
+                top_up_id = excluded.top_up_id,
                 assigning_journal_entry_id = excluded.assigning_journal_entry_id,
                 sealed_texts = excluded.sealed_texts
             """
@@ -300,26 +303,44 @@ class _Shown:
     cached = False
 
     async def load(self, tx: TenantTx, keys: Sequence[Hashable]) -> dict[Any, Any]:
-        """Return what statements show of these withdrawals."""
+        """Return what statements show of these withdrawals and top-ups; no two of them have one id."""
         rows = await tx.fetch(
-            "SELECT w.withdrawal_id, w.amount_minor, w.out_minor, w.back_minor FROM withdrawals_shown AS w "
-            "WHERE w.withdrawal_id = ANY($1::uuid[])",
+            "SELECT 'withdrawal' AS kind, w.withdrawal_id AS transfer_id, w.amount_minor, w.out_minor, w.back_minor "
+            "FROM withdrawals_shown AS w WHERE w.withdrawal_id = ANY($1::uuid[]) UNION ALL "
+            "SELECT 'top_up', t.top_up_id, t.amount_minor, t.in_minor, t.back_minor "
+            "FROM top_ups_shown AS t WHERE t.top_up_id = ANY($1::uuid[])",
             list(keys),
         )
-        return {row["withdrawal_id"]: ShownRow(*row) for row in rows}
+        return {row["transfer_id"]: ShownRow(*row) for row in rows}
 
     def writes(self, rows: Sequence[ShownRow], _before: Mapping[Hashable, ShownRow | None]) -> list[Write]:
         """Insert the new ones, and set what is shown of the others."""
-        sql = """
-            INSERT INTO withdrawals_shown AS w (withdrawal_id, amount_minor, out_minor, back_minor)
-            SELECT n.withdrawal_id, n.amount_minor, n.out_minor, n.back_minor
-            FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[])
-                AS n (withdrawal_id, amount_minor, out_minor, back_minor)
-            ON CONFLICT (withdrawal_id) DO UPDATE SET
-                out_minor = excluded.out_minor, back_minor = excluded.back_minor
-            """
-        arguments = (*([getattr(row, name) for row in rows] for name in ShownRow.__struct_fields__),)
-        return [Write(sql, arguments)]
+        kinds: dict[OrderedKind, list[ShownRow]] = {}
+        for row in rows:
+            kinds.setdefault(row.kind, []).append(row)
+        return [
+            Write(_UPSERT_SHOWN[kind], (*([getattr(row, name) for row in each] for name in _COUNTED),))
+            for kind, each in kinds.items()
+        ]
+
+
+_COUNTED: Final = ("transfer_id", "amount_minor", "out_minor", "back_minor")
+_UPSERT_SHOWN: Final[Mapping[OrderedKind, str]] = {
+    "withdrawal": """
+        INSERT INTO withdrawals_shown AS w (withdrawal_id, amount_minor, out_minor, back_minor)
+        SELECT n.withdrawal_id, n.amount_minor, n.out_minor, n.back_minor
+        FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[])
+            AS n (withdrawal_id, amount_minor, out_minor, back_minor)
+        ON CONFLICT (withdrawal_id) DO UPDATE SET out_minor = excluded.out_minor, back_minor = excluded.back_minor
+        """,
+    "top_up": """
+        INSERT INTO top_ups_shown AS t (top_up_id, amount_minor, in_minor, back_minor)
+        SELECT n.top_up_id, n.amount_minor, n.in_minor, n.back_minor
+        FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[])
+            AS n (top_up_id, amount_minor, in_minor, back_minor)
+        ON CONFLICT (top_up_id) DO UPDATE SET in_minor = excluded.in_minor, back_minor = excluded.back_minor
+        """,
+}
 
 
 STORES: Final = (

@@ -12,8 +12,8 @@ from billfold import errors, ids
 from billfold.contract.statements import EntryOutcome
 from billfold.ids import Prefix
 from billfold_server.ledger.service import Books, Draft, Keys, ReversalRow
+from billfold_server.reconciliation.ordered import check_uncounted, uncount
 from billfold_server.reconciliation.rows import OfJournalEntryRow, ShownRow, StatementEntryRow
-from billfold_server.reconciliation.withdrawals import check_uncounted, uncount
 
 __all__ = ["check_assignment", "check_in_suspense", "is_undone", "put_back", "undoing_keys"]
 
@@ -24,7 +24,7 @@ def undoing_keys(books: Books, journal_entry_id: UUID) -> Keys:
     wanted = [] if found is None else [found.statement_entry_id]
     row: StatementEntryRow | None = books.rows.get(StatementEntryRow, {}).get(wanted[0]) if wanted else None
     assigning = [] if row is None or row.assigning_journal_entry_id is None else [row.assigning_journal_entry_id]
-    shown = [] if row is None or row.withdrawal_id is None else [row.withdrawal_id]
+    shown = [] if row is None or row.ordered_id is None else [row.ordered_id]
     return {
         ShownRow: shown,
         OfJournalEntryRow: [journal_entry_id],
@@ -48,14 +48,14 @@ def check_in_suspense(draft: Draft, journal_entry_id: UUID) -> None:
 
 
 def check_assignment(draft: Draft, journal_entry_id: UUID) -> None:
-    """Refuse to undo that an entry shows a withdrawal where others show that this one's money came back.
+    """Refuse to undo that an entry shows something ordered here where others show that this one's money came back.
 
     Raises:
         errors.EntryNotReversible: They do.
     """
     row = _entry_of(draft, journal_entry_id)
-    if row is not None and row.assigning_journal_entry_id == journal_entry_id and row.withdrawal_id is not None:
-        check_uncounted(draft, row.withdrawal_id, row)
+    if row is not None and row.assigning_journal_entry_id == journal_entry_id:
+        check_uncounted(draft, row)
 
 
 def put_back(draft: Draft, journal_entry_id: UUID, _amount_minor: int) -> None:
@@ -63,8 +63,7 @@ def put_back(draft: Draft, journal_entry_id: UUID, _amount_minor: int) -> None:
     row = _entry_of(draft, journal_entry_id)
     if row is None or row.assigning_journal_entry_id != journal_entry_id or not is_undone(draft, journal_entry_id):
         return
-    if row.withdrawal_id is not None:
-        uncount(draft, row.withdrawal_id, row.amount_minor)
+    uncount(draft, row)
     draft.put(
         msgspec.structs.replace(
             row,
@@ -73,6 +72,7 @@ def put_back(draft: Draft, journal_entry_id: UUID, _amount_minor: int) -> None:
             wallet_id=None,
             account_id=None,
             withdrawal_id=None,
+            top_up_id=None,
             assigning_journal_entry_id=None,
         )
     )

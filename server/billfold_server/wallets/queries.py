@@ -30,10 +30,10 @@ __all__ = [
     "find_alias_owners",
     "find_known_as",
     "find_moved",
+    "find_ordered_owners",
     "find_transfer",
     "find_wallet",
     "find_wallets",
-    "find_withdrawal_owners",
     "list_aliases",
     "list_british_ibans",
     "list_ibans",
@@ -231,13 +231,14 @@ async def find_alias_owners(tx: TenantTx, keys: Sequence[AliasKey]) -> dict[Alia
     return {AliasKey(AliasScheme(row["scheme"]), row["normal_value"]): row["party_id"] for row in rows}
 
 
-async def find_withdrawal_owners(tx: TenantTx, ids: Sequence[UUID]) -> dict[UUID, UUID]:
-    """Return which of these ids are withdrawals, each with the party that owns the wallet."""
+async def find_ordered_owners(tx: TenantTx, ids: Sequence[UUID]) -> dict[UUID, UUID]:
+    """Return which of these ids are withdrawals or top-ups, each with the party that owns the wallet."""
     if not ids:
         return {}
     rows = await tx.fetch(
-        "SELECT t.id, w.party_id FROM transfers AS t JOIN wallets AS w ON w.id = t.from_wallet_id "
-        "WHERE t.kind = 'withdrawal' AND t.id = ANY($1::uuid[])",
+        "SELECT t.id, w.party_id FROM transfers AS t "
+        "JOIN wallets AS w ON w.id = coalesce(t.from_wallet_id, t.to_wallet_id) "
+        "WHERE t.kind IN ('withdrawal', 'top_up') AND t.id = ANY($1::uuid[])",
         list(ids),
     )
     return {row["id"]: row["party_id"] for row in rows}

@@ -45,9 +45,9 @@ __all__ = [
     "check_limit",
     "find_alias",
     "find_alias_owners",
+    "find_ordered_owners",
     "find_wallet_known_as",
     "find_wallets",
-    "find_withdrawal_owners",
     "get_transfer",
     "get_wallet",
     "has_funds",
@@ -199,9 +199,9 @@ async def find_alias_owners(tx: TenantTx, keys: Sequence[AliasKey]) -> dict[Alia
     return await queries.find_alias_owners(tx, keys)
 
 
-async def find_withdrawal_owners(tx: TenantTx, ids: Sequence[UUID]) -> dict[UUID, UUID]:
-    """Return which of these ids are withdrawals, each with the party that owns the wallet, in one query."""
-    return await queries.find_withdrawal_owners(tx, ids)
+async def find_ordered_owners(tx: TenantTx, ids: Sequence[UUID]) -> dict[UUID, UUID]:
+    """Return which of these ids are withdrawals or top-ups, each with the party that owns the wallet, in one query."""
+    return await queries.find_ordered_owners(tx, ids)
 
 
 async def find_wallet_known_as(tx: TenantTx, key: AliasKey) -> UUID | None:

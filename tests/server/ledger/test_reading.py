@@ -119,7 +119,7 @@ KNOWN = {table: {column.name for column in shape} for table, shape in SHAPES.ite
 }
 CHECKPOINTS = ("ledger_checkpoints", "checkpoint_balances")
 PAYMENTS = ("payments", "payment_steps", "payment_returns")
-WITHDRAWALS = ("withdrawals_shown",)
+ORDERED = ("withdrawals_shown", "top_ups_shown")
 
 
 def _may_be_null(shape: Shape) -> frozenset[str]:
@@ -151,7 +151,7 @@ class TestAValueThatIsMissing:
         )
         assert answer.error is None
         await bench.engine.close()
-        assert await unnoticed(tenancy, tenancy.tenant, KNOWN.keys() - {*CHECKPOINTS, *PAYMENTS, *WITHDRAWALS}) == []
+        assert await unnoticed(tenancy, tenancy.tenant, KNOWN.keys() - {*CHECKPOINTS, *PAYMENTS, *ORDERED}) == []
 
     async def test_is_noticed_in_payments(self, tenancy: Tenancy, tenant_keys: Keys) -> None:
         """And in the steps that they have taken, and in what came back of them."""
@@ -163,13 +163,15 @@ class TestAValueThatIsMissing:
         assert (await collect(desk, Receiving(returned))).refused is None
         assert await unnoticed(tenancy, tenancy.tenant, PAYMENTS) == []
 
-    async def test_is_noticed_in_withdrawals_that_statements_show(self, tenancy: Tenancy, tenant_keys: Keys) -> None:
-        """How much has left, and has come back."""
+    async def test_is_noticed_in_orders_that_statements_show(self, tenancy: Tenancy, tenant_keys: Keys) -> None:
+        """How much of withdrawals has left, of top-ups has come in, and has come back."""
         desk = StatementDesk(tenancy.database, tenant_keys, tenancy.tenant)
-        withdrawal = await desk.withdraw(await desk.add_wallet(funds_minor=900), 500)
-        await desk.take_in(camt053(Plan([Entry(-500, end_to_end_id=withdrawal)], opening_minor=500)))
+        wallet = await desk.add_wallet(funds_minor=900)
+        withdrawal, top_up = await desk.withdraw(wallet, 500), await desk.top_up(wallet, 500)
+        moved = [Entry(-500, end_to_end_id=withdrawal), Entry(500, end_to_end_id=top_up)]
+        await desk.take_in(camt053(Plan(moved, opening_minor=500)))
         await desk.engine.close()
-        assert await unnoticed(tenancy, tenancy.tenant, WITHDRAWALS) == []
+        assert await unnoticed(tenancy, tenancy.tenant, ORDERED) == []
 
     async def test_is_noticed_in_a_checkpoint(self, tenancy: Tenancy, tmp_path: Path) -> None:
         """And in the balances that it has sealed."""

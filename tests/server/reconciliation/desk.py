@@ -93,11 +93,18 @@ class Desk:
         withdrawal_id: str = (await self.submit(kinds.WITHDRAW, kinds.withdrawal(order)))["id"]
         return withdrawal_id
 
+    async def top_up(self, wallet_id: str, amount_minor: int, **facts: Any) -> str:
+        """Top a wallet up, as a client orders it."""
+        order = CreateTopUp(wallet_id=wallet_id, amount=Money(amount_minor, "EUR"), **facts)
+        top_up_id: str = (await self.submit(kinds.TOP_UP, kinds.top_up(order)))["id"]
+        return top_up_id
+
     async def reverse(self, withdrawal_id: str, amount_minor: int | None = None) -> None:
-        """Give a withdrawal back to its wallet, as staff does."""
+        """Give a withdrawal back to its wallet, or take a top-up back, as staff does."""
         order = ReverseJournalEntry(amount_minor=amount_minor, reason="by hand")
-        key = ids.decode(Prefix.WITHDRAWAL, withdrawal_id)
-        await self.submit(kinds.REVERSE_TRANSFER, kinds.TransferReversal("withdrawal", key, order))
+        kind = "withdrawal" if withdrawal_id.startswith(Prefix.WITHDRAWAL) else "top_up"
+        key = ids.decode(Prefix.WITHDRAWAL if kind == "withdrawal" else Prefix.TOP_UP, withdrawal_id)
+        await self.submit(kinds.REVERSE_TRANSFER, kinds.TransferReversal(kind, key, order))
 
     async def add_account(self, code: str, type_: AccountType = AccountType.EXPENSE, **facts: Any) -> str:
         """Open an account of the general ledger, in euros unless it is told otherwise."""
@@ -146,6 +153,7 @@ class Desk:
             _id(Prefix.WALLET, to),
             account_id=_id(Prefix.ACCOUNT, to),
             withdrawal_id=_id(Prefix.WITHDRAWAL, to),
+            top_up_id=_id(Prefix.TOP_UP, to),
         )
         order = await service.prepare_assignment(self.database, self.keys, self.tenant, order)
         answer = await self.engine.submit(self.tenant, CALLER, service.ASSIGN_ENTRY, order)

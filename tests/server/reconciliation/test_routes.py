@@ -131,6 +131,33 @@ class TestAnEntryOverHttp:
         shown = client.get(f"/v1/wallets/{wallet['id']}/statement").json()["data"]
         assert [(line["kind"], line["amount_minor"]) for line in shown] == [("statement_assignment", 500)]
 
+    def test_is_assigned_to_the_top_up_that_it_shows(self, client: httpx.Client) -> None:
+        """Answer, event and audit name the top-up; of another amount it is refused with what is still on its way."""
+        send(client, camt053(PLAN))
+        party = client.post("/v1/parties", json={"kind": "person", "name": "Ada"}).json()
+        wallet = client.post("/v1/wallets", json={"party_id": party["id"]}).json()["id"]
+        top_ups = [
+            client.post(
+                "/v1/top-ups",
+                json={"wallet_id": wallet, "amount": {"amount_minor": minor, "currency": "EUR"}},
+                headers={"Idempotency-Key": secrets.token_hex(16)},
+            ).json()["id"]
+            for minor in (499, 500)
+        ]
+        [waiting] = [one for one in listed(client, outcome="suspense") if one["amount_minor"] > 0]
+        path = f"/v1/statement-entries/{waiting['id']}/assign"
+        refused, done = (
+            client.post(path, json={"top_up_id": each}, headers={"Idempotency-Key": secrets.token_hex(16)})
+            for each in top_ups
+        )
+        assert (refused.status_code, refused.json()["code"]) == (409, "top_up_differs")
+        assert refused.json()["facts"] == {"top_up_id": top_ups[0], "currency": "EUR", "remaining_minor": 499}
+        assert (done.status_code, done.json()["top_up_id"], done.json()["wallet_id"]) == (200, top_ups[1], wallet)
+        [event] = client.get("/v1/events", params={"type": "statement_entry.assigned"}).json()["data"]
+        assert event["data"]["top_up_id"] == top_ups[1]
+        [record] = client.get("/v1/audit-records", params={"action": "statement_entry.assigned"}).json()["data"]
+        assert record["facts"] == {"top_up_id": top_ups[1]}
+
     def test_is_assigned_to_an_account_and_told_of(self, client: httpx.Client) -> None:
         """Answer, list, event and audit name the account; without exactly one of wallet and account it is refused."""
         send(client, camt053(PLAN))
@@ -139,7 +166,8 @@ class TestAnEntryOverHttp:
         path = f"/v1/statement-entries/{fee['id']}/assign"
         for order in ({}, {"wallet_id": "wal_01m7w9tnzcejq9b78b81gh4nmw", "account_id": account}):
             refused = client.post(path, json=order, headers={"Idempotency-Key": secrets.token_hex(16)})
-            told = [{"param": "body", "reason": "must name exactly one of wallet_id, account_id and withdrawal_id"}]
+            reason = "must name exactly one of wallet_id, account_id, withdrawal_id and top_up_id"
+            told = [{"param": "body", "reason": reason}]
             assert (refused.status_code, refused.json()["violations"]) == (400, told)
         done = client.post(path, json={"account_id": account}, headers={"Idempotency-Key": "a"})
         assert (done.status_code, done.json()["account_id"], done.json()["wallet_id"]) == (200, account, None)

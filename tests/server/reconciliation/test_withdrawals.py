@@ -15,8 +15,8 @@ from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.ledger.export import export_ledger
 from billfold_server.ledger.importing import import_ledger
+from billfold_server.reconciliation.ordered import Shown, ordered_named
 from billfold_server.reconciliation.statements import read_statements
-from billfold_server.reconciliation.withdrawals import Shown, withdrawals_named
 from billfold_server.tenancy.context import COMMAND_LINE
 from billfold_server.wallets import kinds
 from billfold_server.wallets.service import get_wallet
@@ -455,10 +455,11 @@ class TestWhatIsShown:
             f"x{names[0]}": 0,
             f"{names[0]}0": 0,
             names[0][:-1]: 0,
-            names[0].replace("wdr", "top"): 0,
+            names[0].replace("wdr", Prefix.TRANSFER.value): 0,
+            names[0].replace("wdr", Prefix.TOP_UP.value): 1,
             f"{names[0]} {names[0].upper()}": 1,
             " ".join(names): 2,
         }
         for text, count in texts.items():
             (statement,) = read_statements(camt053(Plan(entries=[Entry(-1, remittance=text)])))
-            assert len(withdrawals_named(statement.entries[0])) == count
+            assert len(ordered_named(statement.entries[0])) == count

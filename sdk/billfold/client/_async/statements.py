@@ -84,9 +84,10 @@ class AsyncStatementEntries(AsyncResource):
         wallet_id: str | None = None,
         account_id: str | None = None,
         withdrawal_id: str | None = None,
+        top_up_id: str | None = None,
         idempotency_key: str | None = None,
     ) -> StatementEntry:
-        """Move an entry from suspense to the wallet that it belongs to, to an account, or to the withdrawal it shows.
+        """Move an entry from suspense to the wallet that it belongs to, to an account, or to what it shows.
 
         A bank's fees and interest belong to no wallet, nor does what goes on to another account of its own. Reversing
         ``assigning_journal_entry_id`` whole puts the entry back.
@@ -96,15 +97,20 @@ class AsyncStatementEntries(AsyncResource):
             wallet_id: Which wallet.
             account_id: Which account of the general ledger, in place of a wallet.
             withdrawal_id: Which withdrawal, where the entry shows that its money has left or has come back.
+            top_up_id: Which top-up, where the entry shows that its money has come in or has gone back.
             idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
 
         Raises:
             errors.AccountNotUsable: The account is a wallet's, suspense, or a bank account's cash account.
             errors.ApprovalRequired: It is so much money that another person must agree.
+            errors.HistoryDetached: What it brings back was ordered in a month that has left the ledger.
             errors.StatementEntryNotInSuspense: It doesn't lie in suspense.
+            errors.TopUpDiffers: It can't be of this top-up.
             errors.WithdrawalDiffers: It can't be of this withdrawal.
         """
-        body = encoding.fields(wallet_id=wallet_id, account_id=account_id, withdrawal_id=withdrawal_id)
+        body = encoding.fields(
+            wallet_id=wallet_id, account_id=account_id, withdrawal_id=withdrawal_id, top_up_id=top_up_id
+        )
         return await self._order(
             operations.ASSIGN_STATEMENT_ENTRY, statement_entry_id, body=body, idempotency_key=idempotency_key
         )
