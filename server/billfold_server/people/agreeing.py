@@ -30,7 +30,7 @@ async def _asked(call: Call, challenge: str) -> tuple[Desk, Session, UserRow, Ch
     if call.tenant_or_none is None:
         raise Instead(_over(call, None))
     async with desk.tx() as tx:
-        row = await sca.find_own(tx, challenge, user.id)
+        row = await sca.find_own(tx, challenge, user.id, lock=False)
     if row is None or not sca.is_open(desk, row):
         raise Instead(_over(call, row))
     return desk, session, user, row
@@ -115,7 +115,7 @@ async def take_approval(call: Call, body: bytes) -> Reply[bytes]:
     async with desk.tx() as tx:
         # As whatever else takes both does it: the user, and then what is theirs.
         await queries.lock_user(tx, user.id)
-        locked = await sca.find_own(tx, form["challenge"], user.id)
+        locked = await sca.find_own(tx, form["challenge"], user.id, lock=True)
         if locked is None or not sca.is_open(desk, locked):
             return _over(call, locked)
         if by_passkey:

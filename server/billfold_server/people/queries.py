@@ -422,6 +422,12 @@ async def hold_session(tx: Tx, session_id: UUID) -> bool:
     return await tx.fetchval(sql, session_id) is not None
 
 
+async def is_session_open(tx: Tx, session_id: UUID) -> bool:
+    """Tell whether a session is open at this moment, whoever holds it."""
+    sql = "SELECT true FROM sessions WHERE id = $1 AND ended_at IS NULL"
+    return await tx.fetchval(sql, session_id) is not None
+
+
 async def list_sessions(tx: Tx, user_id: UUID, now: datetime) -> list[SessionRow]:
     """Return a user's sessions that haven't ended, the newest first."""
     sql = f"""
@@ -432,8 +438,12 @@ async def list_sessions(tx: Tx, user_id: UUID, now: datetime) -> list[SessionRow
 
 
 async def see_session(tx: Tx, session_id: UUID, now: datetime) -> None:
-    """Note a session's last request."""
-    await tx.execute("UPDATE sessions SET last_seen_at = $2 WHERE id = $1 AND last_seen_at < $2", session_id, now)
+    """Note a session's last request, unless another one has the session: that one is noted, or ends it."""
+    sql = """
+        UPDATE sessions SET last_seen_at = $2
+        WHERE id = (SELECT id FROM sessions WHERE id = $1 AND last_seen_at < $2 FOR NO KEY UPDATE SKIP LOCKED)
+    """
+    await tx.execute(sql, session_id, now)
 
 
 async def elevate_session(

@@ -206,13 +206,13 @@ def _facts(row: ChallengeRow) -> dict[str, str | int | list[str]]:
     return {"challenge_id": ids.encode(Prefix.SCA_CHALLENGE, row.id), "kind": row.kind}
 
 
-async def find_own(tx: Tx, challenge_id: str, user_id: UUID) -> ChallengeRow | None:
-    """Return this user's own challenge, locked, whatever has become of it; or None."""
+async def find_own(tx: Tx, challenge_id: str, user_id: UUID, *, lock: bool) -> ChallengeRow | None:
+    """Return this user's own challenge, whatever has become of it, and keep others from it where asked to; or None."""
     try:
         key = ids.decode(Prefix.SCA_CHALLENGE, challenge_id)
     except ids.InvalidIdError:
         return None
-    row = await rows.lock(tx, key)
+    row = await (rows.lock if lock else rows.find)(tx, key)
     return row if row is not None and row.user_id == user_id else None
 
 

@@ -49,12 +49,18 @@ async def insert(tx: Tx, row: ChallengeRow) -> None:
     )
 
 
+_FIND = f"SELECT {_COLUMNS} FROM sca_challenges WHERE id = $1"  # noqa: S608 - constants
+
+
+async def find(tx: Tx, challenge_id: UUID) -> ChallengeRow | None:
+    """Return a challenge, or None."""
+    row = await tx.fetchrow(_FIND, challenge_id)
+    return None if row is None else ChallengeRow(**dict(row))
+
+
 async def lock(tx: Tx, challenge_id: UUID) -> ChallengeRow | None:
     """Return a challenge that nobody else may change meanwhile, or None."""
-    row = await tx.fetchrow(
-        f"SELECT {_COLUMNS} FROM sca_challenges WHERE id = $1 FOR UPDATE",  # noqa: S608 - constants
-        challenge_id,
-    )
+    row = await tx.fetchrow(f"{_FIND} FOR UPDATE", challenge_id)
     return None if row is None else ChallengeRow(**dict(row))
 
 

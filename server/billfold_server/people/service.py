@@ -63,6 +63,7 @@ __all__ = [
     "hold_session",
     "identify",
     "is_sca_open",
+    "is_session_open",
     "kinds_and_locks",
     "list_briefly",
     "list_members",
@@ -127,6 +128,11 @@ async def hold_session(tx: Tx, session_id: UUID) -> bool:
     return await queries.hold_session(tx, session_id)
 
 
+async def is_session_open(tx: Tx, session_id: UUID) -> bool:
+    """Tell whether a session is open at this moment, for what only reads: it waits for nobody who has the session."""
+    return await queries.is_session_open(tx, session_id)
+
+
 async def begin_sca(
     call: Call, tx: Tx, user_id: UUID, action: LinkedAction, *, return_to: str, replaces: UUID | None = None
 ) -> Challenge:
@@ -158,7 +164,7 @@ async def use_sca(call: Call, tx: Tx, reference: str, user_id: UUID, action: Lin
 
 async def is_sca_open(call: Call, tx: Tx, reference: str, user_id: UUID) -> bool:
     """Tell whether somebody can still approve what they were asked to by ``begin_sca``, and hasn't yet."""
-    row = await sca.find_own(tx, reference, user_id)
+    row = await sca.find_own(tx, reference, user_id, lock=False)
     return row is not None and sca.is_open(Desk(call), row)
 
 

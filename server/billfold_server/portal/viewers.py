@@ -10,7 +10,14 @@ from billfold import errors, ids
 from billfold.ids import Prefix
 from billfold_server.http.routing import Call
 from billfold_server.people.pages.kit import LoginRealm, is_known
-from billfold_server.people.service import Session, current_session, hold_session, standing_of
+from billfold_server.people.service import (
+    Session,
+    UserStanding,
+    current_session,
+    hold_session,
+    is_session_open,
+    standing_of,
+)
 from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.transaction import TenantTx
 
@@ -63,10 +70,11 @@ class Viewer(msgspec.Struct, frozen=True, kw_only=True):
         """Return the request as one of theirs, for services that are given requests.
 
         Each of its transactions sees that they are signed in and may still do all that they could when the page looked,
-        and where they ask for something, that they may until it is done.
+        and where they ask for something, that they may until it is done. What only reads waits for nobody.
         """
-        about = None if call.method == "GET" else ()
-        return msgspec.structs.replace(call, caller=self.caller(call), stands=self._stands, about=about)
+        if call.method == "GET":
+            return msgspec.structs.replace(call, caller=self.caller(call), stands=self._looks)
+        return msgspec.structs.replace(call, caller=self.caller(call), stands=self._acts, about=())
 
     async def ask(
         self, call: Call, operation_id: str, path: Mapping[str, str], body: Mapping[str, Any] | None = None
@@ -78,10 +86,15 @@ class Viewer(msgspec.Struct, frozen=True, kw_only=True):
         """
         return await call.services.approvals.ask(self.acting(call), operation_id, path, body or {})
 
-    async def _stands(self, tx: TenantTx) -> None:
-        standing = await standing_of(tx, self.user_id)
+    async def _looks(self, tx: TenantTx) -> None:
+        self._check(await standing_of(tx, self.user_id), is_open=await is_session_open(tx, self.session_id))
+
+    async def _acts(self, tx: TenantTx) -> None:
+        self._check(await standing_of(tx, self.user_id), is_open=await hold_session(tx, self.session_id))
+
+    def _check(self, standing: UserStanding | None, *, is_open: bool) -> None:
         may = standing is not None and standing.active and self.scopes <= (standing.scopes or frozenset())
-        if not may or not await hold_session(tx, self.session_id):
+        if not may or not is_open:
             raise errors.PermissionDenied("what you may do has changed; look at the page again")
 
 

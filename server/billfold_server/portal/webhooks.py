@@ -292,7 +292,8 @@ async def ask_for_deletion(
 async def delete_webhook(call: Call, webhook_endpoint_id: WebhookEndpointId, body: bytes) -> Reply[bytes]:
     """Delete an endpoint."""
     form_of(call, body)
-    async with admitted(call, _WRITE, back="/webhooks") as (tx, viewer):
+    viewer = await admit(call, _WRITE, back="/webhooks")
+    async with viewer.acting(call).tx() as tx:
         await webhooks.delete_endpoint(tx, viewer.caller(call), _endpoint_id(webhook_endpoint_id))
     return go(call, "/webhooks?notice=deleted")
 
@@ -302,7 +303,8 @@ async def test_webhook(call: Call, webhook_endpoint_id: WebhookEndpointId, body:
     """Tell an endpoint of an event that is made for that."""
     form_of(call, body)
     path = f"/webhooks/{webhook_endpoint_id}"
-    async with admitted(call, _WRITE, back=path) as (tx, viewer):
+    viewer = await admit(call, _WRITE, back=path)
+    async with viewer.acting(call).tx() as tx:
         await webhooks.test_endpoint(tx, viewer.caller(call), _endpoint_id(webhook_endpoint_id))
     return go(call, f"{path}?notice=tested")
 
@@ -312,8 +314,9 @@ async def replay_webhook(call: Call, webhook_endpoint_id: WebhookEndpointId, bod
     """Tell an endpoint again of a range of events."""
     form = form_of(call, body)
     path = f"/webhooks/{webhook_endpoint_id}"
-    async with admitted(call, _WRITE, back=path) as (tx, viewer):
-        wanted = ReplayWebhookEvents(after=_number(form, "after") or 0, up_to=_number(form, "up_to"))
+    viewer = await admit(call, _WRITE, back=path)
+    wanted = ReplayWebhookEvents(after=_number(form, "after") or 0, up_to=_number(form, "up_to"))
+    async with viewer.acting(call).tx() as tx:
         try:
             done: WebhookReplay = await webhooks.replay_events(
                 tx, viewer.caller(call), _endpoint_id(webhook_endpoint_id), wanted
@@ -358,6 +361,7 @@ async def replay_delivery(call: Call, webhook_delivery_id: WebhookDeliveryId, bo
     """Deliver an event again."""
     form_of(call, body)
     path = f"/webhooks/deliveries/{webhook_delivery_id}"
-    async with admitted(call, _WRITE, back=path) as (tx, viewer):
+    viewer = await admit(call, _WRITE, back=path)
+    async with viewer.acting(call).tx() as tx:
         await webhooks.replay(tx, viewer.caller(call), ids.decode(Prefix.WEBHOOK_DELIVERY, webhook_delivery_id))
     return go(call, f"{path}?notice=replayed")

@@ -39,6 +39,15 @@ def press(browser: Browser, path: str, what: str, **form: str) -> httpx.Response
     return browser.submit(browser.get(path), f"{path}/{what}", **form)
 
 
+def delivery_of(browser: Browser, path: str) -> str:
+    """Send an endpoint a test event, and return the path of its delivery's page."""
+    press(browser, path, "test")
+    deadline = time.monotonic() + 60
+    while not (found := DELIVERY.findall(browser.get(path).text)):
+        assert time.monotonic() < deadline, "it was told of nothing"
+    return str(found[0])
+
+
 def actions(client: httpx.Client, path: str) -> list[tuple[str, str]]:
     """Return what was done to an endpoint and by whom, the last thing first."""
     params = {"object_id": path.rsplit("/", 1)[1]}

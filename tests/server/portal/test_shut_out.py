@@ -15,6 +15,7 @@ from tests.live import LiveServer
 from tests.postgres import until_waited_for
 from tests.server.identity.flows import tx_of
 from tests.server.people.persons import Browser, Person, a_person, enrol
+from tests.server.portal.test_own_pages import delivery_of, make
 from tests.server.portal.visits import at
 
 WAYS = {
@@ -35,7 +36,32 @@ def _endpoint(browser: Browser) -> Callable[[], httpx.Response]:
     return lambda: browser.submit(page, path, url="https://partner.example/webhooks")
 
 
-ASKED = {"a client": ("api_clients", _client), "a webhook endpoint": ("webhook_endpoints", _endpoint)}
+def _pressed(what: str, page: str = "", **form: str) -> Callable[[Browser], Callable[[], httpx.Response]]:
+    """Press a button of an endpoint's page, or of one below it."""
+
+    def prepare(browser: Browser) -> Callable[[], httpx.Response]:
+        path, _ = make(browser)
+        shown = browser.get(path + page)
+        return lambda: browser.submit(shown, f"{path}/{what}", **form)
+
+    return prepare
+
+
+def _delivered_again(browser: Browser) -> Callable[[], httpx.Response]:
+    page = delivery_of(browser, make(browser)[0])
+    shown = browser.get(page)
+    return lambda: browser.submit(shown, f"{page}/replay")
+
+
+ASKED = {
+    "a client": ("api_clients", _client),
+    "a webhook endpoint": ("webhook_endpoints", _endpoint),
+    "no endpoint any more": ("webhook_endpoints", _pressed("delete", "/delete")),
+    "a test": ("audit_records", _pressed("test")),
+    "events once more": ("audit_records", _pressed("replay", after="0")),
+    "a delivery once more": ("audit_records", _delivered_again),
+}
+"""What is asked for, and in which table there is another number of rows once that is done."""
 
 
 async def _count(live: LiveServer, table: str) -> int:
