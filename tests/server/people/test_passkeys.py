@@ -1,5 +1,6 @@
 """Passkeys: what is signed, where, by whom and how often (WebAuthn, sections 7.1 and 7.2)."""
 
+import asyncio
 import re
 from typing import Any
 from uuid import UUID
@@ -12,9 +13,13 @@ from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.app import build_app
 from billfold_server.identity.grants.service import find_grant, open_grant
+from billfold_server.people import queries, sca
+from billfold_server.people.desk import Desk
 from billfold_server.people.pages import words
 from billfold_server.people.pages.forms import FIELD
+from billfold_server.tenancy.transaction import TenantTx
 from tests.live import LiveServer
+from tests.postgres import until_waited_for
 from tests.server.people.authenticator import Authenticator, options_of
 from tests.server.people.paying import PAYMENT, Payments
 from tests.server.people.persons import Browser, Person, a_person, a_psu
@@ -277,3 +282,31 @@ class TestAnApproval:
         page = browser.get("/approve", params={"challenge": first.id})
         assert browser.submit(page, "/approve", credential=device.show(options_of(page))).status_code == 303
         assert payments.use(first.id)
+
+    def test_waits_for_nobody_who_waits_for_it(self, live: LiveServer) -> None:
+        """Whoever asks anew has the person before what they were asked, and so has who approves it with a passkey."""
+        person, device, _ = with_passkey(live)
+        payments, key = Payments(live, person), ids.decode(Prefix.USER, person.user_id)
+        browser = named(Browser(live, "alpha"))
+        assert show(browser, device).status_code == 303
+        first = payments.begin()
+        page = browser.get("/approve", params={"challenge": first.id})
+        answer = device.show(options_of(page))
+
+        async def ask_anew(desk: Desk, tx: TenantTx) -> tuple[str, Any]:
+            await queries.lock_user(tx, key)
+            loop = asyncio.get_running_loop()
+            told: Any = loop.run_in_executor(None, lambda: browser.submit(page, "/approve", credential=answer))
+            await until_waited_for(tx, told)
+            return (await sca.begin(desk, tx, key, PAYMENT)).id, told
+
+        async def until(told: Any) -> httpx.Response:
+            found: httpx.Response = await told
+            return found
+
+        second, told = payments.run(ask_anew)
+        assert live.run(until(told)).status_code == 404
+        assert not payments.use(first.id), "another one was asked for in its place"
+        page = browser.get("/approve", params={"challenge": second})
+        assert browser.submit(page, "/approve", credential=device.show(options_of(page))).status_code == 303
+        assert payments.use(second)

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import importlib
 import json
+import re
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ import pytest_asyncio
 from billfold import errors
 from billfold_server.tenancy import indexing, migrations
 from billfold_server.tenancy.context import SYSTEM
+from billfold_server.tenancy.migrations import SqlMigration
 from billfold_server.tenancy.migrations import tenant as tenant_package
 from billfold_server.tenancy.service import Migrated
 from tests.postgres import WAITS
@@ -37,6 +39,19 @@ Migrating = asyncio.Task[list[Migrated]]
 
 DEADLINE_S = 30
 DIGESTS = Path(__file__).with_name("migrations.json")
+WITHIN = {
+    # Of tables that stay small: what people, clients and partners are, and not what they do.
+    "tenant_0031_partners: api_clients_partner_id of api_clients",
+    "tenant_0031_partners: users_partner_id of users",
+    "tenant_0031_partners: webhook_endpoints_partner_id of webhook_endpoints",
+    "tenant_0047_blocks_of_third_parties: blocked_third_parties_of_directories of blocked_third_parties",
+    "tenant_0051_blocks_of_organisations: blocked_third_parties_of_clients of blocked_third_parties",
+    # From before indexes were built beside writers.
+    "tenant_0016_consent_grants: grants_consent_id of grants",
+    # Of a table in partitions, of which PostgreSQL can't build one beside writers.
+    "tenant_0038_transfers_written_once: journal_entries_other_kinds of journal_entries",
+}
+"""Indexes of older tables that are built within their step, as deployments have run it."""
 APPS: tuple[migrations.App, ...] = ("platform", "tenant")
 
 
@@ -70,9 +85,26 @@ async def runs(tenancy: Tenancy, schema: str) -> list[str]:
         await connection.close()
 
 
+def _step(app: migrations.App, name: str) -> SqlMigration:
+    found: SqlMigration = asyncio.run(importlib.import_module(f"{migrations.__name__}.{app}.{name}").forwards())
+    return found
+
+
+_INDEX = re.compile(r"CREATE (?:UNIQUE )?INDEX (?:IF NOT EXISTS )?(\w+)\s+ON (?:ONLY )?(\w+)")
+
+
+def _indexed(sql: str) -> Iterator[tuple[list[str], tuple[str, str]]]:
+    """Yield each index that statements make and the table that it is of, with the tables that they make."""
+    made = re.findall(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+)", sql)
+    yield from (
+        (made, found)
+        for found in re.findall(r"CREATE (?:UNIQUE )?INDEX (?:IF NOT EXISTS )?(\w+)\s+ON (?:ONLY )?(\w+)", sql)
+    )
+
+
 def digest(app: migrations.App, name: str) -> str:
     """Return the digest of what a step does, whatever it says of itself."""
-    step = asyncio.run(importlib.import_module(f"{migrations.__name__}.{app}.{name}").forwards())
+    step = _step(app, name)
     does = [step.statements, sorted(step.grants.items()), sorted(step.indexes.items())]
     return hashlib.sha256(json.dumps(does).encode()).hexdigest()
 
@@ -89,6 +121,16 @@ class TestTheMigrations:
         kept = json.loads(DIGESTS.read_text())
         found = {name: digest(app, name) for app in APPS for name in migrations.load(app)}
         assert kept == found, f"{DIGESTS.name} keeps digests of all steps: add new ones, and change none"
+
+    def test_build_indexes_of_older_tables_beside_writers(self) -> None:
+        """Among the statements of a step, an index keeps its table's writers out for as long as it is built."""
+        found = {
+            f"{name}: {index} of {table}"
+            for name in migrations.load("tenant")
+            for made, (index, table) in _indexed("\n".join(_step("tenant", name).statements))
+            if table not in made
+        }
+        assert found == WITHIN, "a step's indexes of tables that it hasn't made are its `indexes`"
 
     async def test_are_all_in_the_schema_of_a_new_tenant(self, tenancy: Tenancy) -> None:
         """Its version is the newest, and the registry knows."""
