@@ -8,7 +8,7 @@ from uuid import UUID
 from billfold.contract.wallets import AliasScheme
 from billfold_server.db.filters import Filter
 from billfold_server.tenancy.transaction import TenantTx
-from billfold_server.wallets.rows import AliasKey, AliasRow, OtherSide, TransferRow, WalletRow
+from billfold_server.wallets.rows import AliasKey, AliasRow, OtherSide, Sought, TransferRow, WalletRow
 from billfold_server.wallets.stores import (
     ALIAS_COLUMNS,
     BRITISH_IBANS,
@@ -43,6 +43,7 @@ __all__ = [
     "list_transfers",
     "list_wallets",
     "list_wallets_of",
+    "search_wallets",
     "standing_of",
 ]
 
@@ -185,6 +186,40 @@ async def list_wallets(
             [scheme for scheme, _ in alias],
             [normal_value for _, normal_value in alias],
         )
+    rows = await tx.fetch(
+        f"SELECT {WALLET_COLUMNS} FROM wallets AS w WHERE {where} ORDER BY w.id DESC LIMIT {limit:d}",  # noqa: S608
+        *where.values,
+    )
+    return [to_wallet(row) for row in rows]
+
+
+# An id's last characters are five bits each, and its text in the database has four to a digit.
+_SOUGHT: Final = """(
+    strpos(lower(w.label), lower($)) > 0
+    OR ('x' || right(w.id::text, 8))::bit(32)::bigint & 1073741823 = $::bigint
+    OR EXISTS (
+        SELECT FROM wallet_aliases AS a WHERE a.wallet_id = w.id
+            AND a.scheme IN ('iban', 'sort_code_account_number') AND strpos(a.normal_value, $::text) > 0)
+)"""
+
+
+async def search_wallets(  # noqa: PLR0917 - a page of a search
+    tx: TenantTx,
+    party_id: UUID,
+    statuses: Sequence[str],
+    sought: Sought | None,
+    before: UUID | None,
+    but: Sequence[UUID],
+    limit: int,
+) -> list[WalletRow]:
+    """Return a party's wallets that are meant by what somebody has typed, or all, newest first."""
+    where = Filter()
+    where.add("w.party_id = $", party_id)
+    where.add("w.status = ANY($::text[])", list(statuses))
+    where.add("w.id < $", before)
+    where.add("w.id <> ALL($::uuid[])", list(but) or None)
+    if sought is not None:
+        where.add(_SOUGHT, sought.text, sought.ending, sought.number)
     rows = await tx.fetch(
         f"SELECT {WALLET_COLUMNS} FROM wallets AS w WHERE {where} ORDER BY w.id DESC LIMIT {limit:d}",  # noqa: S608
         *where.values,

@@ -19,6 +19,7 @@ __all__ = [
     "MovementKind",
     "OtherSide",
     "PartyRow",
+    "Sought",
     "TransferRow",
     "WalletRow",
 ]
@@ -87,6 +88,20 @@ class AliasKey(msgspec.Struct, frozen=True):
 
     scheme: AliasScheme
     normal_value: str
+
+
+class Sought(msgspec.Struct, frozen=True):
+    """What somebody types who looks for a wallet.
+
+    Attributes:
+        text: A part of its label.
+        ending: What the last six characters of its id stand for, where it could be these.
+        number: A part of its account's number, in normal form, where it could be one.
+    """
+
+    text: str
+    ending: int | None
+    number: str | None
 
 
 class BritishRow(msgspec.Struct, frozen=True):

@@ -8,10 +8,11 @@ from uuid import UUID
 
 from stdnum import iban
 
-from billfold import errors
+from billfold import errors, ids
 from billfold.contract.wallets import AliasScheme, Wallet, WalletStatus
+from billfold.ids import Prefix
 from billfold.money import Money
-from billfold_server.wallets.rows import AliasKey
+from billfold_server.wallets.rows import AliasKey, Sought
 
 __all__ = [
     "WALLET_STATES",
@@ -24,6 +25,7 @@ __all__ = [
     "normalise_alias",
     "number_of",
     "rivals_of",
+    "seek",
     "sort_code_of",
     "wallet_meant",
 ]
@@ -196,6 +198,31 @@ def is_given_out(key: AliasKey, sort_codes: Collection[str], iban_prefixes: Coll
     # The check digits stand behind the country (ISO 13616).
     bare = f"{key.normal_value[:2]}{key.normal_value[4:]}"
     return key.scheme is AliasScheme.IBAN and bare.startswith(tuple(iban_prefixes))
+
+
+def seek(typed: str) -> Sought | None:
+    """Return which wallets are meant by what somebody has typed; None where that is nothing, and so all of them."""
+    text = typed.strip()
+    number = _APART.sub("", text).upper()
+    is_number = len(number) >= _LEAST_OF_A_NUMBER and any(each.isdigit() for each in number)
+    return Sought(text, _ending(text.lstrip("….").lower()), number if is_number else None) if text else None
+
+
+_APART: Final = re.compile(r"[\s-]")
+"""What people write between the parts of a number."""
+_LEAST_OF_A_NUMBER: Final = 4
+_ENDING: Final = 6
+_BODY: Final = 26
+
+
+def _ending(text: str) -> int | None:
+    """Return the lowest thirty bits of ids that end in six characters, of five bits each."""
+    if len(text) != _ENDING:
+        return None
+    try:
+        return ids.decode(Prefix.WALLET, f"{Prefix.WALLET}_{text.rjust(_BODY, '0')}").int
+    except ids.InvalidIdError:
+        return None
 
 
 def check_limit(limit: str, limits: Mapping[str, int], amount_minor: int, currency: str) -> None:

@@ -25,6 +25,7 @@ from billfold_server.wallets.rules import (
     names_alike,
     new_alias,
     normalise_alias,
+    seek,
     sort_code_of,
     wallet_meant,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "names_alike",
     "new_alias",
     "normalise_alias",
+    "search_wallets",
     "sort_code_of",
     "standing_of",
     "tell_moved",
@@ -174,6 +176,31 @@ async def list_wallets(
         tx, limit=limit, before=before, party_id=party_id, status=status, alias=names, chosen=chosen
     )
     return await with_balances(tx, rows)
+
+
+async def search_wallets(  # noqa: PLR0917 - a page of a search
+    tx: TenantTx,
+    party_id: UUID,
+    statuses: Sequence[str],
+    typed: str,
+    before: UUID | None,
+    but: Sequence[UUID],
+    limit: int,
+) -> list[Wallet]:
+    """Return a party's wallets that somebody looks for, newest first.
+
+    Args:
+        tx: The tenant's transaction.
+        party_id: Whose.
+        statuses: What they may be.
+        typed: A part of a label or of an account's number, or the last six characters of an id; empty means all.
+        before: Only older ones than this.
+        but: Without these.
+        limit: How many at most.
+    """
+    return await with_balances(
+        tx, await queries.search_wallets(tx, party_id, statuses, seek(typed), before, but, limit)
+    )
 
 
 async def list_wallets_of(tx: TenantTx, party_id: UUID) -> list[UUID]:

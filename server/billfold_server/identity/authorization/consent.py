@@ -7,7 +7,7 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 
 from billfold_server.http.routing import Reply
-from billfold_server.identity.authorization import authority, details
+from billfold_server.identity.authorization import authority, choosing, details
 from billfold_server.identity.authorization import journey as journeys
 from billfold_server.identity.authorization.interactions import Interaction
 from billfold_server.identity.authorization.parameters import AuthorizationRequest
@@ -102,7 +102,7 @@ def page_of_consent(
         session: Who is to answer.
         found: The consent.
         ui_locales: The language that was chosen on the page.
-        complaint: How many accounts would have to be chosen, where too few were.
+        complaint: How many accounts would have to be chosen, where too few or too many were.
         over: Whether the approval that was begun on the next page holds for nothing any more.
     """
     preferred = asked.request.ui_locales or session.language
@@ -114,6 +114,8 @@ def page_of_consent(
         "place": to.hostname or f"{to.scheme}:",
         "sheet": sheet,
         "ticket": journeys.ticket_of(call, asked, sheet, language),
+        "finder": found.finder,
+        "most": choosing.MOST,
         "complaint": complaint,
         "over": over,
         "person": session,

@@ -22,6 +22,7 @@ from billfold_server.http.routing import Reply
 from billfold_server.identity.askers import hold
 from billfold_server.identity.authorization import (
     authority,
+    choosing,
     codes,
     consent,
     details,
@@ -137,8 +138,10 @@ async def _see(call: "Call", tx: Any, asked: Asked) -> tuple[Session | None, sig
 async def _show(call: "Call", asked: Asked, session: Session, ui_locales: str | None) -> Reply[bytes]:
     """Show what is asked, or carry it out where the person comes back from having approved it."""
     found, over = None, False
-    if asked.request.consent_id is not None and (found := await journey.load(call, asked, session)) is None:
-        return await _refuse(call, asked, *_OVER)
+    if asked.request.consent_id is not None:
+        look = journey.look_of(asked.interaction.choice)
+        if (found := await journey.load(call, asked, session, look)) is None:
+            return await _refuse(call, asked, *_OVER)
     if asked.interaction.challenge_id is not None and asked.interaction.user_id == session.user_id:
         # They come back from having approved a payment, or from not having done so: then they are asked again.
         answered = await _approve(call, asked, session, by=asked.interaction.challenge_id, of=_before(asked, found))
@@ -182,7 +185,8 @@ async def decide(call: "Call", form: dict[str, str]) -> Reply[bytes]:
         return await _once_more(call, interaction_id)
     is_asked = session is not None and session.user_id == asked.interaction.user_id
     known = is_asked and _judge(call, asked, session) == "enough"
-    if form.get("decision") != "approve":
+    looks = asked.request.consent_id is not None and choosing.is_look(form)
+    if form.get("decision") != "approve" and not looks:
         # To go back nobody needs to sign in. What is refused for good is refused by who was asked.
         by_person = known and form.get("decision") != "leave"
         return await _refuse(call, asked, "access_denied", "the person has refused", by_person=by_person)
@@ -190,15 +194,26 @@ async def decide(call: "Call", form: dict[str, str]) -> Reply[bytes]:
         # Somebody else has signed in meanwhile, or nobody is any more: what was shown was shown to another.
         return responses.go(consent.address_of(call, interaction_id))
     if asked.request.consent_id is not None:
-        return await _allow(call, asked, session, form)
+        answer = _look if looks else _allow
+        return await answer(call, asked, session, form)
     if (payment := details.payment_among(asked.request.details)) is not None:
         return await _link(call, asked, session, payment)
     return await _approve(call, asked, session) or _gone(call)
 
 
+async def _look(call: "Call", asked: Asked, session: Session, form: dict[str, str]) -> Reply[bytes]:
+    """Show other accounts to somebody who has more of them than a page shows, beside those that they have chosen."""
+    look = choosing.wanted(form)
+    found = await journey.load(call, asked, session, look)
+    if found is None:
+        return await _refuse(call, asked, *_OVER)
+    complaint = "many" if look.too_many else None
+    return consent.page_of_consent(call, asked, session, found, ui_locales=None, complaint=complaint)
+
+
 async def _allow(call: "Call", asked: Asked, session: Session, form: dict[str, str]) -> Reply[bytes]:
     """Take what somebody allows of a consent: for which accounts, and only if it says what they were shown."""
-    found = await journey.load(call, asked, session)
+    found = await journey.load(call, asked, session, choosing.answered(form))
     if found is None:
         return await _refuse(call, asked, *_OVER)
     choice = journey.chosen(call, asked, found, form)

@@ -17,7 +17,8 @@ from billfold import errors, ids
 from billfold.contract.wallets import AliasScheme, Wallet, WalletStatus
 from billfold.ids import Prefix
 from billfold_server.consents import service as consents
-from billfold_server.identity.authorization import intents, sheets
+from billfold_server.identity.authorization import choosing, intents, sheets
+from billfold_server.identity.authorization.choosing import Finder, Look
 from billfold_server.identity.authorization.details import Payment
 from billfold_server.identity.authorization.sheets import Sheet
 from billfold_server.tenancy.context import Own
@@ -30,10 +31,8 @@ if TYPE_CHECKING:
     from billfold_server.people.service import Session
     from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["Choice", "Found", "Nothing", "chosen", "evidence", "load", "payment_of", "ticket_of"]
+__all__ = ["Choice", "Found", "Nothing", "chosen", "evidence", "load", "look_of", "payment_of", "ticket_of"]
 
-_MOST: Final = 500
-"""Wallets among which to choose on one page."""
 _PAYING: Final = frozenset({"domestic_payment", "domestic_vrp"})
 _NAMED_BY: Final = {
     "UK.OBIE.IBAN": AliasScheme.IBAN,
@@ -55,12 +54,14 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
         shown_at: When.
         digest: What it said.
         wallet_ids: Which of their wallets they chose, as ``wal_…``.
+        look: Which ones it offered; the newest where absent.
     """
 
     language: str
     shown_at: datetime
     digest: str
     wallet_ids: list[str]
+    look: Look = Look()
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +77,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
         client: How the third party is called.
         ends_at: When it ends by itself, once it is allowed.
         scopes: What else is asked of who the customer is.
+        look: What the customer wants to see of their wallets.
+        finder: How they find others; None where there are none.
     """
 
     consent: "Consent"
@@ -87,6 +90,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     client: str
     ends_at: datetime
     scopes: list[str]
+    look: Look = Look()
+    finder: Finder | None = None
 
     def sheet(self, language: str) -> Sheet:
         """Return what the page says in a language."""
@@ -101,6 +106,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
             strange=self.strange,
             payee_is_theirs=self.payee_is_theirs,
             also=sheets.also_lines(self.scopes, language),
+            kept=None if self.finder is None else frozenset(self.finder.kept),
         )
 
 
@@ -114,13 +120,14 @@ class Nothing(msgspec.Struct, frozen=True):
     complaint: str | None = None
 
 
-async def load(call: "Call", asked: "Asked", session: "Session") -> Found | None:
+async def load(call: "Call", asked: "Asked", session: "Session", look: Look | None = None) -> Found | None:
     """Return the consent that a request names with all that its page needs, or None where it can't be answered.
 
     Args:
         call: The request.
         asked: What the browser has brought, naming a consent.
         session: Who is to answer.
+        look: What they want to see of their accounts; the newest ones where absent.
 
     Raises:
         errors.KeysUnavailable: What was asked for can't be opened now.
@@ -135,13 +142,14 @@ async def load(call: "Call", asked: "Asked", session: "Session") -> Found | None
     if consent.party_id not in {None, party_id}:
         return None
     request = msgspec.json.decode(await consents.open_request(call.services, call.tenant, consent))
-    account = _account_of(request)
+    account, look = _account_of(request), look or Look()
     async with call.services.database.tx(call.tenant) as tx:
-        own = await _choosable(tx, consent, party_id, account)
+        own, finder = await _choosable(tx, consent, party_id, account, look)
         paid = await _paid(tx, consent, request)
         payee = None if paid is None or consent.kind != "domestic_vrp" else await _owner_of(tx, paid)
     # Nothing is paid from an account to itself, so to choose that one would be to allow nothing.
-    usable = [each for each in own if _is_usable(consent, each) and ids.decode(Prefix.WALLET, each.id) != paid]
+    able = _usable(consent)
+    usable = [each for each in own if each.status in able and ids.decode(Prefix.WALLET, each.id) != paid]
     return Found(
         consent=consent,
         request=request,
@@ -152,32 +160,31 @@ async def load(call: "Call", asked: "Asked", session: "Session") -> Found | None
         client=asked.client.name,
         ends_at=consents.agreed_end(consent, call.tenant.manifest.open_banking),
         scopes=asked.request.scopes,
+        look=look,
+        finder=finder,
     )
 
 
 async def _choosable(
-    tx: "TenantTx", consent: "Consent", party_id: UUID, account: dict[str, Any] | None
-) -> list[Wallet]:
+    tx: "TenantTx", consent: "Consent", party_id: UUID, account: dict[str, Any] | None, look: Look
+) -> tuple[list[Wallet], Finder | None]:
     """Return the customer's own wallets that a consent can be about, however many they have.
 
-    That is the one that was asked for, those for which it was allowed before, or else the newest of all.
+    That is the one that was asked for, those for which it was allowed before, or else what they look for among all.
     """
     allowed = frozenset(consent.wallet_ids) if consent.status == "AUTH" else None
     if account is not None:
-        return await _given(tx, Own(party_id=party_id, balances_of=allowed), account)
-    most = _MOST if allowed is None else len(allowed)
-    return await _list(tx, Own(party_id=party_id, balances_of=allowed), most)
+        return await _given(tx, Own(party_id=party_id, balances_of=allowed), account), None
+    if allowed is not None:
+        return await choosing.list_own(tx, Own(party_id=party_id, balances_of=allowed), len(allowed)), None
+    return await choosing.offer(tx, party_id, _usable(consent), look)
 
 
-async def _list(tx: "TenantTx", own: Own, limit: int) -> list[Wallet]:
-    return await wallets.list_wallets(tx, limit=limit, before=None, party_id=None, status=None, alias=None, own=own)
-
-
-def _is_usable(consent: "Consent", wallet: Wallet) -> bool:
-    """Tell whether a wallet can be chosen: one that is closed can't, and only an active one pays."""
+def _usable(consent: "Consent") -> tuple[WalletStatus, ...]:
+    """Return what wallets may be that can be chosen: one that is closed can't, and only an active one pays."""
     if consent.kind in _PAYING:
-        return wallet.status is WalletStatus.ACTIVE
-    return wallet.status is not WalletStatus.CLOSED
+        return (WalletStatus.ACTIVE,)
+    return (WalletStatus.ACTIVE, WalletStatus.FROZEN)
 
 
 def _account_of(request: dict[str, Any]) -> dict[str, Any] | None:
@@ -192,7 +199,7 @@ async def _given(tx: "TenantTx", own: Own, account: dict[str, Any]) -> list[Wall
     wallet_id = await _named(tx, account)
     if wallet_id is None or not own.has_wallet(wallet_id, own.party_id):
         return []
-    return await _list(tx, msgspec.structs.replace(own, balances_of=frozenset({wallet_id})), 1)
+    return await choosing.list_own(tx, msgspec.structs.replace(own, balances_of=frozenset({wallet_id})), 1)
 
 
 async def _named(tx: "TenantTx", account: dict[str, Any]) -> UUID | None:
@@ -260,13 +267,19 @@ def chosen(call: "Call", asked: "Asked", found: Found, form: dict[str, str]) -> 
     if sheet.fixed:
         taken = there
     elif sheet.several:
-        taken = [each for each in there if f"{_WALLET}.{each}" in form]
+        kept = frozenset() if found.finder is None else frozenset(found.finder.kept)
+        taken = [each for each in there if each in kept or choosing.TICK + each in form]
     else:
         taken = [each for each in there if form.get(_WALLET) == each]
     if not taken:
         return Nothing("some" if sheet.several else "one")
     shown_at = datetime.fromtimestamp(int(shown_ms) / 1000, UTC)
-    return Choice(language=language, shown_at=shown_at, digest=digest, wallet_ids=taken)
+    return Choice(language=language, shown_at=shown_at, digest=digest, wallet_ids=taken, look=found.look)
+
+
+def look_of(choice: str | None) -> Look | None:
+    """Return what the page showed that was answered before; None where nothing was."""
+    return None if choice is None else msgspec.json.decode(choice, type=Choice).look
 
 
 # What is agreed to.

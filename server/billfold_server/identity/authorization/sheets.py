@@ -388,6 +388,7 @@ def sheet_of(
     strange: bool = False,
     payee_is_theirs: bool | None = None,
     also: Sequence[str] = (),
+    kept: frozenset[str] | None = None,
 ) -> Sheet:
     """Return what the page of a consent says.
 
@@ -402,16 +403,21 @@ def sheet_of(
         strange: Whether an account was asked for that isn't the customer's, or can't be used.
         payee_is_theirs: Whether the payee's account is the customer's own; None where that isn't known.
         also: What else is asked beside the consent, in words.
+        kept: Which of the wallets the customer has chosen already, where these are some that they have looked for.
     """
     say = Words(language)
     again = consent.status == "AUTH"
     said = _said(say, consent, request, client, ends_at, payee_is_theirs=payee_is_theirs)
     chosen = {given} if given is not None else {each.id for each in wallets} if again else set()
-    if not chosen and len(wallets) == 1:
+    if kept is not None:
+        chosen = set(kept)
+    elif not chosen and len(wallets) == 1:
         chosen = {wallets[0].id}
     fixed = again or given is not None
     groups = [*said.get("groups", ()), *([Group(say("group_others"), list(also))] if also else ())]
-    obstacle = say("strange_account", client=client) if strange else None if wallets else say("no_account")
+    obstacle = say("strange_account", client=client) if strange else None
+    if not wallets and kept is None and obstacle is None:
+        obstacle = say("no_account")
     if payee_is_theirs is False and consent.kind == "domestic_vrp" and _SWEEPING in _vrp_types(request["Data"]):
         # Sweeping is to an account of the same person: what is known to be somebody else's can't be allowed as that.
         strange, obstacle = True, say("strange_sweeping", client=client)
@@ -425,7 +431,7 @@ def sheet_of(
         **{
             **said,
             "groups": groups,
-            "question": said["question"] if wallets and not strange else None,
+            "question": said["question"] if (wallets or kept is not None) and not strange else None,
             "notes": said["notes"] if obstacle is None else [],
         },
     )

@@ -12,6 +12,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.consents.service import Consent
+from billfold_server.identity.authorization import choosing
 from tests.live import LiveServer
 from tests.server.identity.authorization.consents_of import (
     Tpp,
@@ -134,6 +135,32 @@ class TestThePagesOfConsents:
         screen.press_enter()
         screen.wait_for("/oauth/consents/one")
         assert tpp.find(consent).status == "CANC"
+
+    def test_let_who_has_many_accounts_find_theirs_by_keyboard(
+        self, chromium: Chrome, banks: LiveServer, axe: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """On a phone: Enter looks and allows nothing, what was chosen stays, and Tab goes on where the results are."""
+        monkeypatch.setattr(choosing, "_PAGE", 2)
+        tpp, (person, wallets) = a_tpp(banks, "sandbox"), a_customer(banks, "sandbox")
+        newest = [open_wallet(banks, "sandbox", party_of(person), each) for each in ("Garden", "Rent " * 20)]
+        consent, screen = tpp.ask_for(read_accounts()), signed_in(chromium, person)
+        screen.resize("narrow")
+        screen.open(address(tpp, consent, "accounts"))
+        screen.tab_to(f"#{newest[1]}")
+        screen.press_space()
+        screen.type_into("#find", "holidays")
+        screen.leave(screen.press_enter)
+        assert tpp.find(consent).status == "AWAU"
+        assert screen.driver.execute_script("return scrollY") > 0
+        assert (screen.violations(axe), screen.overflows()) == ([], False)
+        screen.picture("many-accounts")
+        screen.tab_to(f"#{wallets[1]}")
+        screen.press_space()
+        screen.tab_to("button[value=approve]")
+        screen.press_enter()
+        back_at(chromium)
+        chosen = {ids.encode(Prefix.WALLET, each) for each in tpp.find(consent).wallet_ids}
+        assert (chosen, screen.complaints()) == ({newest[1], wallets[1]}, [])
 
 
 NAMES = {"between": "X, 12-34-56 12345678", "hebrew": "מאפיית לחם 12-34-56", "turned": "St James \u202eLettings <b>"}

@@ -14,7 +14,7 @@ import pytest
 from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.consents import service
-from billfold_server.identity.authorization import journey
+from billfold_server.identity.authorization import choosing, journey
 from billfold_server.people.pages.words import date_text, text_of
 from tests.live import LiveServer
 from tests.server.identity.authorization.consents_of import (
@@ -218,15 +218,15 @@ class TestAConsentToReadAccounts:
         """Those that were allowed before, or that a request names, needn't be among the newest."""
         person, one, two = customer
         consent, _ = allow(tpp, person, one)
-        monkeypatch.setattr(journey, "_MOST", 1)
+        monkeypatch.setattr(choosing, "_PAGE", 1)
         page = tpp.page(person.browser(), consent, "accounts")
         # What there is nothing to choose about is told by its last characters.
         assert (one[-6:] in page.text, two[-6:] in page.text) == (True, False)
         browser = person.browser()
         page = tpp.page(browser, tpp.ask_for(payment(debtor=one)), "payments")
         assert 'value="approve"' in page.text
-        choosing = tpp.page(browser, tpp.ask_for(read_accounts()), "accounts")
-        assert (one in choosing.text, two in choosing.text) == (False, True)
+        page = tpp.page(browser, tpp.ask_for(read_accounts()), "accounts")
+        assert (one in page.text, two in page.text) == (False, True)
 
     def test_asks_for_a_fresh_strong_sign_in(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:
         """A session of six minutes ago, or of one element, has to sign in first."""
