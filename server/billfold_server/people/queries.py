@@ -416,15 +416,9 @@ async def find_session(tx: Tx, digest: bytes) -> tuple[SessionRow, UserRow] | No
     return None if session is None or user is None else (SessionRow(**dict(session)), user)
 
 
-async def hold_session(tx: Tx, session_id: UUID) -> bool:
-    """Tell whether a session is open, which nobody ends then until the transaction does."""
-    sql = "SELECT true FROM sessions WHERE id = $1 AND ended_at IS NULL FOR UPDATE"
-    return await tx.fetchval(sql, session_id) is not None
-
-
-async def is_session_open(tx: Tx, session_id: UUID) -> bool:
-    """Tell whether a session is open at this moment, whoever holds it."""
-    sql = "SELECT true FROM sessions WHERE id = $1 AND ended_at IS NULL"
+async def is_session_open(tx: Tx, session_id: UUID, *, hold: bool) -> bool:
+    """Tell whether a session is open: at this moment, or, held, until the transaction ends."""
+    sql = f"SELECT true FROM sessions WHERE id = $1 AND ended_at IS NULL{' FOR UPDATE' if hold else ''}"  # noqa: S608
     return await tx.fetchval(sql, session_id) is not None
 
 
@@ -555,6 +549,11 @@ async def spend(tx: Tx, digest: bytes, expires_at: datetime) -> bool:
     """Note that something has been used, and tell whether this was the first time."""
     sql = "INSERT INTO spent_challenges (digest, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING"
     return await tx.execute(sql, digest, expires_at) == "INSERT 0 1"
+
+
+async def give_back(tx: Tx, digest: bytes) -> None:
+    """Take it that something hasn't been used yet."""
+    await tx.execute("DELETE FROM spent_challenges WHERE digest = $1", digest)
 
 
 async def sweep(

@@ -1,7 +1,7 @@
 """People: made, disabled, unlocked and signed out by those who run a tenant or the platform; and who is signed in."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -21,7 +21,7 @@ from billfold_server.people import attempt_queries, factors, queries, rules, sca
 from billfold_server.people.codes import new_code
 from billfold_server.people.desk import Desk, People, digest_of, secret_place, tell, user_id_of
 from billfold_server.people.identifying import Identified, identify
-from billfold_server.people.pages import kit
+from billfold_server.people.pages import forms, kit
 from billfold_server.people.queries import UserRow
 from billfold_server.people.sca import Challenge, LinkedAction
 from billfold_server.people.sessions import Session
@@ -50,6 +50,7 @@ __all__ = [
     "Session",
     "UserStanding",
     "begin_sca",
+    "comes_again",
     "count_members",
     "create_made_up",
     "create_member",
@@ -70,6 +71,7 @@ __all__ = [
     "list_users",
     "list_users_of",
     "lock_users",
+    "may_come_again",
     "new_enrolment_code",
     "offer_enrolment",
     "remove_member",
@@ -123,14 +125,32 @@ async def end_current_session(call: Call, realm: kit.LoginRealm | None = None) -
     return sessions.end(desk)
 
 
+async def comes_again(call: Call, tx: Tx, form: Mapping[str, str]) -> bool:
+    """Tell whether a form that counts once has come before, and note that it has. One without ``forms.ONCE`` hasn't."""
+    if (digest := _which(call, form)) is None:
+        return False
+    return not await queries.spend(tx, digest, call.services.clock.now() + timedelta(seconds=forms.TTL_S))
+
+
+async def may_come_again(call: Call, tx: Tx, form: Mapping[str, str]) -> None:
+    """Let a form count that came before, since nothing came of that."""
+    if (digest := _which(call, form)) is not None:
+        await queries.give_back(tx, digest)
+
+
+def _which(call: Call, form: Mapping[str, str]) -> bytes | None:
+    desk, said = Desk(call), form.get(forms.ONCE)
+    return None if said is None else desk.people.digest("forms", desk.owner, said)
+
+
 async def hold_session(tx: Tx, session_id: UUID) -> bool:
     """Tell whether a session is open, which nobody ends then until the transaction does."""
-    return await queries.hold_session(tx, session_id)
+    return await queries.is_session_open(tx, session_id, hold=True)
 
 
 async def is_session_open(tx: Tx, session_id: UUID) -> bool:
     """Tell whether a session is open at this moment, for what only reads: it waits for nobody who has the session."""
-    return await queries.is_session_open(tx, session_id)
+    return await queries.is_session_open(tx, session_id, hold=False)
 
 
 async def begin_sca(

@@ -116,7 +116,7 @@ async def is_still_open(tx: Tx, session: Session, user: UserRow) -> bool:
     have been signed out, disabled or forgotten, or have enrolled anew because somebody else has their session.
     """
     locked = await queries.lock_user(tx, user.id)
-    return locked is not None and locked.is_let_in and await queries.hold_session(tx, session.id)
+    return locked is not None and locked.is_let_in and await queries.is_session_open(tx, session.id, hold=True)
 
 
 async def begin(desk: Desk, tx: Tx, user: UserRow, methods: list[Method], *, factor_id: UUID | None) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from billfold_server.http.reading import decode_json
 from billfold_server.http.routing import Call, Reply
 from billfold_server.identity import service as identity
 from billfold_server.partners import service as partners
-from billfold_server.portal.pages import admitted, form_of, go, page, render, waits
+from billfold_server.portal.pages import admitted, came_before, form_of, go, once, page, render, waits
 from billfold_server.portal.viewers import Viewer
 from billfold_server.tenancy.transaction import TenantTx
 
@@ -146,7 +146,10 @@ async def create_client(call: Call, body: bytes) -> Reply[bytes]:
     form = form_of(call, body)
     viewer, scopes = await _maker(call)
     try:
-        made: ClientCreated = await viewer.ask(call, "createClient", {}, _said(form, secrets=_takes_secrets(call)))
+        async with once(call, form) as first:
+            if not first:
+                return came_before(call, viewer, section="clients", back="/clients")
+            made: ClientCreated = await viewer.ask(call, "createClient", {}, _said(form, secrets=_takes_secrets(call)))
     except errors.ApprovalRequired as waiting:
         return waits(call, viewer, waiting, section="clients", back="/clients", action="/clients/new", form=form)
     except (*_MISTAKES, errors.InsufficientScope) as error:

@@ -21,7 +21,18 @@ from billfold_server.http.pagination import Cursor
 from billfold_server.http.routing import Call, Reply
 from billfold_server.partners import service as partners
 from billfold_server.people import service as people
-from billfold_server.portal.pages import Member, admit_member, admitted_member, form_of, go, page, render, waits
+from billfold_server.portal.pages import (
+    Member,
+    admit_member,
+    admitted_member,
+    came_before,
+    form_of,
+    go,
+    once,
+    page,
+    render,
+    waits,
+)
 
 __all__: list[str] = []
 
@@ -109,7 +120,10 @@ async def create_member(call: Call, body: bytes) -> Reply[bytes]:
     who = await admit_member(call, _WRITE, back="/members/new")
     said = {name: form.get(name, "").strip() for name in ("login_name", "display_name", "role")}
     try:
-        made = await who.ask(call, "createPartnerMember", said)
+        async with once(call, form) as first:
+            if not first:
+                return came_before(call, who.viewer, section=_SECTION, back="/members")
+            made = await who.ask(call, "createPartnerMember", said)
     except errors.ApprovalRequired as waiting:
         return waits(call, who.viewer, waiting, section=_SECTION, back="/members", about=said["login_name"])
     except _MISTAKES as error:

@@ -32,6 +32,7 @@ from billfold.ids import Prefix
 from billfold_server.http.routing import Call, Reply, Routes
 from billfold_server.people.pages import forms, kit
 from billfold_server.people.pages.kit import Instead, form_of, root_of, sign_in_address
+from billfold_server.people.service import comes_again, may_come_again
 from billfold_server.portal.viewers import Viewer
 from billfold_server.portal.viewers import viewer as find_viewer
 from billfold_server.tenancy.transaction import TenantTx
@@ -45,8 +46,10 @@ __all__ = [
     "admit_member",
     "admitted",
     "admitted_member",
+    "came_before",
     "form_of",
     "go",
+    "once",
     "page",
     "render",
     "routes",
@@ -56,6 +59,8 @@ __all__ = [
 ROOT: Final = "/portal"
 _REFUSED: Final = 403
 _WAITING: Final = 202
+_TWICE: Final = 409
+_OF_ONE_PAGE: Final = frozenset({forms.FIELD, forms.ONCE})
 H = TypeVar("H", bound=Callable[..., Awaitable[Reply[bytes]]])
 
 routes = Routes(
@@ -153,6 +158,38 @@ async def _admit(call: Call, tx: TenantTx, scope: str, back: str | None) -> View
     if found.is_recovered:
         return _see(f"{root_of(call, found.login_realm)}/account?notice=limited")
     return found if scope in found.scopes else _refused(call, found)
+
+
+@asynccontextmanager
+async def once(call: Call, form: Mapping[str, str]) -> AsyncIterator[bool]:
+    """Tell whether a form comes for the first time, around what is done then; if that is refused, it may come again.
+
+    Its template has ``once_field()``. A button is pressed twice, or a page loaded again that shows a secret.
+
+    Args:
+        call: The request.
+        form: The form's fields.
+    """
+    async with call.tx() as tx:
+        first = not await comes_again(call, tx, form)
+    try:
+        yield first
+    except errors.BillfoldError:
+        async with call.tx() as tx:
+            await may_come_again(call, tx, form)
+        raise
+
+
+def came_before(call: Call, viewer: Viewer, *, section: str, back: str) -> Reply[bytes]:
+    """Return the page for a form that has come before, and now does nothing.
+
+    Args:
+        call: The request.
+        viewer: Who has sent it.
+        section: To which entry of the navigation it belongs.
+        back: Where is found what it has made, below ``/portal``.
+    """
+    return render(call, "again.html", {"back": back}, section=section, viewer=viewer, status=_TWICE)
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -262,7 +299,7 @@ def waits(
         action: Where the same form is sent again, below ``/portal``.
         form: That form, where its maker must send it again; None where it is done by itself.
     """
-    again = None if form is None else {name: value for name, value in form.items() if name != forms.FIELD}
+    again = None if form is None else {name: value for name, value in form.items() if name not in _OF_ONE_PAGE}
     view = {"approval_id": waiting.approval_id, "about": about, "back": back, "action": action, "again": again}
     return render(call, "waits.html", view, section=section, viewer=viewer, status=_WAITING)
 

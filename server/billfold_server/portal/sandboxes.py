@@ -15,7 +15,17 @@ from billfold.contract.common import PartnerSandboxId
 from billfold.contract.partner_sandboxes import PartnerSandbox, PartnerSandboxCredentials
 from billfold.ids import Prefix
 from billfold_server.http.routing import Call, Reply
-from billfold_server.portal.pages import Member, admit_member, admitted_member, form_of, go, page, render
+from billfold_server.portal.pages import (
+    Member,
+    admit_member,
+    admitted_member,
+    came_before,
+    form_of,
+    go,
+    once,
+    page,
+    render,
+)
 from billfold_server.sandbox import service as sandbox
 
 __all__: list[str] = []
@@ -157,10 +167,15 @@ _COMPLAINTS: Final[dict[type[errors.ProblemError], str]] = {
 @page("POST", "/sandboxes/{sandbox_id}/credentials")
 async def make_sandbox_credentials(call: Call, sandbox_id: PartnerSandboxId, body: bytes) -> Reply[bytes]:
     """Make a client of a sandbox, and show its secret this once."""
-    form_of(call, body)
+    form = form_of(call, body)
     who, shown = await _found(call, sandbox_id, _WRITE)
     try:
-        made: PartnerSandboxCredentials = await who.ask(call, "createPartnerSandboxCredentials", sandbox_id=sandbox_id)
+        async with once(call, form) as first:
+            if not first:
+                return came_before(call, who.viewer, section=_SECTION, back=f"/sandboxes/{sandbox_id}")
+            made: PartnerSandboxCredentials = await who.ask(
+                call, "createPartnerSandboxCredentials", sandbox_id=sandbox_id
+            )
     except errors.PartnerSandboxStateRefuses:
         return _one(call, who, shown, complaint="state", status=_CONFLICT)
     view = {"sandbox": shown, "made": made}

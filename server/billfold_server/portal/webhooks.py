@@ -25,7 +25,7 @@ from billfold.contract.webhooks import (
 from billfold.ids import Prefix
 from billfold_server.http.pagination import Cursor
 from billfold_server.http.routing import Call, Reply
-from billfold_server.portal.pages import admit, admitted, form_of, go, page, render
+from billfold_server.portal.pages import admit, admitted, came_before, form_of, go, once, page, render
 from billfold_server.portal.viewers import Viewer
 from billfold_server.webhooks import service as webhooks
 
@@ -93,8 +93,10 @@ async def create_webhook(call: Call, body: bytes) -> Reply[bytes]:
     form = form_of(call, body)
     viewer = await admit(call, _WRITE, back="/webhooks/new")
     try:
-        wanted = _read(form, CreateWebhookEndpoint)
-        made = await webhooks.create_endpoint(viewer.acting(call), wanted)
+        async with once(call, form) as first:
+            if not first:
+                return came_before(call, viewer, section="webhooks", back="/webhooks")
+            made = await webhooks.create_endpoint(viewer.acting(call), _read(form, CreateWebhookEndpoint))
     except (
         errors.ValidationFailed,
         errors.EventTypeUnknown,

@@ -119,6 +119,14 @@ class TestAMemberOfAPartner:
         assert lets_in(world.live, client_id, first)
         assert lets_in(world.live, client_id, second)
 
+    def test_makes_one_client_by_a_form_that_comes_twice(self, browser: Browser) -> None:
+        """The second one's secret would be seen, and the first one's by nobody."""
+        page = browser.get(NEW)
+        named = {"client_name": "Twice", "scope.wallets:read": "on"}
+        answers = [browser.submit(page, NEW, **named) for _ in range(2)]
+        assert [(each.status_code, len(SECRET.findall(each.text))) for each in answers] == [(200, 1), (409, 0)]
+        assert browser.get(f"{ROOT}/clients").text.count(">Twice<") == 1
+
     def test_connects_a_program_by_its_key_and_gives_it_another(self, world: World, browser: Browser) -> None:
         """A JWK Set is taken, and the one key as well; the page names keys by their ids."""
         keys = [PemKey.generate().public_jwk for _ in range(2)]

@@ -62,6 +62,14 @@ class TestAnAdmin:
         found = world.bank.get("/v1/audit-records", params={"object_id": user_id}).json()["data"]
         assert {each["actor"] for each in found} == {admin.user_id}
 
+    def test_lets_nobody_in_twice_by_a_form_that_comes_twice(self, browser: Browser) -> None:
+        """Nor says that the name is taken, which was free."""
+        page = browser.get(NEW)
+        who = {"login_name": f"grace.{secrets.token_hex(4)}", "display_name": "Grace Hopper", "role": "viewer"}
+        answers = [browser.submit(page, NEW, **who) for _ in range(2)]
+        assert [each.status_code for each in answers] == [200, 409]
+        assert "was sent before" in answers[1].text
+
     def test_is_asked_again_for_who_cannot_be(self, world: World, browser: Browser) -> None:
         """A name that is taken, or none, comes back with what was typed."""
         taken = invite(browser, world.one.member["login_name"])

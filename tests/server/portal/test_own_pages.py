@@ -4,6 +4,7 @@ import html
 import re
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -147,6 +148,24 @@ class TestAWebhook:
         gone = browser.submit(browser.get(f"{path}/delete"), f"{path}/delete")
         assert gone.headers["location"] == f"/t/alpha{ROOT}/webhooks?notice=deleted"
         assert (client.get(api).status_code, browser.get(path).status_code) == (404, 404)
+
+    def test_is_made_once_by_a_form_that_comes_twice(self, browser: Browser):
+        """A button is pressed twice, or the page with the secret is loaded again: all events would come twice since."""
+        new, url = f"{ROOT}/webhooks/new", f"{URL}/twice"
+        form = browser.get(new)
+        assert [browser.submit(form, new, url="http://partner.example/x").status_code for _ in range(2)] == [422, 422]
+        answers = [browser.submit(form, new, url=url) for _ in range(2)]
+        assert [each.status_code for each in answers] == [200, 409]
+        assert (browser.get(f"{ROOT}/webhooks").text.count(url), "was sent before" in answers[1].text) == (1, True)
+        assert browser.submit(browser.get(new), new, url=url).status_code == 200, "another form makes another one"
+
+    def test_is_made_once_by_two_presses_at_the_same_moment(self, browser: Browser):
+        """The second one doesn't wait until the first is done."""
+        new, url = f"{ROOT}/webhooks/new", f"{URL}/at-once"
+        form = browser.get(new)
+        with ThreadPoolExecutor() as pool:
+            answers = pool.map(lambda _: browser.submit(form, new, url=url).status_code, range(4))
+            assert sorted(answers) == [200, 409, 409, 409]
 
     def test_is_tried_out_and_told_again(self, browser: Browser):
         """A test event reaches it whatever it wants; each delivery shows its attempts, and goes out again."""

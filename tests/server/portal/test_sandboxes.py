@@ -47,8 +47,10 @@ class TestADeveloper:
         path = asked.headers["location"].removeprefix("/t/alpha").partition("?")[0]
         assert "is being made" in browser.get(f"{path}?notice=created").text
         page = until(browser, path, "Make credentials")
-        made = browser.submit(browser.get(path), f"{path}/credentials")
+        shown = browser.get(path)
+        made = browser.submit(shown, f"{path}/credentials")
         assert (made.status_code, made.headers["cache-control"]) == (200, "no-store")
+        assert browser.submit(shown, f"{path}/credentials").status_code == 409, "the same button makes one client"
         (secret,) = SECRET.findall(made.text)
         (client_id,) = re.findall(r'<code id="client-id">([^<]+)</code>', made.text)
         (base,) = re.findall(r"<code>(http[^<]+)</code>", made.text)

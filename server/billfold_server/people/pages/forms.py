@@ -12,9 +12,11 @@ from urllib.parse import unquote_plus
 
 from billfold import errors
 
-__all__ = ["FIELD", "TTL_S", "read", "stands", "token"]
+__all__ = ["FIELD", "ONCE", "TTL_S", "read", "stands", "token"]
 
 FIELD: Final = "csrf"
+ONCE: Final = "once"
+"""By what a form is told from all others, where what it asks for is done once, however often its button is pressed."""
 TTL_S: Final = 2 * 3600
 _FIELDS: Final = 64
 _MAC_BYTES: Final = 32

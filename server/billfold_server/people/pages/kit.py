@@ -234,11 +234,15 @@ class Pages:
             value = forms.token(self._key, *self._bound(visit, browser, realm), now_s=self._now_s())
             return Markup('<input type="hidden" name="{}" value="{}">').format(forms.FIELD, value)
 
+        def once_field() -> Markup:
+            return Markup('<input type="hidden" name="{}" value="{}">').format(forms.ONCE, secrets.token_urlsafe(16))
+
         def say(key: str, /, **values: object) -> str:
             return words.text_of(language, key, **values)
 
         own = self._surroundings(visit, language)
-        text = self._templates.get_template(template).render({**own, "t": say, "csrf_field": csrf_field, **view})
+        said = {**own, "t": say, "csrf_field": csrf_field, "once_field": once_field, **view}
+        text = self._templates.get_template(template).render(said)
         policy = _policy(form_to, script=script, framed_by=framed_by)
         headers = {**_HEADERS, "Content-Language": language, "Content-Security-Policy": policy}
         if framed_by:
@@ -413,8 +417,8 @@ def render(
     """Return a page under the brand of the tenant, or of the platform.
 
     In the template, ``t(key, **values)`` says a text in the page's language, ``csrf_field()`` stands in each form (with
-    a realm in one that goes to another realm's page), ``root``, ``mount`` and ``assets`` begin addresses, and
-    ``brand``, ``language`` and ``realm`` are what they say.
+    a realm in one that goes to another realm's page), ``once_field()`` in one that counts once, ``root``, ``mount`` and
+    ``assets`` begin addresses, and ``brand``, ``language`` and ``realm`` are what they say.
 
     Args:
         call: The request.
