@@ -19,12 +19,15 @@ import pytest
 
 from billfold import ids
 from billfold.clock import ManualClock
+from billfold.contract.statements import EntryOutcome
 from billfold.contract.wallets import CreateWithdrawal
 from billfold.ids import Prefix
 from billfold.money import Money
+from billfold_server.http.services import Services
 from billfold_server.http.shares import PLATFORM, ROOM, Lines, Rules
 from billfold_server.ledger import service as ledger
 from billfold_server.ledger.detaching import detach
+from billfold_server.reconciliation import service as statements
 from billfold_server.settings import Secret
 from billfold_server.tenancy.context import COMMAND_LINE
 from billfold_server.wallets import kinds as wallet_kinds
@@ -35,6 +38,7 @@ from tests.contract.seeds import FRESH, Seeds
 from tests.live import LiveServer, serve
 from tests.server.ledger.books import Bench, open_engine
 from tests.server.ledger.giving import accepted
+from tests.server.reconciliation.statement_files import Entry, Plan, camt053
 from tests.tenants import manifest
 
 EVERY = list(operations(read_document()))
@@ -141,6 +145,7 @@ async def _detach(live: LiveServer, slug: str) -> dict[str, str]:
     wallet_id = ids.decode(Prefix.WALLET, bench.wallets[0])
     async with services.database.tx(tenant) as tx:
         (account,) = (await ledger.list_wallet_accounts(tx, [wallet_id]))[wallet_id]
+    entry_id = await _come_back(bench, services, withdrawal["id"])
     await engine.close()
     await detach(
         services.database,
@@ -158,7 +163,20 @@ async def _detach(live: LiveServer, slug: str) -> dict[str, str]:
         "top_up_id": top_up["id"],
         "transfer_id": transfer["id"],
         "withdrawal_id": withdrawal["id"],
+        "statement_entry_id": entry_id,
     }
+
+
+async def _come_back(bench: Bench, services: Services, withdrawal_id: str) -> str:
+    """Import a statement that shows a withdrawal to have left, and return the entry in which its money comes back."""
+    data = camt053(Plan([Entry(-10, end_to_end_id=withdrawal_id), Entry(10, name="Somebody")], opening_minor=10))
+    answer = await statements.import_file(
+        bench.engine, bench.database, services.keys, bench.tenant, data, caller=COMMAND_LINE, secret=bytes(32)
+    )
+    assert answer.error is None, answer.error
+    async with bench.database.tx(bench.tenant) as tx:
+        (row,) = await statements.list_entries(tx, limit=9, before=None, import_id=None, outcome=EntryOutcome.SUSPENSE)
+    return row.wire_id
 
 
 def _base(server: LiveServer, operation: Operation, slug: str = TENANT) -> str:
@@ -299,8 +317,12 @@ def detached(around: Surroundings, operation: Operation) -> httpx.Response:
     if operation.operation_id in {"createArrangement", "createParty", "createPayment", "createUser"}:
         return _repeated(around, operation)
     token, path = around.detached
-    query = {"effective_at": "2024-12-01T00:00:00Z"} if operation.path.endswith(("/balance", "/balances")) else None
-    return around.reaching.send(operation, base=around.live.base("reach_detached"), token=token, path=path, query=query)
+    changes: dict[str, Any] = {"base": around.live.base("reach_detached"), "token": token, "path": path}
+    if operation.path.endswith(("/balance", "/balances")):
+        changes["query"] = {"effective_at": "2024-12-01T00:00:00Z"}
+    if operation.operation_id == "assignStatementEntry":
+        changes["body"] = {"withdrawal_id": path["withdrawal_id"]}
+    return around.reaching.send(operation, **changes)
 
 
 def outdated(around: Surroundings, operation: Operation) -> httpx.Response:
