@@ -368,7 +368,8 @@ def build_app(settings: Settings) -> Litestar:
     )
     app.state.services = services
     # Outside of the router: what decides to which tenant a path belongs must come before the router looks at it.
-    app.asgi_handler = Edge(app.asgi_handler, services, Hot(pipelines))
+    app.state.hot = Hot(pipelines)
+    app.asgi_handler = Edge(app.asgi_handler, services, app.state.hot)
     services.rooms[INSIDE] = Inside(app)
     services.rooms[SHARES] = shares = Shares(Names(services.registry, settings.own_hosts))
     services.metrics.count_waiting(shares)
@@ -397,8 +398,9 @@ def _refuse(request: Request[Any, Any, Any], error: Exception) -> Response[bytes
             _log.error("request failed", exc_info=error)
             problem = errors.InternalError()
     context.problem = problem
-    at_portal = context.tenant is not None and context.path.startswith(ROOT)
-    if at_portal and takes_pages(context.headers.get("accept", "*/*")):
+    accept = context.headers.get("accept", "*/*")
+    by_page = context.path.startswith(ROOT) and takes_pages(accept)
+    if context.tenant is not None and (by_page or request.app.state.hot.tells_by_page(context.path, accept)):
         return _Ready(request.app.state.services.rooms["pages"].refusal(context, problem))
     return _Ready(refusal_on(surface_at(context.path), problem, context.request_id))
 

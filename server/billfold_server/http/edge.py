@@ -25,7 +25,7 @@ from billfold_server.http.context import RequestContext, read_headers
 from billfold_server.http.inside import origin_in
 from billfold_server.http.logs import note_request
 from billfold_server.http.peers import Address, origin_of, read_address, within
-from billfold_server.http.pipeline import INTERNAL_ROOT, Hot, takes_pages
+from billfold_server.http.pipeline import INTERNAL_ROOT, Hot
 from billfold_server.http.receiving import Exchange, Receiving, exchange_of
 from billfold_server.http.rotation import Rotation
 from billfold_server.http.services import REQUEST_LOG, Services
@@ -53,8 +53,6 @@ _INSERTED_AT_PLATFORM: Final = {
     "/.well-known/oauth-authorization-server/platform": "/platform/.well-known/oauth-authorization-server",
     "/.well-known/oauth-protected-resource/platform/v1": "/platform/.well-known/oauth-protected-resource",
 }
-_FOR_PEOPLE = re.compile(r"/(?:auth|oauth|portal)(?:/.*)?", re.DOTALL)
-"""Where a tenant's pages are, below its base, beside what is for programs alone."""
 _SHOWN: Final = frozenset({"active", "suspended"})
 """The states in which it is told that there is a tenant."""
 
@@ -287,10 +285,7 @@ class Edge:
 
         Where the database is away nobody knows how the tenant is now; how it looked a while ago does for a page.
         """
-        if not _FOR_PEOPLE.fullmatch(context.path) or not takes_pages(context.headers.get("accept", ""), by_name=True):
-            return None
-        # There are programs that name HTML because their library does so unless it is told otherwise.
-        if self._hot.is_for_programs(INTERNAL_ROOT + context.path):
+        if not self._hot.tells_by_page(context.path, context.headers.get("accept", "")):
             return None
         tenant = context.tenant or self._last_seen(context)
         if tenant is None or tenant.state not in _SHOWN:

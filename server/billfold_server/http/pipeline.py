@@ -504,14 +504,23 @@ class Hot:
             return None
         return None if found is None else (found, {})
 
-    def is_for_programs(self, path: str) -> bool:
-        """Tell whether an address has operations none of which shows a page; it may be asked by what is slow.
+    def tells_by_page(self, path: str, accept: str) -> bool:
+        """Tell whether whoever asks is told by a page what no operation tells; it may be asked by what is slow.
 
         Args:
-            path: The address, as the router would see it.
+            path: The address below a tenant's base.
+            accept: The ``Accept`` header.
         """
-        # What is declared as a page may look like the parameter of something else.
-        return not _fits(self._pages, path) and _fits(self._others, path)
+        if not _FOR_PEOPLE.fullmatch(path) or not takes_pages(accept, by_name=True):
+            return False
+        # There are programs that name HTML because their library does so unless it is told otherwise. And what is
+        # declared as a page may look like the parameter of something else.
+        rooted = INTERNAL_ROOT + path
+        return _fits(self._pages, rooted) or not _fits(self._others, rooted)
+
+
+_FOR_PEOPLE: Final = re.compile(r"/(?:auth|oauth|portal)(?:/.*)?", re.DOTALL)
+"""Where a tenant's pages are, below its base, beside what is for programs alone."""
 
 
 def takes_pages(accept: str, *, by_name: bool = False) -> bool:

@@ -219,9 +219,32 @@ class TestAPageThatIsntThere:
             page = httpx.get(live.base("alpha") + path, headers={"accept": "text/html"})
             assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
             assert httpx.get(live.base("alpha") + path, headers={"accept": "application/json"}).status_code == 404
+            assert 'class="button second" href="/t/alpha/portal"' in page.text
         # A tenant that there isn't has no pages.
         gone = httpx.get(f"{live.url}/t/nobodys/portal", headers={"accept": "text/html"})
         assert (gone.status_code, gone.json()["code"]) == (404, "unknown_tenant")
+
+    @pytest.mark.parametrize("path", ["/auth", "/auth/nothing", "/auth/staff/nothing", "/oauth/nothing"])
+    def test_is_said_so_to_customers_as_well(self, live: LiveServer, path: str) -> None:
+        """An address that was shortened, or an old link: with a way to go on."""
+        page = httpx.get(live.base("alpha") + path, headers={"accept": "text/html,*/*;q=0.8"})
+        assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+        start = "/t/alpha/auth/staff/account" if "staff" in path else "/t/alpha/auth/account"
+        assert f'href="{start}"' in page.text
+        assert httpx.get(live.base("alpha") + path).json()["code"] == "not_found"
+
+    @pytest.mark.parametrize("path", ["/auth/sign-out", "/oauth/authorize/decision"])
+    def test_is_told_by_a_page_where_a_form_goes(self, live: LiveServer, path: str) -> None:
+        """Whoever presses Enter at the address of a page that answers a form asks for it without the form."""
+        page = httpx.get(live.base("alpha") + path, headers={"accept": "text/html"})
+        assert (page.status_code, page.headers["content-type"]) == (405, "text/html; charset=utf-8")
+        assert page.headers["allow"] == "OPTIONS, POST"
+        assert 'href="/t/alpha/auth/account"' in page.text
+
+    def test_is_no_page_where_programs_ask(self, live: LiveServer) -> None:
+        """However their library says what it reads."""
+        told = httpx.get(f"{live.base('alpha')}/oauth/token", headers={"accept": "text/html, */*"})
+        assert (told.status_code, told.headers["content-type"]) == (405, "application/problem+json")
 
 
 class TestTheAccountOfStaff:

@@ -264,6 +264,7 @@ class Pages:
             "realm": visit.realm,
             "person": None,
             "here": None,
+            "start": _start_of(visit),
         }
 
     def _version(self, tenant: TenantRef | None) -> str:
@@ -306,6 +307,13 @@ class Pages:
         set_cookies = [(b"set-cookie", each.encode("latin-1")) for each in reply.cookies]
         assert isinstance(reply.body, bytes)
         return Answer(status, reply.body, [*on_the_wire(headers), *set_cookies])
+
+
+def _start_of(visit: Visit) -> str | None:
+    """Return where somebody begins anew whom a page can't help; None where they are at somebody else's page."""
+    if visit.path.startswith(_PORTAL):
+        return visit.mount + _PORTAL
+    return f"{visit.root}/account" if visit.path.startswith(("/auth", "/oauth")) else None
 
 
 def _policy(form_to: Sequence[str] | None, *, script: bool, framed_by: Sequence[str]) -> str:
