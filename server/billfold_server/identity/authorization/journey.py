@@ -274,7 +274,9 @@ def chosen(call: "Call", asked: "Asked", found: Found, form: dict[str, str]) -> 
     if not taken:
         return Nothing("some" if sheet.several else "one")
     shown_at = datetime.fromtimestamp(int(shown_ms) / 1000, UTC)
-    return Choice(language=language, shown_at=shown_at, digest=digest, wallet_ids=taken, look=found.look)
+    # What was typed to find them is kept nowhere.
+    look = msgspec.structs.replace(found.look, text="")
+    return Choice(language=language, shown_at=shown_at, digest=digest, wallet_ids=taken, look=look)
 
 
 def look_of(choice: str | None) -> Look | None:
