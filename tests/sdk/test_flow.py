@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from billfold import errors
 from billfold.client._flow import Timeouts
 from billfold.client._message import Hooks, Request, Response
-from billfold.client._retry import RetryBudget, RetryPolicy, leaves_doubt
+from billfold.client._retry import RetryBudget, RetryPolicy
 from tests.sdk.playing import Outcome, Play, problem, success
 
 LOST = errors.ConnectionFailed("lost")
@@ -202,7 +202,7 @@ class TestARepetition:
         """Where an answer was lost, no later attempt that didn't get as far tells that nothing was done."""
         play = Play([first, *[last] * 4], method="POST", headers={"idempotency-key": "k"})
         assert play.error is not None
-        assert leaves_doubt(play.error)
+        assert play.error.in_doubt
         assert play.error.__cause__ is not None
         assert play.error.idempotency_key == "k"
 

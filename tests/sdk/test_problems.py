@@ -4,6 +4,7 @@ import copy
 import pickle
 import re
 import traceback
+import typing
 from types import SimpleNamespace
 
 import msgspec
@@ -106,6 +107,57 @@ class TestAProblem:
         error = refused(Response(status, {"x-request-id": "req_2"}, b"<html>Oops</html>"))
         assert (type(error), error.status, error.request_id) == (family, status, "req_2")
 
+    @pytest.mark.parametrize(("status", "family"), STATUSES.items())
+    def test_of_a_proxy_has_every_fact_that_its_class_declares(self, status: int, family: type):
+        """A proxy tells no facts. Whoever reads one, or matches by it, isn't met by another error instead."""
+        error = refused(Response(status, {}, b"<html>Oops</html>"))
+        facts = typing.get_type_hints(family).keys() - typing.get_type_hints(errors.ProblemError).keys()
+        assert [getattr(error, name) for name in facts] == [None] * len(facts)
+
+    def test_of_a_proxy_is_matched_as_one_of_the_servers_own(self):
+        """A pattern that takes the wait along holds whether or not one was told."""
+        waits = []
+        for response in (Response(503, {}, b""), answer("overloaded", 503, facts={"retry_after_s": 2})):
+            match refused(response):
+                case errors.RateLimited(retry_after_s=wait_s) | errors.Unavailable(retry_after_s=wait_s):
+                    waits.append(wait_s)
+        assert waits == [None, 2]
+
+    def test_has_no_fact_that_nobody_has_declared(self):
+        """A misspelt one is an attribute that isn't there, of which whoever checks types is told as well."""
+        error = errors.InsufficientFunds(available_minor=5)
+        with pytest.raises(AttributeError, match="'InsufficientFunds' object has no attribute 'availabel_minor'"):
+            error.availabel_minor  # type: ignore[attr-defined]  # noqa: B018 - that it fails is the point
+
+    @pytest.mark.parametrize(
+        ("error", "in_doubt"),
+        [
+            (errors.ConnectionFailed("lost"), True),
+            (errors.ConnectionFailed("never sent", sent=False), False),
+            (errors.MalformedAnswer("<html>"), True),
+            (refused(answer("outcome_unknown", 503)), True),
+            (refused(answer("request_in_flight", 409)), True),
+            (refused(answer("internal_error", 500)), True),
+            (refused(answer("of_tomorrow", 500)), True),
+            (errors.InternalError(), True),
+            (refused(Response(500, {}, b"Internal Server Error")), True),
+            (refused(Response(502, {}, b"<html>")), True),
+            (refused(Response(503, {}, b"upstream connect error")), True),
+            (refused(Response(504, {}, b"")), True),
+            (refused(Response(520, {}, b"")), True),
+            (refused(answer("overloaded", 503)), False),
+            (refused(answer("rate_limited", 429)), False),
+            (refused(answer("insufficient_funds", 409)), False),
+            (refused(answer("approval_required", 409)), False),
+            (refused(Response(404, {}, b"default backend")), False),
+            (refused(Response(429, {}, b"")), False),
+            (errors.BillfoldError(), False),
+        ],
+    )
+    def test_tells_whether_the_order_may_have_been_carried_out(self, error: errors.BillfoldError, in_doubt: bool):  # noqa: FBT001
+        """Whoever would give it again under another key knows by one word of every error whether that is safe."""
+        assert error.in_doubt is in_doubt
+
     def test_tells_how_long_to_wait(self):
         """The header becomes a fact where the body doesn't have it."""
         assert refused(answer("rate_limited", 429), 7.0).facts["retry_after_s"] == 7
@@ -165,7 +217,7 @@ class TestTheTree:
         """Every family in the docstring's drawing is a class there, below the parent that it is drawn under."""
         drawn = re.findall(r"[├└]── (\w+) ", errors.__doc__ or "")
         families = [name for name in drawn if name not in {"TransportError", "ProblemError"}]
-        assert [issubclass(getattr(errors, name), errors.ProblemError) for name in families] == [True] * 9
+        assert [issubclass(getattr(errors, name), errors.ProblemError) for name in families] == [True] * 10
         assert errors.TransportError.__bases__ == errors.ProblemError.__bases__ == (errors.BillfoldError,)
         leaves = {cls.__name__ for cls in errors.TransportError.__subclasses__()}
         assert leaves == {"ConnectionFailed", "TimedOut", "MalformedAnswer"}

@@ -78,6 +78,10 @@ class TestTheTreeOfErrors:
         # Of a tree the root is enough, and an exception of Python's own is the root of ours.
         roots = {each for each in found if errors.BillfoldError in each.__bases__ or ValueError in each.__bases__}
         assert {each.__name__ for each in roots} <= named
+        # Of refusals the families are, which together take every one of them.
+        assert {
+            each.__name__ for each in errors.ProblemError.__subclasses__() if each.__module__ == "billfold.errors"
+        } <= named
 
     def test_names_what_is_there(self):
         """A name that is drawn with its module is found there."""

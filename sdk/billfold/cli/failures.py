@@ -78,8 +78,8 @@ def _(error: errors.ProblemError) -> Failure:
     # Where one value alone is wrong, the detail is about that.
     lines = [error.detail, *(f"  {each}" for each in violations if each != error.detail)]
     facts = {**error.facts, "param": error.param, "request_id": error.request_id, "status": error.status}
-    unsettled = isinstance(error, errors.OutcomeUnknown | errors.RequestInFlight | errors.ApprovalRequired)
-    if (key := error.idempotency_key) is not None and (unsettled or error.is_foreign):
+    unsettled = error.in_doubt or error.is_foreign or isinstance(error, errors.ApprovalRequired)
+    if (key := error.idempotency_key) is not None and unsettled:
         lines.append(again(key))
         facts["idempotency_key"] = key
     told = {name: value for name, value in facts.items() if value is not None}
@@ -89,7 +89,7 @@ def _(error: errors.ProblemError) -> Failure:
 def _exit_code(error: errors.ProblemError) -> Exit:
     if isinstance(error, errors.AuthenticationFailed | errors.PermissionDenied):
         return Exit.NOT_ALLOWED
-    if isinstance(error, errors.RateLimited | errors.OutcomeUnknown | errors.RequestInFlight):
+    if isinstance(error, errors.RateLimited | errors.OutcomeUnknown | errors.RequestInFlight | errors.InternalError):
         return Exit.TRY_AGAIN
     return Exit.UNAVAILABLE if isinstance(error, errors.Unavailable) else Exit.REFUSED
 

@@ -17,7 +17,7 @@ import msgspec
 from billfold import errors
 from billfold.client._message import Hooks, Request, Response
 from billfold.client._problems import error_of
-from billfold.client._retry import RetryBudget, RetryPolicy, is_worth_repeating, leaves_doubt, retry_after_s, settles
+from billfold.client._retry import RetryBudget, RetryPolicy, is_worth_repeating, retry_after_s, settles
 from billfold.client._tracing import CallSpan, begin
 
 __all__ = ["Authorize", "Call", "Kit", "Send", "Shown", "Step", "Timeouts", "Wait", "exchange"]
@@ -286,12 +286,12 @@ class _Doubts:
 
     def note(self, error: errors.BillfoldError) -> None:
         """Keep the first trouble of an attempt after which nobody knows what has become of the order."""
-        if self._matters and self._first is None and leaves_doubt(error):
+        if self._matters and self._first is None and error.in_doubt:
             self._first = error
 
     def left_by(self, error: errors.BillfoldError) -> errors.BillfoldError:
         """Return what the caller is told: an earlier doubt, where the last error doesn't settle it."""
-        return error if self._first is None or settles(error) or leaves_doubt(error) else self._first
+        return error if self._first is None or settles(error) or error.in_doubt else self._first
 
 
 def _repeated(call: Call, kit: Kit, doubts: _Doubts) -> Generator[Step, Any, Any]:

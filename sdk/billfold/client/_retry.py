@@ -17,7 +17,7 @@ from billfold import errors
 from billfold.client import _forking as forking
 from billfold.client._message import Response
 
-__all__ = ["RetryBudget", "RetryPolicy", "is_worth_repeating", "leaves_doubt", "retry_after_s", "settles"]
+__all__ = ["RetryBudget", "RetryPolicy", "is_worth_repeating", "retry_after_s", "settles"]
 
 _AWAY: Final = 503
 _OVERLOADED: Final = frozenset({429, _AWAY})
@@ -25,9 +25,6 @@ _OVERLOADED: Final = frozenset({429, _AWAY})
 
 _TROUBLES: Final = 500
 """From here on a status tells of troubles of whoever answers."""
-
-_LOST: Final = frozenset({502, 504})
-"""A proxy said that it doesn't know."""
 
 _BEFORE_LOOKING: Final = frozenset({401, 403, 408, 429})
 """The server didn't get as far as to the idempotency key."""
@@ -126,26 +123,10 @@ def is_worth_repeating(error: errors.BillfoldError, *, repeatable: bool) -> bool
         return repeatable or not error.sent
     if not isinstance(error, errors.ProblemError):
         return False
-    if isinstance(error, errors.OutcomeUnknown | errors.RequestInFlight) or _is_of_a_proxy(error):
-        return repeatable
-    return error.status in _OVERLOADED
-
-
-def _is_of_a_proxy(error: errors.ProblemError) -> bool:
-    """Tell whether it is a proxy's answer that doesn't know what the server has done.
-
-    Some of them, such as Envoy, say 503 also where the server's connection broke while it was at work, and others have
-    numbers of their own for that, such as 520 and 524.
-    """
-    return error.status in _LOST or (error.is_foreign and error.status is not None and error.status >= _TROUBLES)
-
-
-def leaves_doubt(error: errors.BillfoldError) -> bool:
-    """Tell whether an order that ended so may have been carried out all the same."""
-    if isinstance(error, errors.TransportError):
-        return error.sent
-    unknown = isinstance(error, errors.OutcomeUnknown | errors.RequestInFlight)
-    return unknown or (isinstance(error, errors.ProblemError) and _is_of_a_proxy(error))
+    if (isinstance(error, errors.InternalError) or error.status == _TROUBLES) and not error.is_foreign:
+        # Whoever breaks over a request breaks over its copy.
+        return False
+    return repeatable if error.in_doubt else error.status in _OVERLOADED
 
 
 def settles(error: errors.BillfoldError) -> bool:

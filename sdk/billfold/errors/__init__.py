@@ -20,7 +20,8 @@ platform and code which calls it over the network handle one tree::
         ├── PreconditionFailed            the object has changed since it was read
         ├── Unprocessable                 well-formed, but it contradicts something
         ├── RateLimited                   too much at once; ``retry_after_s`` says when to come back
-        └── Unavailable                   Billfold or what it leans on is away for now
+        ├── Unavailable                   Billfold or what it leans on is away for now
+        └── InternalError                 a defect of the server
 
 The modules that are named have trees of their own below these, which they show.
 
@@ -134,17 +135,20 @@ class UnsupportedMediaType(InvalidRequest):
 
 
 class BodyTooLarge(InvalidRequest):
-    """The body is larger than ``limit_bytes``."""
+    """The body is larger than ``limit_bytes``; None where a proxy has answered, and doesn't say."""
 
     code, title = "body_too_large", "The body is too large"
-    limit_bytes: int
+    limit_bytes: int | None
 
 
 class BodyTooSlow(InvalidRequest):
-    """The body didn't come in within ``limit_s`` seconds, and nothing was done with it."""
+    """The body didn't come in within ``limit_s`` seconds, and nothing was done with it.
+
+    They are None where a proxy has answered, and doesn't say.
+    """
 
     code, title = "body_too_slow", "The body took too long to come in"
-    limit_s: int
+    limit_s: int | None
 
 
 class MethodNotAllowed(InvalidRequest):
@@ -219,6 +223,7 @@ class RequestInFlight(Conflict):
     """A request with the same idempotency key is still being worked on."""
 
     code, title = "request_in_flight", "A request with this idempotency key is still in flight"
+    _in_doubt = True
 
 
 class BulkAborted(Conflict):
@@ -266,6 +271,7 @@ class OutcomeUnknown(Unavailable):
     """The answer to a commit was lost. Sending the request again with the same key tells what happened."""
 
     code, title = "outcome_unknown", "The outcome is unknown; repeat the request with the same key"
+    _in_doubt = True
 
 
 class DatabaseUnavailable(Unavailable):
@@ -297,6 +303,7 @@ class InternalError(ProblemError):
     """A defect of the server. The request id leads operators to the cause."""
 
     code, title = "internal_error", "The server failed"
+    _in_doubt = True
 
 
 # Ledger and wallets.

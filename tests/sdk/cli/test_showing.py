@@ -167,6 +167,7 @@ class TestARefusal:
             (errors.PermissionDenied(), Exit.NOT_ALLOWED),
             (errors.RateLimited(), Exit.TRY_AGAIN),
             (errors.OutcomeUnknown(), Exit.TRY_AGAIN),
+            (errors.InternalError(), Exit.TRY_AGAIN),
             (errors.Unavailable(), Exit.UNAVAILABLE),
             (errors.ConnectionFailed("gone", sent=False), Exit.UNAVAILABLE),
             (errors.NotFound(), Exit.REFUSED),
@@ -191,7 +192,14 @@ class TestARefusal:
         assert explain(error).sentence == "a: is required\n  b: is required"
 
     @pytest.mark.parametrize(
-        "error", [errors.TimedOut("no answer in time"), errors.OutcomeUnknown(), errors.RequestInFlight()], ids=repr
+        "error",
+        [
+            errors.TimedOut("no answer in time"),
+            errors.OutcomeUnknown(),
+            errors.RequestInFlight(),
+            errors.InternalError(),
+        ],
+        ids=repr,
     )
     def test_tells_the_key_of_an_order_that_may_have_been_carried_out(self, error: errors.BillfoldError):
         """Given again as it was, it would be another order, since each command makes a key of its own."""

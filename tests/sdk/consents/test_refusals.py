@@ -7,7 +7,7 @@ import pytest
 
 from billfold import errors
 from billfold.client._message import Response
-from billfold.client._retry import is_worth_repeating, leaves_doubt
+from billfold.client._retry import is_worth_repeating
 from billfold.consents import BankUnsure, Busy, Forbidden, NotAuthenticated, RequestRefused, UnderWay, Unworkable
 from billfold.consents.refusals import refusal_of
 from billfold_server.open_banking.edge.errors import refusal_of as answer_of
@@ -72,7 +72,7 @@ class TestARefusal:
         said = answer_of(error, "req_1")
         refusal = refusal_of(Response(said.status, {}, msgspec.json.encode(said.body)))
         assert type(refusal) is cls
-        assert leaves_doubt(refusal)
+        assert refusal.in_doubt
         assert (is_worth_repeating(refusal, repeatable=True), is_worth_repeating(refusal, repeatable=False)) == (
             True,
             False,

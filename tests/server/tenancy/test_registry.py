@@ -235,7 +235,7 @@ class TestTheRegistry:
             for _ in range(3):
                 with pytest.raises(errors.DatabaseUnavailable) as caught:
                     await registry.get("testbank")
-                assert caught.value.retry_after_s >= 1
+                assert (caught.value.retry_after_s or 0) >= 1
                 with pytest.raises(errors.DatabaseUnavailable):
                     async with database.tx(tenancy.tenant):
                         pass

@@ -391,7 +391,7 @@ class TestAFailedCommit:
         with pytest.raises(errors.OutcomeUnknown) as caught:
             async with bank.database.tx(bank.tenant) as tx:
                 await tx.execute("INSERT INTO notes (id, body) VALUES (1, 'who knows')")
-        assert caught.value.retry_after_s >= 1
+        assert (caught.value.retry_after_s or 0) >= 1
         assert await leftovers(bank) == CLEAN
 
     async def test_that_was_never_sent_is_no_unknown_outcome(self, bank: Tenancy) -> None:
@@ -413,7 +413,7 @@ class TestALostConnection:
             async with bank.database.tx(bank.tenant) as tx:
                 await terminate(bank, await tx.fetchval("SELECT pg_backend_pid()"))
                 await tx.execute("SELECT 1")
-        assert caught.value.retry_after_s >= 1
+        assert (caught.value.retry_after_s or 0) >= 1
         assert await leftovers(bank) == CLEAN
 
     async def test_while_idle_is_not_noticed(self, bank: Tenancy) -> None:
