@@ -98,7 +98,7 @@ class InvalidIdError(Remade, ValueError):
     """
 
     def __init__(self, expected: Prefix) -> None:
-        super().__init__(f"expected an id that begins with {expected}_")
+        super().__init__(f"expected an id that begins with {expected}_ and has 26 characters after that")
         self.expected = expected
 
 

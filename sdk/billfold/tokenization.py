@@ -70,13 +70,23 @@ def seal_card(card: Card, keys: EncryptionKeys) -> str:
         card: With number and expiry.
         keys: What ``vault_tokens.encryption_keys()`` has returned, lately.
     """
-    number = (card.number or "").replace(" ", "").replace("-", "")
-    return _seal(msgspec.json.encode(msgspec.structs.replace(card, number=number)), keys)
+    return _seal(msgspec.json.encode(msgspec.structs.replace(card, number=_digits(card.number or ""))), keys)
 
 
 def seal_number(number: str, keys: EncryptionKeys) -> str:
     """Return a card's number alone as a compact JWE, to look for its tokens."""
-    return _seal(msgspec.json.encode({"number": number.replace(" ", "").replace("-", "")}), keys)
+    return _seal(msgspec.json.encode({"number": _digits(number)}), keys)
+
+
+def _digits(number: str) -> str:
+    """Return a card's number without blanks and hyphens.
+
+    Raises:
+        TypeError: It is no text, such as a number, which has lost the noughts that it began with. It isn't told.
+    """
+    if not isinstance(number, str):
+        raise TypeError(f"a card's number is a text, and not of type {type(number).__name__}")
+    return number.replace(" ", "").replace("-", "")
 
 
 def seal_bank_account(account: BankAccount, keys: EncryptionKeys) -> str:

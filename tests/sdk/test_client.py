@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -161,6 +161,27 @@ class TestAnOrder:
             "amount": {"amount_minor": 1250, "currency": "EUR"},
         }
         assert transfer.amount == Money(1250, "EUR")
+
+    @pytest.mark.parametrize(
+        ("give", "what"),
+        [
+            (
+                lambda given: given.webhook_endpoints.create(url="https://p.example", event_types="transfer.posted"),
+                "event_types",
+            ),
+            (lambda given: given.webhook_endpoints.update("whe_1", event_types="transfer.posted"), "event_types"),
+            (lambda given: given.card_sessions.create(embed_origins="https://shop.example"), "embed_origins"),
+            (lambda given: given.vault_tokens.detokenize("tok_1", purpose="p", reason="r"), "vault_token_ids"),
+            (lambda given: given.vault_tokens.detokenize_cards("tok_1", purpose="p", reason="r"), "vault_token_ids"),
+        ],
+        ids=["created", "updated", "embedded", "told", "told as cards"],
+    )
+    def test_of_several_texts_is_none_of_one(self, give: Callable[[Billfold], object], what: str):
+        """One text passes for a sequence of texts, its characters, where types are checked; it isn't sent so."""
+        billfold, transport = client()
+        with pytest.raises(TypeError, match=f"{what} are several"):
+            give(billfold)
+        assert transport.requests == []
 
     @pytest.mark.parametrize("name", ["hold.release", "platform.migrate"])
     def test_without_a_body_has_no_content_type(self, name: str):

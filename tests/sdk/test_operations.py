@@ -93,6 +93,8 @@ OWN_WORDS = {
     "personal": PersonalValue(type="tax_id", value="12345678901"),
     "response_key": {"kty": "EC"},
     "single_use": True,
+    "embed_origins": ["https://shop.example"],
+    "event_types": ["transfer.posted"],
     "vault_token_ids": ["tok_1"],
     "vault_tokens": [CreateVaultToken(kind=VaultTokenKind.CARD, jwe="a.b.c.d.e")],
     "transfers": [order(from_wallet_id="wal_1", to_wallet_id="wal_2", amount=("1", "EUR"))],

@@ -4,6 +4,7 @@ import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -189,6 +190,13 @@ class TestKeys:
         """Nobody encrypts to a key that isn't good any more."""
         with pytest.raises(errors.EncryptionKeyExpired):
             seal_card(Card(number=NUMBER), EncryptionKeys(audience="x", keys=[]))
+
+    def test_is_of_a_text(self) -> None:
+        """A number is refused in a sentence, in which it doesn't stand; so is none at all where one is looked for."""
+        number: Any = int(NUMBER)
+        with pytest.raises(TypeError, match="a card's number is a text, and not of type int") as refused:
+            seal_card(Card(number=number), EncryptionKeys(audience="x", keys=[]))
+        assert NUMBER not in str(refused.value)
 
 
 class TestAnAnswer:

@@ -261,8 +261,16 @@ def _field(field: msgspec.structs.FieldInfo) -> str:
     """Return a field's name, with those of the document that it is."""
     below = next((each for each in _flat(_bare(field.type)) if _is_struct(each)), None)
     if below is None:
-        return field.encode_name
-    return f"{field.encode_name} {{{', '.join(each.encode_name for each in msgspec.structs.fields(below))}}}"
+        return _valued(field)
+    return f"{field.encode_name} {{{', '.join(map(_valued, msgspec.structs.fields(below)))}}}"
+
+
+def _valued(field: msgspec.structs.FieldInfo) -> str:
+    """Return a field's name, with what may stand there where that is one of a few words."""
+    for each in _flat(_bare(field.type)):
+        if isinstance(each, type) and issubclass(each, enum.StrEnum):
+            return f"{field.encode_name} ({' | '.join(each)})"
+    return field.encode_name
 
 
 def _bare(annotation: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import re
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -28,6 +28,7 @@ __all__ = [
     "order",
     "query",
     "segment",
+    "several",
 ]
 
 Amount = Money | tuple[Decimal | str, str]
@@ -122,6 +123,21 @@ def segment(value: str) -> str:
     if not value.strip("."):
         raise ValueError("an id is never empty")
     return urllib.parse.quote(value, safe="")
+
+
+def several(values: Iterable[str], of: str) -> list[str]:
+    """Return texts as a list.
+
+    Args:
+        values: The texts.
+        of: What they are, as the caller calls them.
+
+    Raises:
+        TypeError: It is one text, which Python, and whoever checks types, takes for as many as it has characters.
+    """
+    if isinstance(values, str):
+        raise TypeError(f"{of} are several, as in {of}=[…], and not one text")
+    return list(values)
 
 
 def key(value: str) -> str:

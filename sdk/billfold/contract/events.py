@@ -207,7 +207,7 @@ HOLD_EXPIRED: Final = _event("hold.expired", Hold, "Money that was held is free 
 
 WALLET_CREATED: Final = _event("wallet.created", Wallet, "A wallet was opened.")
 WALLET_UPDATED: Final = _event("wallet.updated", Wallet, "A wallet was changed.")
-WALLET_FROZEN: Final = _event("wallet.frozen", Wallet, "A wallet was frozen: nothing leaves it.")
+WALLET_FROZEN: Final = _event("wallet.frozen", Wallet, "A wallet was frozen: nothing leaves or enters it.")
 WALLET_UNFROZEN: Final = _event("wallet.unfrozen", Wallet, "A wallet is no longer frozen.")
 WALLET_CLOSED: Final = _event("wallet.closed", Wallet, "A wallet was closed.")
 TRANSFER_POSTED: Final = _event("transfer.posted", Transfer, "Money has moved between two wallets.")
@@ -265,7 +265,9 @@ PARTY_ERASED: Final = _event("party.erased", PartyErasedEventData, "A party's pe
 DATA_KEYS_ROTATED: Final = _event("data_keys.rotated", DataKeysRotatedEventData, "A tenant's data key was replaced.")
 DATA_KEYS_SHREDDED: Final = _event("data_keys.shredded", DataKeysShreddedEventData, "A party's keys were destroyed.")
 
-PAYMENT_CREATED: Final = _event("payment.created", PaymentEventData, "A third party has ordered a payment.")
+PAYMENT_CREATED: Final = _event(
+    "payment.created", PaymentEventData, "A payment was ordered, by a third party or by the bank's own client."
+)
 PAYMENT_UPDATED: Final = _event("payment.updated", PaymentEventData, "A payment has come further, or needs somebody.")
 
 CONSENT_CREATED: Final = _event("consent.created", ConsentEventData, "A third party asks for consent.")

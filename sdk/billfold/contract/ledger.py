@@ -258,7 +258,13 @@ class CreateHold(Request, frozen=True, kw_only=True):
     amount: Money
     to_wallet_id: WalletId | None = None
     to_account_id: AccountId | None = None
-    expires_at: Instant | None = None
+    expires_at: Annotated[
+        Instant | None,
+        Meta(
+            description="When it is given back by itself, on the tenant's clock; null is never, so that it stays "
+            "reserved until it is captured or released."
+        ),
+    ] = None
     description: Reference | None = None
     metadata: Metadata = {}
 

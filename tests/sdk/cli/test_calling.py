@@ -224,8 +224,10 @@ class TestACommand:
         """The fields are in the help: an option's beside it, an argument's above, each with those below it."""
         helps = {way: " ".join(command.get_help(click.Context(command)).split()) for way, command in ALL.items()}
         helped = helps["api", "arrangements", "create"]
-        assert "JSON: a document with creditor {scheme, identification, name" in helped
-        assert "frequency, and perhaps point_in_time" in helped
+        assert "{scheme (iban | sort_code_account_number | bban | paym | wallet), identification, name" in helped
+        assert "frequency (ADHO | YEAR | " in helped
+        assert " | NONE), and perhaps point_in_time" in helped
+        assert "scheme (iban | sort_code_account_number | wallet), identification" in helps["api", "payments", "create"]
         helped = helps["api", "clients", "create"]
         assert "REGISTRATION:JSON|@FILE|-" in helped
         assert "REGISTRATION is JSON: a document with any of client_name, " in helped

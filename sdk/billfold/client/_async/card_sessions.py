@@ -44,7 +44,7 @@ class AsyncCardSessions(AsyncResource):
         body = encoding.fields(
             party_id=party_id,
             return_url=return_url,
-            embed_origins=None if embed_origins is None else list(embed_origins),
+            embed_origins=None if embed_origins is None else encoding.several(embed_origins, "embed_origins"),
             single_use=single_use,
             expires_in_s=expires_in_s,
             metadata=metadata,

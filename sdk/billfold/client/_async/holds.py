@@ -17,7 +17,11 @@ _Status = HoldStatus | Literal["open", "captured", "released", "expired"]
 
 
 class AsyncHolds(AsyncResource):
-    """Reservations of part of a wallet's balance: ``billfold.holds``."""
+    """Reservations of part of a wallet's balance: ``billfold.holds``.
+
+    What was captured is given back by ``journal_entries.reverse`` of one of the hold's ``journal_entry_ids``, whole or
+    in part, or by a transfer where the program may not write to the ledger.
+    """
 
     __slots__ = ()
 
@@ -40,7 +44,8 @@ class AsyncHolds(AsyncResource):
             amount: ``Money(1250, "EUR")`` in minor units, or ``("12.50", "EUR")``.
             to_wallet_id: The wallet that may take it.
             to_account_id: The account that may take it, instead of a wallet.
-            expires_at: When it is given back by itself, on the tenant's clock.
+            expires_at: When it is given back by itself, on the tenant's clock. Where absent, never: it stays reserved
+                until it is captured or released.
             description: Reference that travels with the money, up to 140 characters.
             metadata: The caller's own keys and values.
             idempotency_key: The caller's own key; otherwise one is made, and kept over retries.

@@ -122,7 +122,8 @@ class AsyncEvents(AsyncResource):
         """Yield events as they happen, in the order of their sequence and without end.
 
         Keep the sequence of an event once it is dealt with, and begin behind it the next time: so none is missed, and
-        one may come again. While the server doesn't answer, it is asked again, less and less often.
+        one may come again. Events are kept for a year, unless the bank says otherwise; what is older has gone.
+        While the server doesn't answer, it is asked again, less and less often.
 
         Args:
             after: Behind which sequence to begin: that of the last event which was dealt with; 0 is the very beginning.

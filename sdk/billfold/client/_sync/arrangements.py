@@ -35,7 +35,19 @@ _Type = ProductType | Literal["personal_current_account", "business_current_acco
 
 
 class Arrangements(Resource):
-    """What has been arranged for wallets beside their money: ``billfold.arrangements``."""
+    """What has been arranged for wallets beside their money: ``billfold.arrangements``.
+
+    They are records, which open banking shows: nothing is paid by them. Whoever wants to pay later, or again and again,
+    orders each payment when it is due, under a key that follows from the day, such as ``rent-4711-2026-12``.
+
+    ::
+
+        from billfold.contract.arrangements import AccountScheme, CounterpartyAccount, Frequency, StandingOrder
+
+        landlord = CounterpartyAccount(scheme=AccountScheme.IBAN, identification="GB33BUKB20201555555555")
+        rent = StandingOrder(creditor=landlord, frequency=Frequency.MONTHLY)
+        billfold.arrangements.create(wallet_id=wallet.id, standing_order=rent)
+    """
 
     __slots__ = ()
 

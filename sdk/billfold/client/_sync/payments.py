@@ -14,10 +14,22 @@ from billfold.contract.payments import Payment, PaymentCreditor, PaymentOutcome,
 __all__ = ["Payments"]
 
 _Expand = Literal["consent", "wallet", "to_wallet", "journal_entry"]
+_Outcome = PaymentOutcome | Literal["settled", "returned", "noted"]
+_Status = (
+    PaymentStatus | Literal["RCVD", "PDNG", "ACTC", "ACCP", "ACSP", "ACWC", "ACSC", "ACCC", "RJCT", "CANC", "BLCK"]
+)
 
 
 class Payments(Resource):
-    """Payments out of wallets, to others or to the outside, whoever has ordered them: ``billfold.payments``."""
+    """Payments out of wallets, to others or to the outside, whoever has ordered them: ``billfold.payments``.
+
+    ::
+
+        from billfold.contract.payments import CreditorScheme, PaymentCreditor
+
+        landlord = PaymentCreditor(scheme=CreditorScheme.IBAN, identification="GB33BUKB20201555555555")
+        rent = billfold.payments.create(wallet_id=wallet.id, amount=("850.00", "GBP"), creditor=landlord)
+    """
 
     __slots__ = ()
 
@@ -86,7 +98,7 @@ class Payments(Resource):
     def resolve(
         self,
         payment_id: str,
-        outcome: PaymentOutcome | str,
+        outcome: _Outcome,
         *,
         reason: str,
         idempotency_key: str | None = None,
@@ -112,7 +124,7 @@ class Payments(Resource):
         *,
         wallet_id: str | None = None,
         client_id: str | None = None,
-        status: PaymentStatus | str | None = None,
+        status: _Status | None = None,
         needs_attention: bool | None = None,
         expand: Sequence[_Expand] = (),
         limit: int | None = None,

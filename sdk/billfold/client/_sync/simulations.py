@@ -181,7 +181,7 @@ class Simulations(Resource):
         return self._order(operations.SIMULATE_WEBHOOK_DUPLICATES, body=body, idempotency_key=idempotency_key)
 
     def vault_seal(self, *, for_s: int | None = None, idempotency_key: str | None = None) -> Simulation:
-        """Seal the key service, so that what needs a key is refused by ``errors.KeysUnavailable``.
+        """Seal the key service, so that what needs a key is refused by ``keys_unavailable``.
 
         Args:
             for_s: For how long, in seconds of the tenant's clock; five minutes where absent, and a quarter of an hour

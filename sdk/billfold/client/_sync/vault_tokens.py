@@ -191,7 +191,10 @@ class VaultTokens(Resource):
             errors.KeysUnavailable: The keys can't be reached; nothing was told or used up.
         """
         body = encoding.fields(
-            vault_token_ids=list(vault_token_ids), purpose=purpose, reason=reason, response_key=response_key
+            vault_token_ids=encoding.several(vault_token_ids, "vault_token_ids"),
+            purpose=purpose,
+            reason=reason,
+            response_key=response_key,
         )
         return self._change(operations.DETOKENIZE_VAULT_TOKENS, body=body)
 

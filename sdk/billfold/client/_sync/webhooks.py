@@ -60,7 +60,7 @@ class WebhookEndpoints(Resource):
             errors.EventTypeUnknown: A filter names a type that there is none of.
             errors.WebhookEndpointLimitReached: There are as many as there may be.
         """
-        types = None if event_types is None else list(event_types)
+        types = None if event_types is None else encoding.several(event_types, "event_types")
         body = encoding.fields(url=url, description=description, event_types=types, partner_id=partner_id)
         return self._change(operations.CREATE_WEBHOOK_ENDPOINT, body=body)
 
@@ -113,7 +113,7 @@ class WebhookEndpoints(Resource):
             errors.EventTypeUnknown: A filter names a type that there is none of.
             errors.PreconditionFailed: It has changed since that version.
         """
-        types = list(event_types) if isinstance(event_types, Sequence) else event_types
+        types = encoding.several(event_types, "event_types") if isinstance(event_types, Sequence) else event_types
         body = encoding.changes(url=url, description=description, event_types=types, state=state)
         return self._change(operations.UPDATE_WEBHOOK_ENDPOINT, webhook_endpoint_id, body=body, if_match=if_match)
 
