@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
 
 import click
 import msgspec
@@ -13,7 +13,9 @@ import msgspec
 if TYPE_CHECKING:
     from billfold_server.http.services import Services
 
-__all__ = ["OpenServices", "counted", "ending_in_order", "json_option", "print_json"]
+__all__ = ["OpenServices", "counted", "ending_in_order", "json_option", "print_json", "refuse"]
+
+_REFUSED: Final = 1
 
 OpenServices: TypeAlias = Callable[[], AbstractAsyncContextManager["Services"]]
 """Opens the server's parts for a command, and closes them after."""
@@ -35,6 +37,23 @@ def counted(number: int, one: str, many: str | None = None) -> str:
         many: What stands behind any other number; the same with an s where absent.
     """
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def refuse(code: str, sentence: str, *, as_json: bool, **facts: object) -> NoReturn:
+    """End a command that was understood and can't be carried out, in the form that all refusals have.
+
+    Args:
+        code: Stable, machine-readable name of why.
+        sentence: What is wrong and what to do, for people.
+        as_json: Whether programs read it.
+        facts: Details for these, by name.
+    """
+    if as_json:
+        error = {"code": code, "detail": sentence, "exit_code": _REFUSED, "facts": facts}
+        click.echo(msgspec.json.encode({"error": error}).decode(), err=True)
+    else:
+        click.echo("\n".join(f"billfold: {line}" for line in sentence.splitlines()), err=True)
+    raise click.exceptions.Exit(_REFUSED)
 
 
 @contextmanager

@@ -3,21 +3,21 @@
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 import click
 import msgspec
 
 from billfold import ids
-from billfold.chain import Head, TrailVerification
+from billfold.chain import TrailVerification
 from billfold.contract.platform import AUDIT_HEAD_TYPE, AuditHead
 from billfold.ids import Prefix
 from billfold_server.audit import service
 from billfold_server.audit.sealing import Sealed, seal
 from billfold_server.audit.trail_reading import export_trail, verify_trail
-from billfold_server.commands import OpenServices, counted, json_option
+from billfold_server.commands import OpenServices, counted, json_option, refuse
 from billfold_server.findings import with_wire_ids
-from billfold_server.heads import head_text, read_head
+from billfold_server.heads import head_text, kept_head, kept_head_options
 from billfold_server.listings import findings_of, print_listing
 from billfold_server.private_files import open_private
 from billfold_server.tenancy.context import COMMAND_LINE, TenantRef
@@ -46,13 +46,7 @@ def audit() -> None:
 
 @audit.command()
 @_trail_options
-@click.option("--trusted", metavar="NUMBER:HASH", help="A head that was kept earlier; the trail must contain it.")
-@click.option(
-    "--head",
-    "kept",
-    type=click.File("rb"),
-    help="The file of such a head, as billfold audit head --json has written it.",
-)
+@kept_head_options("trail", "billfold audit head")
 @click.pass_obj
 def verify(
     open_services: OpenServices,
@@ -70,7 +64,7 @@ def verify(
     counted. What isn't sealed yet can't be checked, and is counted, too. Exits with 1 where something is broken.
     """
     _check_trail(tenant, platform=platform)
-    head = _trusted(trusted, kept)
+    head = kept_head(trusted, kept, "billfold audit head")
 
     async def run() -> TrailVerification:
         async with open_services() as services:
@@ -191,8 +185,8 @@ def head(open_services: OpenServices, tenant: str | None, *, platform: bool, as_
     try:
         signed = asyncio.run(run())
     except service.HeadMissingError:
-        click.echo("Nothing is signed, since the head is gone: see billfold audit verify.", err=True)
-        raise click.exceptions.Exit(_BROKEN) from None
+        sentence = f"Nothing is signed, since the head is gone: see billfold audit verify {_said(tenant)}."
+        refuse("head_missing", sentence, as_json=as_json)
     if as_json:
         click.echo(msgspec.json.encode(signed).decode())
     else:
@@ -211,10 +205,9 @@ def export(open_services: OpenServices, tenant: str | None, output: str, *, plat
     """Stream a whole audit trail as JSON lines, as of one moment.
 
     That is its chain, its records, and who ordered each transfer. billfold.chain.verify_trail_export verifies it
-    without a server. It says who did what and why, so a file is made readable for its owner only. --json has no effect:
-    the export is JSON lines anyway.
+    without a server. It says who did what and why, so a file is made readable for its owner only. The export is JSON
+    lines anyway; with --json it is also said as JSON why there is none.
     """
-    del as_json
     _check_trail(tenant, platform=platform)
 
     async def run(stream: BinaryIO) -> None:
@@ -230,8 +223,8 @@ def export(open_services: OpenServices, tenant: str | None, output: str, *, plat
         with open_private(output) as stream:
             asyncio.run(run(stream))
     except service.HeadMissingError:
-        click.echo("The export isn't whole, since the head is gone: see billfold audit verify.", err=True)
-        raise click.exceptions.Exit(_BROKEN) from None
+        sentence = f"The export isn't whole, since the head is gone: see billfold audit verify {_said(tenant)}."
+        refuse("head_missing", sentence, as_json=as_json)
 
 
 def _check_trail(tenant: str | None, *, platform: bool) -> None:
@@ -249,18 +242,6 @@ def _name(tenant: str | None) -> str:
     return "the platform" if tenant is None else tenant
 
 
-def _trusted(text: str | None, kept: BinaryIO | None) -> Head | None:
-    """Return the head that was kept, in whichever way it was given."""
-    if text is not None and kept is not None:
-        msg = "give --trusted or --head"
-        raise click.UsageError(msg)
-    if kept is not None:
-        try:
-            read: dict[str, Any] = msgspec.json.decode(kept.read(), type=dict[str, Any])
-            text = f"{read['number']}:{read['hash']}"
-        except (msgspec.MsgspecError, KeyError):
-            msg = "it isn't what billfold audit head --json has written"
-            raise click.BadParameter(msg, param_hint="--head") from None
-    if text is None:
-        return None
-    return read_head(text, "--trusted" if kept is None else "--head")
+def _said(tenant: str | None) -> str:
+    """Return the option that names a trail."""
+    return "--platform" if tenant is None else f"--tenant {tenant}"

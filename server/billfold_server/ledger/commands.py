@@ -21,9 +21,9 @@ from billfold.contract.ledger import LEDGER_HEAD_TYPE, LedgerHead
 from billfold.ids import Prefix
 from billfold_server.account_statements import service as account_statements
 from billfold_server.audit import service as audit
-from billfold_server.commands import OpenServices, counted, json_option
+from billfold_server.commands import OpenServices, counted, json_option, refuse
 from billfold_server.findings import with_wire_ids
-from billfold_server.heads import head_text, read_head
+from billfold_server.heads import head_text, kept_head, kept_head_options
 from billfold_server.invariants.service import Breach, check
 from billfold_server.ledger import queries, service
 from billfold_server.ledger.archives import ArchiveVerification, verify_archives
@@ -50,6 +50,7 @@ __all__ = ["ledger"]
 
 _BROKEN: Final = 1
 _EVERY: Final = 10_000
+_HEAD: Final = "billfold ledger head"
 _tenant_option = click.option("--tenant", required=True, metavar="SLUG", help="The tenant whose books they are.")
 
 
@@ -60,7 +61,7 @@ def ledger() -> None:
 
 @ledger.command()
 @_tenant_option
-@click.option("--trusted", metavar="NUMBER:HASH", help="A head that was kept earlier; the ledger must contain it.")
+@kept_head_options("ledger", _HEAD)
 @click.option(
     "--archive",
     "archives",
@@ -71,7 +72,13 @@ def ledger() -> None:
 @json_option
 @click.pass_obj
 def verify(
-    open_services: OpenServices, tenant: str, trusted: str | None, archives: tuple[Path, ...], *, as_json: bool
+    open_services: OpenServices,
+    tenant: str,
+    trusted: str | None,
+    kept: BinaryIO | None,
+    archives: tuple[Path, ...],
+    *,
+    as_json: bool,
 ) -> None:
     """Check that the books are as they were written, and that they balance.
 
@@ -80,13 +87,13 @@ def verify(
     seals its month, with the chain's links, and with the month's transfers, reversals and captures in the tenant; where
     all archives are given, what was reversed of detached entries is exact. Exits with 1 where something is broken.
     """
-    kept = None if trusted is None else read_head(trusted)
+    head = kept_head(trusted, kept, _HEAD)
 
     async def run() -> tuple[Verification, list[Breach], dict[str, ArchiveVerification]]:
         async with open_services() as services:
             found = await services.registry.get(tenant)
             with _progress("Verifying …"):
-                verification = await verify_ledger(services.database, found, trusted=kept)
+                verification = await verify_ledger(services.database, found, trusted=head)
                 looked = await verify_archives(services.database, found, archives)
             async with services.database.tx(found) as tx:
                 verification = replace(verification, findings=await with_wire_ids(tx, verification.findings))
@@ -110,25 +117,29 @@ def verify(
         }
         click.echo(msgspec.json.encode(document).decode())
     elif ok:
-        counts = f"{_entries(verification.sequence)} in {counted(verification.head.number, 'link')}"
-        click.echo(f"The books of {tenant} balance, and are as they were written: {counts}.")
-        click.echo(f"Head: {head_text(verification.head)}")
-        if verification.era < ERA and verification.head.number:
-            what = counted(
-                verification.unrecorded,
-                "wallet or account the chain doesn't say whose it is",
-                "wallets and accounts the chain doesn't say whose they are",
-            )
-            click.echo(
-                f"Of {what}, and one that is put in wouldn't show. As found, that is recorded by: "
-                f"billfold ledger record-terms --tenant {tenant} --reason 'recorded as found'"
-            )
-        for path, each in looked.items():
-            click.echo(f"{path} is {each.month} as it was detached: {_entries(each.journal_entries)}.")
+        _print_whole(tenant, verification, looked)
     else:
         _print_findings(tenant, verification, breaches, looked)
     if not ok:
         raise click.exceptions.Exit(_BROKEN)
+
+
+def _print_whole(tenant: str, verification: Verification, archives: Mapping[str, ArchiveVerification]) -> None:
+    counts = f"{_entries(verification.sequence)} in {counted(verification.head.number, 'link')}"
+    click.echo(f"The books of {tenant} balance, and are as they were written: {counts}.")
+    click.echo(f"Head: {head_text(verification.head)}")
+    if verification.era < ERA and verification.head.number:
+        what = counted(
+            verification.unrecorded,
+            "wallet or account the chain doesn't say whose it is",
+            "wallets and accounts the chain doesn't say whose they are",
+        )
+        click.echo(
+            f"Of {what}, and one that is put in wouldn't show. As found, that is recorded by: "
+            f"billfold ledger record-terms --tenant {tenant} --reason 'recorded as found'"
+        )
+    for path, each in archives.items():
+        click.echo(f"{path} is {each.month} as it was detached: {_entries(each.journal_entries)}.")
 
 
 def _entries(number: int) -> str:
@@ -182,8 +193,8 @@ def head(open_services: OpenServices, tenant: str, *, as_json: bool) -> None:
     try:
         signed = asyncio.run(run())
     except UnreadableError as unreadable:
-        click.echo(f"Nothing is signed, since {unreadable}: see billfold ledger verify.", err=True)
-        raise click.exceptions.Exit(_BROKEN) from None
+        sentence = f"Nothing is signed, since {unreadable}: see billfold ledger verify --tenant {tenant}."
+        refuse("ledger_unreadable", sentence, as_json=as_json, tenant=tenant, record=unreadable.record)
     if as_json:
         click.echo(msgspec.json.encode(signed).decode())
     else:
@@ -198,7 +209,7 @@ def head(open_services: OpenServices, tenant: str, *, as_json: bool) -> None:
 @click.option(
     "--output", type=click.Path(dir_okay=False), default="-", help="Where the lines go; standard output if absent."
 )
-@click.option("--json", "as_json", is_flag=True, help="Has no effect: the export is JSON lines anyway.")
+@click.option("--json", "as_json", is_flag=True, help="Say as JSON why there is none; the export is JSON lines anyway.")
 @click.pass_obj
 def export(open_services: OpenServices, tenant: str, output: str, *, as_json: bool) -> None:
     """Stream the whole ledger as JSON lines, as of one moment: all that an import needs.
@@ -209,7 +220,6 @@ def export(open_services: OpenServices, tenant: str, output: str, *, as_json: bo
     owner only. Progress goes to standard error. The last line counts the others, so that a file that was cut short
     shows.
     """
-    del as_json
 
     async def run(stream: BinaryIO) -> None:
         async with open_services() as services:
@@ -237,51 +247,49 @@ def export(open_services: OpenServices, tenant: str, output: str, *, as_json: bo
         with open_private(output) as stream:
             asyncio.run(run(stream))
     except UnreadableError as unreadable:
-        click.echo(f"The export isn't whole, since {unreadable}: see billfold ledger verify.", err=True)
-        raise click.exceptions.Exit(_BROKEN) from None
+        sentence = f"The export isn't whole, since {unreadable}: see billfold ledger verify --tenant {tenant}."
+        refuse("ledger_unreadable", sentence, as_json=as_json, tenant=tenant, record=unreadable.record)
 
 
 @ledger.command("import")
 @_tenant_option
-@click.option("--trusted", metavar="NUMBER:HASH", help="A head that was kept earlier; the export must contain it.")
+@kept_head_options("export", _HEAD)
 @json_option
 @click.argument("file", type=click.File("rb"))
 @click.pass_obj
-def import_(open_services: OpenServices, tenant: str, trusted: str | None, file: BinaryIO, *, as_json: bool) -> None:
+def import_(
+    open_services: OpenServices,
+    tenant: str,
+    trusted: str | None,
+    kept: BinaryIO | None,
+    file: BinaryIO,
+    *,
+    as_json: bool,
+) -> None:
     """Make an export the ledger of a tenant that is still empty; - reads from standard input.
 
     Everything is verified while it is read, must balance as billfold ledger verify asks for, and is written whole or
     not at all. The tenant's head is then that of the export, and with the administrator's database URL its months have
     partitions of their own. Exits with 1, and says why, where the tenant isn't empty or the export isn't whole.
     """
-    kept = None if trusted is None else read_head(trusted)
+    head = kept_head(trusted, kept, _HEAD)
 
     async def run() -> tuple[Verification, bool]:
         async with open_services() as services:
             found = await services.registry.get(tenant)
             with _progress("Importing …", shown=not as_json) as advance:
                 done = await import_ledger(
-                    services.database, found, file, caller=COMMAND_LINE, trusted=kept, advance=advance
+                    services.database, found, file, caller=COMMAND_LINE, trusted=head, advance=advance
                 )
                 return done, await _divide(services, tenant)
 
     try:
         verification, is_divided = asyncio.run(run())
     except ImportRefusedError as refused:
-        if as_json:
-            refusal = {
-                "tenant": tenant,
-                "code": refused.reason,
-                "detail": refused.fact,
-                "finding": refused.finding,
-                "breaches": refused.breaches,
-            }
-            click.echo(msgspec.json.encode(refusal).decode(), err=True)
-        else:
-            click.echo(f"Nothing was imported: {refused.fact}.", err=True)
-            for breach in refused.breaches[1:]:
-                click.echo(f"{breach.invariant}: {breach.object}: {breach.fact}", err=True)
-        raise click.exceptions.Exit(_BROKEN) from None
+        others = [f"{breach.invariant}: {breach.object}: {breach.fact}" for breach in refused.breaches[1:]]
+        sentence = "\n".join([f"Nothing was imported: {refused.fact}.", *others])
+        found = {"finding": refused.finding, "breaches": refused.breaches}
+        refuse(refused.reason, sentence, as_json=as_json, tenant=tenant, **found)
     if as_json:
         document = {"tenant": tenant, "head": _head_of(verification), "counts": verification.counts}
         click.echo(msgspec.json.encode(document).decode())
@@ -330,11 +338,7 @@ def record_terms_(open_services: OpenServices, tenant: str, reason: str, *, as_j
     try:
         done = asyncio.run(run())
     except NotRecordedError as refused:
-        if as_json:
-            click.echo(msgspec.json.encode({"tenant": tenant, "detail": refused.fact}).decode(), err=True)
-        else:
-            click.echo(f"Nothing was recorded: {refused.fact}.", err=True)
-        raise click.exceptions.Exit(_BROKEN) from None
+        refuse("books_broken", f"Nothing was recorded: {refused.fact}.", as_json=as_json, tenant=tenant)
     if as_json:
         click.echo(msgspec.json.encode(done).decode())
     else:
@@ -442,12 +446,8 @@ def detach_(
     except DetachRefusedError as refused:
         if gone:
             _print_detached(gone, as_json=as_json)
-        if as_json:
-            refusal = {"tenant": tenant, "code": refused.reason, "detail": refused.fact}
-            click.echo(msgspec.json.encode(refusal).decode(), err=True)
-        else:
-            click.echo(f"{'Nothing more' if gone else 'Nothing'} was detached: {refused.fact}.", err=True)
-        raise click.exceptions.Exit(_BROKEN) from None
+        sentence = f"{'Nothing more' if gone else 'Nothing'} was detached: {refused.fact}."
+        refuse(refused.reason, sentence, as_json=as_json, tenant=tenant)
     except BaseException:
         if gone:
             _print_detached(gone, as_json=as_json)

@@ -151,7 +151,7 @@ class TestAProof:
         assert found["id"] == entry_id, "what was found can be asked for"
         assert "edited" in invoke(live, "verify", "--tenant", "damaged").stdout
         refused = invoke(live, "record-terms", "--tenant", "damaged", "--reason", "upgrade", "--json")
-        assert (refused.exit_code, str(edited) in json.loads(refused.stderr)["detail"]) == (1, True)
+        assert (refused.exit_code, str(edited) in json.loads(refused.stderr)["error"]["detail"]) == (1, True)
 
     @pytest.mark.parametrize(
         "statement",
@@ -196,7 +196,7 @@ def as_owner(live: LiveServer, slug: str, statement: str) -> None:
 class TestTheCommandLine:
     """The command line."""
 
-    def test_shows_the_head_that_the_api_shows(self, live: LiveServer, customer: Customer) -> None:
+    def test_shows_the_head_that_the_api_shows(self, live: LiveServer, customer: Customer, tmp_path: Path) -> None:
         """And verifies the books against one that was kept."""
         customer.top_up()
         shown = msgspec.json.decode(invoke(live, "head", "--tenant", BANK, "--json").stdout, type=LedgerHead)
@@ -207,6 +207,9 @@ class TestTheCommandLine:
         words = ("verify", "--tenant", BANK, "--json", "--trusted")
         right = invoke(live, *words, f"{shown.number}:{shown.hash}")
         assert (right.exit_code, json.loads(right.stdout)["ok"]) == (0, True)
+        kept = tmp_path / "head.json"
+        kept.write_text(invoke(live, "head", "--tenant", BANK, "--json").stdout)
+        assert json.loads(invoke(live, *words[:-1], "--head", str(kept)).stdout)["ok"]
         wrong = invoke(live, *words, f"{shown.number}:{'11' * 32}")
         assert (wrong.exit_code, json.loads(wrong.stdout)["findings"][0]["link"]) == (1, shown.number)
         for strange in ("nonsense", f"-5:{'00' * 32}", f"{shown.number}:{shown.hash[:-2]}"):
@@ -252,7 +255,7 @@ class TestTheCommandLine:
             "sequence": head.sequence,
         }
         again = invoke(live, "import", "--tenant", "target", "--json", str(path))
-        assert (again.exit_code, json.loads(again.stderr)["code"]) == (1, "tenant_not_empty")
+        assert (again.exit_code, json.loads(again.stderr)["error"]["code"]) == (1, "tenant_not_empty")
         assert json.loads(invoke(live, "verify", "--tenant", "target", "--json").stdout)["ok"]
         with live.client("target") as client:
             assert Customer(client).top_up()
@@ -285,6 +288,8 @@ class TestTheCommandLine:
         live.run(spoil())
         exported = invoke(live, "export", "--tenant", "illegible")
         assert (exported.exit_code, "since party" in exported.stderr) == (1, True)
+        error = json.loads(invoke(live, "export", "--tenant", "illegible", "--json").stderr.splitlines()[-1])["error"]
+        assert (error["code"], error["facts"]) == ("ledger_unreadable", {"tenant": "illegible", "record": "party"})
         path = tmp_path / "books.jsonl"
         path.write_bytes(b"yesterday's")
         for tenant in ("illegible", "mistyped"):
@@ -301,8 +306,9 @@ class TestTheCommandLine:
         invoke(live, "export", "--tenant", BANK, "--output", str(path))
         path.write_bytes(path.read_bytes().replace(b'"amount_minor":1250', b'"amount_minor":1251'))
         refused = invoke(live, "import", "--tenant", "spared", "--json", str(path))
-        document = json.loads(refused.stderr)
-        assert (refused.exit_code, document["code"], document["finding"]["damage"]) == (1, "export_damaged", "edited")
+        error = json.loads(refused.stderr)["error"]
+        damage = error["facts"]["finding"]["damage"]
+        assert (error["exit_code"], error["code"], damage) == (refused.exit_code, "export_damaged", "edited")
         assert "is edited" in invoke(live, "import", "--tenant", "spared", str(path)).stderr
         verified = json.loads(invoke(live, "verify", "--tenant", "spared", "--json").stdout)
         assert (verified["ok"], verified["head"]["sequence"]) == (True, 0)

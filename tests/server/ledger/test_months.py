@@ -137,7 +137,7 @@ class TestTheCommandLine:
         refused = invoke(live, "detach", *words, "--json")
         assert refused.exit_code == 1
         assert [each["month"] for each in msgspec.json.decode(refused.stdout)] == ["2025-01"]
-        assert msgspec.json.decode(refused.stderr)["code"] == "archive_exists"
+        assert msgspec.json.decode(refused.stderr)["error"]["code"] == "archive_exists"
         again = invoke(live, "detach", *words)
         assert (again.exit_code, again.stdout) == (1, "")
         assert "Nothing was detached: " in again.stderr
@@ -148,5 +148,5 @@ class TestTheCommandLine:
         words = ("--tenant", "staying", "--reason", "test", "--before", f"{date(2025, 2, 1):%Y-%m}")
         refused = invoke(live, "detach", *words, "--json")
         assert refused.exit_code == 1
-        assert msgspec.json.decode(refused.stderr)["code"] == "retention"
+        assert msgspec.json.decode(refused.stderr)["error"]["code"] == "retention"
         assert "limits.retention_months" in invoke(live, "detach", *words).stderr
