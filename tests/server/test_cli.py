@@ -83,8 +83,9 @@ class TestEveryCommand:
 
     @pytest.mark.parametrize("path", ALL)
     def test_says_what_it_does(self, path: str):
-        """Its help begins with a sentence, and says of each option what it is for."""
+        """Its help begins with a sentence, has no marks of a page's, and says of each option what it is for."""
         command = ALL[path]
+        assert "`" not in (command.help or "")
         assert (command.help or "").splitlines()[0].endswith(".")
         assert [each.name for each in command.params if isinstance(each, click.Option) and not each.help] == []
 

@@ -209,7 +209,7 @@ def rotate(  # noqa: PLR0917 - click hands over one argument for each option
     """Give a tenant a new version of its key and a new epoch.
 
     Every worker uses them within seconds. What lies under former ones stays readable, and a running server brings it
-    along in the background; ``billfold keys rewrap`` does it at once.
+    along in the background; billfold keys rewrap does it at once.
     """
 
     async def work(opened: _Opened) -> list[rotation.Rotated]:
@@ -494,7 +494,7 @@ def verify_destroyed(open_services: OpenServices, tenant: str | None, *, as_json
     """Prove that nothing is left of the keys of tenants that were deleted: in the key store, the keyring and Vault.
 
     Exits with 1 where something is left or can't be told. Two operators destroy what is left in Vault, by
-    ``billfold keys destroy`` and ``billfold keys approve --platform``.
+    billfold keys destroy and billfold keys approve --platform.
     """
 
     async def work(opened: _Opened) -> list[destruction.Remains]:

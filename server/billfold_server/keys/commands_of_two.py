@@ -127,7 +127,7 @@ def shred(  # noqa: PLR0917 - click hands over one argument for each option
 ) -> None:
     """Ask for the destruction of a party's keys, so that nothing under them can be read again, in no backup either.
 
-    It is done once another member of staff has approved it: by ``billfold keys approve``, or over the API.
+    It is done once another member of staff has approved it: by billfold keys approve, or over the API.
     """
     typed = _ask_who(name)
 
@@ -269,7 +269,7 @@ def destroy(
 ) -> None:
     """Ask for the destruction of all keys of a tenant, so that nothing that it has sealed can be read again.
 
-    It is done once another operator of the platform has approved it, by ``billfold keys approve --platform``.
+    It is done once another operator of the platform has approved it, by billfold keys approve --platform.
     """
     if (tenant is None) is not removed:
         msg = "Name a tenant with --tenant, or say --removed-sandboxes."

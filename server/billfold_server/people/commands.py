@@ -100,6 +100,9 @@ def create(  # noqa: PLR0917 - click hands over one argument for each option
             roles=[StaffRole(role) for role in roles],
         )
     )
+    if not platform and not staff and (roles or party_id is None):
+        msg = "Say whose login it is: a customer's by --party, or that of somebody who works at the bank by --staff."
+        raise click.UsageError(msg)
 
     async def run() -> tuple[EnrolmentCode, str]:
         async with _opened(open_services, tenant, platform=platform) as (realm, tx):

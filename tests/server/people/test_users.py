@@ -150,6 +150,12 @@ class TestTheCommandLine:
         assert isinstance(result.exception, errors.ValidationFailed | errors.MalformedBody)
         assert result.exception.param == param
 
+    @pytest.mark.parametrize("more", [(), ("--role", "owner")], ids=["nothing", "a role"])
+    def test_asks_whose_login_it_is(self, more: Sequence[str]) -> None:
+        """By the names of the options that say so, before anything is opened."""
+        result = CliRunner().invoke(commands.users, ["create", "ada", "--name", "Ada", "--tenant", "alpha", *more])
+        assert (result.exit_code, "--party" in result.output, "--staff" in result.output) == (2, True, True)
+
     @pytest.mark.parametrize("more", [("--staff",), ("--role", "owner"), ("--party", "pty_1")], ids=" ".join)
     def test_gives_an_operator_nothing_of_a_tenant_s(self, more: Sequence[str]) -> None:
         """Who believes to have made an owner of some bank would else have made an operator of all of them."""

@@ -74,7 +74,7 @@ def ca(open_authority: OpenAuthority, as_json: bool) -> None:  # noqa: FBT001
 @json_option
 @click.pass_obj
 def server(open_authority: OpenAuthority, names: Sequence[str], as_json: bool) -> None:  # noqa: FBT001
-    """Make the server's certificate, as `billfold up --tls` does by itself.
+    """Make the server's certificate, as billfold up --tls does by itself.
 
     It is for localhost, and for every NAME below localhost, test, example or invalid.
     """
