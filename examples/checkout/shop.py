@@ -11,9 +11,11 @@ import secrets
 import sys
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Literal
 from urllib.parse import urlsplit
 
 from billfold import Billfold, Money, errors
+from billfold.contract.wallets import Wallet
 
 PRICE = Money(1250, "EUR")
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -44,19 +46,30 @@ class Shop:
         self.billfold = billfold
         self.url = url
         self.orders: dict[str, Order] = {}
-        # Under these keys there is one of each, however often the shop is started.
-        owner = billfold.parties.create(kind="company", name="Book Shop", idempotency_key="checkout-owner")
-        self.till = billfold.wallets.create(party_id=owner.id, label="Book shop", idempotency_key="checkout-till")
-        self.customer = billfold.parties.create(kind="person", name="Ada", idempotency_key="checkout-customer")
-        self.wallet = billfold.wallets.create(party_id=self.customer.id, idempotency_key="checkout-wallet")
-        billfold.top_ups.create(wallet_id=self.wallet.id, amount=("50.00", "EUR"), idempotency_key="checkout-money")
+        self.till = self._wallet("company", "Book shop")
+        self.wallet = self._wallet("person", "Ada")
+        if not self.wallet.balances:
+            billfold.top_ups.create(wallet_id=self.wallet.id, amount=("50.00", "EUR"), idempotency_key="checkout-money")
+
+    def _wallet(self, kind: Literal["company", "person"], name: str) -> Wallet:
+        """Return somebody's wallet, of which there is one, however often and by which client the shop is started.
+
+        An idempotency key is kept for a month, and for the client that has used it. What lasts is the external id.
+        """
+        own = f"checkout-{kind}"
+        party = next(iter(self.billfold.parties.list(external_id=own)), None) or self.billfold.parties.create(
+            kind=kind, name=name, external_id=own, idempotency_key=own
+        )
+        return next(iter(self.billfold.wallets.list(party_id=party.id)), None) or self.billfold.wallets.create(
+            party_id=party.id, label=name, idempotency_key=f"{own}-wallet"
+        )
 
     def begin(self) -> str:
         """Take an order, and return the bank's page at which its card is typed."""
         order = Order()
         self.orders[order.number] = order
         session = self.billfold.card_sessions.create(
-            party_id=self.customer.id,
+            party_id=self.wallet.party_id,
             return_url=f"{self.url}/orders/{order.number}",
             metadata={"wallet_id": self.wallet.id},
             idempotency_key=f"checkout-card-{order.number}",

@@ -43,9 +43,18 @@ def billfold() -> Billfold:
 
 @functools.cache
 def till() -> str:
-    """Return the shop's own wallet: under these keys there is one, however often the shop is started."""
-    owner = billfold().parties.create(kind="company", name="Shop", idempotency_key="shop-owner")
-    return billfold().wallets.create(party_id=owner.id, label="Till", idempotency_key="shop-till").id
+    """Return the shop's own wallet, of which there is one, however often and by which client the shop is started.
+
+    An idempotency key is kept for a month, and for the client that has used it. What lasts is the owner's external id;
+    the keys are for two processes that start for the first time.
+    """
+    owner = next(iter(billfold().parties.list(external_id="shop")), None) or billfold().parties.create(
+        kind="company", name="Shop", external_id="shop", idempotency_key="shop-owner"
+    )
+    wallet = next(iter(billfold().wallets.list(party_id=owner.id)), None) or billfold().wallets.create(
+        party_id=owner.id, label="Till", idempotency_key="shop-till"
+    )
+    return wallet.id
 
 
 def refusals(answer: Callable[[HttpRequest], HttpResponseBase]) -> Callable[[HttpRequest], HttpResponseBase]:

@@ -19,15 +19,35 @@ from billfold.embedded import embedded
 SECRET = os.environ.get("BILLFOLD_WEBHOOK_SECRET", "whsec_b25seSBmb3IgdHJpYWxzIG9mIHRoaXMgc2hvcA==")
 
 
+async def till(billfold: AsyncBillfold) -> str:
+    """Return the shop's own wallet, of which there is one, however often and by which client the shop is started.
+
+    An idempotency key is kept for a month, and for the client that has used it. What lasts is the owner's external id;
+    the keys are for two processes that start for the first time.
+    """
+    owners = [each async for each in billfold.parties.list(external_id="shop")]
+    owner = (
+        owners[0]
+        if owners
+        else await billfold.parties.create(
+            kind="company", name="Shop", external_id="shop", idempotency_key="shop-owner"
+        )
+    )
+    wallets = [each async for each in billfold.wallets.list(party_id=owner.id)]
+    wallet = (
+        wallets[0]
+        if wallets
+        else await billfold.wallets.create(party_id=owner.id, label="Till", idempotency_key="shop-till")
+    )
+    return wallet.id
+
+
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Have one client for as long as the shop serves: it keeps connections and the access token."""
     opened = AsyncBillfold() if "BILLFOLD_BASE_URL" in os.environ else embedded()
     async with opened as billfold:
-        # Under these keys the shop has one wallet, however often it is started.
-        owner = await billfold.parties.create(kind="company", name="Shop", idempotency_key="shop-owner")
-        till = await billfold.wallets.create(party_id=owner.id, label="Till", idempotency_key="shop-till")
-        app.state.billfold, app.state.till, app.state.paid = billfold, till.id, {}
+        app.state.billfold, app.state.till, app.state.paid = billfold, await till(billfold), {}
         yield
 
 

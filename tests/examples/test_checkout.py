@@ -1,5 +1,6 @@
 """The checkout runs as it stands: a customer in Chromium types a card at the bank's page, and the shop is paid."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -52,6 +53,21 @@ def wait_for(chromium: Chrome, selector: str, text: str = "") -> None:
 def press(chromium: Chrome, selector: str = "button") -> None:
     """Press a button."""
     chromium.find_element(By.CSS_SELECTOR, selector).click()
+
+
+class TestTheShop:
+    def test_has_one_till_and_one_customer(self, live: LiveServer):
+        """Whoever replaces its client, or starts it again after its keys have gone, finds what the shop has earned."""
+        spec = importlib.util.spec_from_file_location("checkout_shop", ROOT / "examples" / "checkout" / "shop.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        with Billfold(**options(live)) as before, Billfold(**options(live)) as after:
+            first, second = (module.Shop(billfold, "http://127.0.0.1") for billfold in (before, after))
+            assert (first.till.id, first.wallet.id) == (second.till.id, second.wallet.id)
+            (balance,) = after.wallets.balances(first.wallet.id)
+        assert balance.posted_minor == 5000
 
 
 class TestTheCheckout:

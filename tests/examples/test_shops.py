@@ -1,6 +1,7 @@
 """The shops in FastAPI and in Django run as they stand, and both answer what is promised."""
 
 import asyncio
+import functools
 import importlib
 import importlib.util
 import json
@@ -14,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from billfold import Billfold, Hooks
+from billfold import AsyncBillfold, Billfold, Hooks
 from billfold.cli.calling import Answers
 from billfold.cli.following import Happened, follow, signed
 from tests.examples.conftest import ROOT
@@ -36,8 +37,9 @@ def told(live: LiveServer, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return told
 
 
+@functools.cache
 def load(folder: str) -> ModuleType:
-    """Import an example's module under a name of its own."""
+    """Import an example's module under a name of its own; once, since Django is set up once in a process."""
     spec = importlib.util.spec_from_file_location(folder, ROOT / "examples" / folder / "app.py")
     assert spec is not None
     assert spec.loader is not None
@@ -105,6 +107,23 @@ class TestAShop:
 
         self.check(ask, told, shop.SECRET)
         shop.billfold().close()
+
+    async def test_in_fastapi_has_one_till(self, live: LiveServer):
+        """Whoever replaces its client, or starts it again after its keys have gone, finds what the shop has earned."""
+        shop, tills = load("shop_in_fastapi"), set()
+        for _ in range(2):
+            async with AsyncBillfold(**options(live)) as billfold:
+                tills.add(await shop.till(billfold))
+        assert len(tills) == 1
+
+    def test_in_django_has_one_till(self, live: LiveServer, monkeypatch: pytest.MonkeyPatch):
+        """The same where it is synchronous."""
+        shop, tills = load("shop_in_django"), set()
+        for _ in range(2):
+            with Billfold(**options(live)) as billfold:
+                monkeypatch.setattr(shop, "billfold", lambda billfold=billfold: billfold)
+                tills.add(shop.till.__wrapped__())
+        assert len(tills) == 1
 
     def check(self, ask: Ask, told: dict[str, Any], secret: str) -> None:
         """Compare a visit with what is promised."""
