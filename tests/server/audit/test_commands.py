@@ -154,6 +154,11 @@ class TestVerifying:
             assert invoke(live, *words, "--tenant", slug).exit_code == 1, words
         with live.client(slug) as client:
             assert client.get("/v1/audit-head").status_code == 500
+        for command in ("head", "export"):
+            refused = invoke(live, command, "--tenant", slug, "--json")
+            error = msgspec.json.decode(refused.stderr)["error"]
+            assert (refused.exit_code, error["exit_code"], error["code"]) == (1, 1, "head_missing")
+            assert f"billfold audit verify --tenant {slug}" in invoke(live, command, "--tenant", slug).stderr
 
     def test_tells_what_is_not_sealed(self, live: LiveServer) -> None:
         """After some minutes with what to do about it."""
