@@ -98,7 +98,7 @@ def follow(
             if not away_s:
                 tell("The server doesn't answer; asking again until it does.")
             away_s = min(_LONGEST_WAIT_S, max(interval_s, away_s * 2))
-            time.sleep(away_s)
+            wait(away_s)
             continue
         if away_s:
             tell("The server is back.")

@@ -44,6 +44,7 @@ from billfold.errors import (
     _payments,
     _recurring_payments,
     _sandbox,
+    _statements,
     _tenants,
     _vault_tokens,
     _versions,
@@ -76,6 +77,7 @@ from billfold.errors._partners import *  # noqa: F403 - its names are all listed
 from billfold.errors._payments import *  # noqa: F403 - its names are all listed there
 from billfold.errors._recurring_payments import *  # noqa: F403 - its names are all listed there
 from billfold.errors._sandbox import *  # noqa: F403 - its names are all listed there
+from billfold.errors._statements import *  # noqa: F403 - its names are all listed there
 from billfold.errors._tenants import *  # noqa: F403 - its names are all listed there
 from billfold.errors._vault_tokens import *  # noqa: F403 - its names are all listed there
 from billfold.errors._versions import *  # noqa: F403 - its names are all listed there
@@ -109,6 +111,7 @@ __all__ += _recurring_payments.__all__
 __all__ += _payments.__all__
 __all__ += _vault_tokens.__all__
 __all__ += _sandbox.__all__
+__all__ += _statements.__all__
 __all__ += _tenants.__all__
 __all__ += _versions.__all__
 __all__ += _webhooks.__all__
@@ -562,42 +565,6 @@ class SecondOperatorRequired(Conflict):
     """Nothing was done yet: another operator must ask for the same, within three days."""
 
     code, title = "second_operator_required", "Another operator must ask for the same"
-
-
-# Statements.
-
-
-class StatementUnreadable(Unprocessable):
-    """The file can't be read as a bank statement. ``line`` and ``reason`` say where and why; nothing was changed."""
-
-    code, title = "statement_unreadable", "The statement file can't be read"
-    line: int | None
-    reason: str
-
-
-class StatementEntryNotInSuspense(Conflict):
-    """Only an entry that lies in suspense can be assigned."""
-
-    code, title = "statement_entry_not_in_suspense", "The statement entry is not in suspense"
-    statement_entry_id: str
-
-
-class TopUpDiffers(Conflict):
-    """The statement entry can't be of the top-up: by its currency or amount, or what was shown of it before."""
-
-    code, title = "top_up_differs", "The statement entry is not of this top-up"
-    top_up_id: str
-    currency: str
-    remaining_minor: int
-
-
-class WithdrawalDiffers(Conflict):
-    """The statement entry can't be of the withdrawal: by its currency or amount, or what was shown of it before."""
-
-    code, title = "withdrawal_differs", "The statement entry is not of this withdrawal"
-    withdrawal_id: str
-    currency: str
-    remaining_minor: int
 
 
 # They are known by where they are imported from, and not by the module of ours in which each happens to be written.

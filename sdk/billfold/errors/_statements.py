@@ -1,0 +1,38 @@
+"""What is refused of banks' statements and their entries."""
+
+from billfold.errors._families import Conflict, Unprocessable
+
+__all__ = ["StatementEntryNotInSuspense", "StatementUnreadable", "TopUpDiffers", "WithdrawalDiffers"]
+
+
+class StatementUnreadable(Unprocessable):
+    """The file can't be read as a bank statement. ``line`` and ``reason`` say where and why; nothing was changed."""
+
+    code, title = "statement_unreadable", "The statement file can't be read"
+    line: int | None
+    reason: str
+
+
+class StatementEntryNotInSuspense(Conflict):
+    """Only an entry that lies in suspense can be assigned."""
+
+    code, title = "statement_entry_not_in_suspense", "The statement entry is not in suspense"
+    statement_entry_id: str
+
+
+class TopUpDiffers(Conflict):
+    """The statement entry can't be of the top-up: by its currency or amount, or what was shown of it before."""
+
+    code, title = "top_up_differs", "The statement entry is not of this top-up"
+    top_up_id: str
+    currency: str
+    remaining_minor: int
+
+
+class WithdrawalDiffers(Conflict):
+    """The statement entry can't be of the withdrawal: by its currency or amount, or what was shown of it before."""
+
+    code, title = "withdrawal_differs", "The statement entry is not of this withdrawal"
+    withdrawal_id: str
+    currency: str
+    remaining_minor: int
