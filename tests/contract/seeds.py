@@ -428,8 +428,9 @@ FRESH: dict[str, Callable[[Seeds], dict[str, str]]] = {
     # A consent may name somebody who was never there.
     "enableUser": _fresh_user,
     "unlockUser": _fresh_user,
-    # Nobody changes roles of their own.
+    # Nobody changes roles of their own, or may be signed out on the way.
     "setUserRoles": _fresh_user,
+    "signUserOut": _fresh_user,
     **dict.fromkeys(
         ("getPartnerMember", "setPartnerMemberRole", "createPartnerMemberEnrolmentCode", "removePartnerMember"), _member
     ),

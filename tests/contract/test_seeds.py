@@ -3,7 +3,8 @@
 import httpx
 import pytest
 
-from tests.contract.seeds import Seeds
+from tests.contract.documents import operations, read_document, tenant_part
+from tests.contract.seeds import FRESH, Seeds
 
 EXAMPLE = "cli_01m7w9tnzcejq9b78b81gh4nmw"
 REAL = "cli_01m81w7411efb81as1xygb4186"
@@ -32,3 +33,12 @@ class TestAnId:
         seeds.real({"description": EXAMPLE})
         seeds.learn({"id": "prd_01m81w7411efb81as1xygb4186", "description": EXAMPLE})
         assert seeds.real(EXAMPLE) == REAL
+
+
+class TestWhoAsks:
+    @pytest.mark.parametrize("who", ["{user_id}", "{client_id}"])
+    def test_is_never_stopped_on_the_way(self, who: str) -> None:
+        """Links lead to everybody who is listed: whatever is done to one is done to one that was made for it."""
+        every = operations(tenant_part(read_document(), ""))
+        done_to_them = [each.operation_id for each in every if who in each.path and each.method != "GET"]
+        assert [name for name in done_to_them if name not in FRESH] == []
