@@ -109,7 +109,7 @@ async def prepare_file(
     """
     statements, levels, candidates = await asyncio.to_thread(_read, data, secret)
     known: dict[wallets.AliasKey, UUID] = {}
-    named = [each.id for statement in statements for entry in statement.entries for each in ordered_named(entry)]
+    named = [each for statement in statements for entry in statement.entries for each in ordered_named(entry)]
     async with database.tx(tenant) as tx:
         _check_days(statements, max(await tenant_now(tx), SystemClock().now()).date())
         ordered = await wallets.find_ordered_owners(tx, named)
@@ -199,7 +199,7 @@ async def prepare_assignment(database: Database, keys: Keys, tenant: TenantRef, 
     async with database.tx(tenant) as tx:
         row = await queries.find_entry(tx, order.entry_id)
         wallet = next(iter((await wallets.find_wallets(tx, named)).values()), None)
-        shown = [] if order.ordered is None else [order.ordered.id]
+        shown = [] if order.ordered is None else [order.ordered]
         owner = next(iter((await wallets.find_ordered_owners(tx, shown)).values()), None)
     if row is None or row.sealed_texts is None:
         return order
@@ -209,8 +209,8 @@ async def prepare_assignment(database: Database, keys: Keys, tenant: TenantRef, 
     try:
         sealer = await keys.sealer(tenant, subject)
     except errors.SubjectForgotten:
-        # Their wallets are closed, which refuses the order.
-        return order
+        # Nobody could forget them once more. Their wallets are closed, but what they had ordered may be shown still.
+        return msgspec.structs.replace(order, texts_before=row.sealed_texts)
     if key_id_of(row.sealed_texts) == sealer.key_id:
         return order
     opener = await keys.opener(tenant, [row.sealed_texts])
@@ -279,15 +279,17 @@ async def count_waiting(tx: TenantTx, wallet_ids: Sequence[UUID]) -> int:
 
 
 def _subjects(
-    file: StatementFile, owners: Mapping[wallets.AliasKey, UUID], ordered: Mapping[UUID, UUID]
+    file: StatementFile, owners: Mapping[wallets.AliasKey, UUID], ordered: Mapping[tuple[str, UUID], UUID]
 ) -> list[list[UUID]]:
     """Return under whose keys each statement's entries are sealed: of the party that one names, else the tenant's."""
     return [[_subject(one, owners, ordered) for one in statement.entries] for statement in file.statements]
 
 
-def _subject(one: PreparedEntry, owners: Mapping[wallets.AliasKey, UUID], ordered: Mapping[UUID, UUID]) -> UUID:
+def _subject(
+    one: PreparedEntry, owners: Mapping[wallets.AliasKey, UUID], ordered: Mapping[tuple[str, UUID], UUID]
+) -> UUID:
     if one.ordered:
-        return ordered.get(one.ordered[0].id, TENANT_SUBJECT) if len(one.ordered) == 1 else TENANT_SUBJECT
+        return ordered.get(one.ordered[0], TENANT_SUBJECT) if len(one.ordered) == 1 else TENANT_SUBJECT
     match = rules.match_levels(one.levels, owners)
     return TENANT_SUBJECT if isinstance(match, rules.Unmatched) else match.wallet_id
 
@@ -300,7 +302,7 @@ async def _sealers(keys: Keys, tenant: TenantRef, subjects: Sequence[Sequence[UU
         try:
             sealers = await keys.sealers(tenant, parties, seals=max((times[each] for each in parties), default=1))
         except errors.SubjectForgotten as error:
-            # Somebody was forgotten just now, together with the names by which entries find them; nobody else was.
+            # Whoever is forgotten has no names any more by which entries find them; what they had ordered has its own.
             parties.remove(UUID(str(error.facts["subject_id"])))
         else:
             return defaultdict(lambda: own, sealers)
@@ -310,14 +312,17 @@ def _sealed(file: StatementFile, subjects: Sequence[Sequence[UUID]], sealers: Ma
     statements = []
     for statement, owners in zip(file.statements, subjects, strict=True):
         entries = [
-            msgspec.structs.replace(one, sealed_texts=_seal(sealers[owner], one))
+            msgspec.structs.replace(one, sealed_texts=_seal(sealers, owner, one))
             for one, owner in zip(statement.entries, owners, strict=True)
         ]
         statements.append(msgspec.structs.replace(statement, entries=tuple(entries)))
     return msgspec.structs.replace(file, statements=tuple(statements))
 
 
-def _seal(sealer: Sealer, prepared: PreparedEntry) -> bytes:
+def _seal(sealers: Mapping[UUID, Sealer], owner: UUID, prepared: PreparedEntry) -> bytes | None:
+    """Seal what an entry says; nothing is kept of one that shows what somebody ordered who is forgotten."""
+    if prepared.ordered and owner != TENANT_SUBJECT and owner not in sealers:
+        return None
     entry = prepared.entry
     texts = Texts(
         counterparty_name=entry.counterparty_name,
@@ -325,7 +330,7 @@ def _seal(sealer: Sealer, prepared: PreparedEntry) -> bytes:
         references=entry.references,
         remittance=entry.remittance,
     )
-    return sealer.seal(_place(prepared.dedup_key), msgspec.json.encode(texts))
+    return sealers[owner].seal(_place(prepared.dedup_key), msgspec.json.encode(texts))
 
 
 def _place(dedup_key: bytes) -> Place:

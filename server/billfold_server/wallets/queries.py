@@ -266,17 +266,18 @@ async def find_alias_owners(tx: TenantTx, keys: Sequence[AliasKey]) -> dict[Alia
     return {AliasKey(AliasScheme(row["scheme"]), row["normal_value"]): row["party_id"] for row in rows}
 
 
-async def find_ordered_owners(tx: TenantTx, ids: Sequence[UUID]) -> dict[UUID, UUID]:
-    """Return which of these ids are withdrawals or top-ups, each with the party that owns the wallet."""
-    if not ids:
+async def find_ordered_owners(tx: TenantTx, named: Sequence[tuple[str, UUID]]) -> dict[tuple[str, UUID], UUID]:
+    """Return which of these withdrawals and top-ups there are, each with the party that owns the wallet."""
+    if not named:
         return {}
     rows = await tx.fetch(
-        "SELECT t.id, w.party_id FROM transfers AS t "
-        "JOIN wallets AS w ON w.id = coalesce(t.from_wallet_id, t.to_wallet_id) "
-        "WHERE t.kind IN ('withdrawal', 'top_up') AND t.id = ANY($1::uuid[])",
-        list(ids),
+        "SELECT t.kind, t.id, w.party_id FROM unnest($1::text[], $2::uuid[]) AS n (kind, id) "
+        "JOIN transfers AS t ON t.id = n.id AND t.kind = n.kind "
+        "JOIN wallets AS w ON w.id = coalesce(t.from_wallet_id, t.to_wallet_id)",
+        [kind for kind, _ in named],
+        [key for _, key in named],
     )
-    return {row["id"]: row["party_id"] for row in rows}
+    return {(row["kind"], row["id"]): row["party_id"] for row in rows}
 
 
 async def list_aliases(tx: TenantTx, wallet_id: UUID, *, limit: int, before: UUID | None = None) -> list[AliasRow]:

@@ -226,9 +226,9 @@ async def find_alias_owners(tx: TenantTx, keys: Sequence[AliasKey]) -> dict[Alia
     return await queries.find_alias_owners(tx, keys)
 
 
-async def find_ordered_owners(tx: TenantTx, ids: Sequence[UUID]) -> dict[UUID, UUID]:
-    """Return which of these ids are withdrawals or top-ups, each with the party that owns the wallet, in one query."""
-    return await queries.find_ordered_owners(tx, ids)
+async def find_ordered_owners(tx: TenantTx, named: Sequence[tuple[str, UUID]]) -> dict[tuple[str, UUID], UUID]:
+    """Return which withdrawals and top-ups, by kind and id, there are, each with the wallet's owner, in one query."""
+    return await queries.find_ordered_owners(tx, named)
 
 
 async def find_wallet_known_as(tx: TenantTx, key: AliasKey) -> UUID | None:

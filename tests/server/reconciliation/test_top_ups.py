@@ -10,15 +10,13 @@ import pytest_asyncio
 from billfold import errors, ids
 from billfold.contract.ledger import AccountType
 from billfold.contract.statements import EntryOutcome, EntryReason
-from billfold.ids import Prefix
 from billfold_server.keys.service import Keys
 from billfold_server.ledger.export import export_ledger
 from billfold_server.ledger.importing import import_ledger
 from billfold_server.tenancy.context import COMMAND_LINE
-from billfold_server.wallets.service import get_wallet
 from tests.server.reconciliation.desk import Desk
 from tests.server.reconciliation.statement_files import ACCOUNT, Entry, camt053
-from tests.server.reconciliation.test_withdrawals import IBAN, Statements, execute, named, payer
+from tests.server.reconciliation.test_withdrawals import IBAN, Statements, execute, forget, named, payer
 from tests.tenants import Tenancy
 
 UNKNOWN = "top_01m7w9tnzcejq9b78b81gh4nmw"
@@ -87,9 +85,7 @@ class TestACreditThatNamesATopUp:
         await desk.take_in(camt053(statements.plan))
         top_up = await desk.top_up(wallet, 2_500)
         await statements.show(Entry(2_500, end_to_end_id=top_up, name="Ada Lovelace"))
-        async with desk.database.tx(desk.tenant) as tx:
-            party_id = (await get_wallet(tx, ids.decode(Prefix.WALLET, wallet))).party_id
-        await desk.keys.forget(desk.tenant, [party_id], reason="test")
+        await forget(desk, wallet)
         assert [each.counterparty_name for each in await desk.entries()] == ["Capital", None]
 
 

@@ -175,11 +175,31 @@ class TestADebitThatNamesAWithdrawal:
         await desk.take_in(camt053(statements.plan))
         withdrawal = await desk.withdraw(wallet, 2_500)
         await statements.show(Entry(-2_500, end_to_end_id=withdrawal, name="Ada Lovelace"))
-        async with desk.database.tx(desk.tenant) as tx:
-            party_id = (await get_wallet(tx, ids.decode(Prefix.WALLET, wallet))).party_id
         assert (await desk.entries())[-1].counterparty_name == "Ada Lovelace"
-        await desk.keys.forget(desk.tenant, [party_id], reason="test")
+        await forget(desk, wallet)
         assert [each.counterparty_name for each in await desk.entries()] == ["Capital", None]
+
+    async def test_says_nothing_of_who_was_forgotten_before(self, desk: Desk) -> None:
+        """Nobody could forget them once more, so what the bank says of them isn't kept, whoever assigns it."""
+        wallet, statements = await payer(desk)
+        first, second = await desk.withdraw(wallet, 2_500), await desk.withdraw(wallet, 100)
+        await statements.show(Entry(-100, name="Ada Lovelace"))
+        await forget(desk, wallet)
+        await statements.show(named(first, -2_500, name="Ada Lovelace"), named(first, 2_400, name="Ada Lovelace"))
+        waiting = next(each for each in await desk.entries() if each.amount_minor == -100)
+        assert waiting.counterparty_name == "Ada Lovelace"
+        assert (await desk.assign(waiting.id, second)).counterparty_name is None
+        assert [each.counterparty_name for each in await desk.entries()] == ["Capital", None, None, None]
+        async with desk.database.tx(desk.tenant) as tx:
+            assert await tx.fetchval("SELECT count(sealed_texts) FROM statement_entries") == 1
+
+    async def test_is_not_forgotten_with_whose_it_is_not(self, desk: Desk) -> None:
+        """Whatever else has the id that it names: it waits, and staff must know what it says."""
+        wallet, statements = await payer(desk)
+        posing = (await desk.top_up(wallet, 100)).replace("top", "wdr")
+        await statements.show(named(posing, -100, name="Grace Hopper"))
+        await forget(desk, wallet)
+        assert (await desk.entries())[-1].counterparty_name == "Grace Hopper"
 
     async def test_changes_nothing_when_it_comes_twice(self, desk: Desk) -> None:
         """The same file again, and twice at once."""
@@ -407,6 +427,13 @@ class TestBooksThatWereMoved:
         await elsewhere.show(named(withdrawal, -2_500))
         assert await last(other) == DIFFERS
         await other.engine.close()
+
+
+async def forget(desk: Desk, wallet_id: str) -> None:
+    """Destroy the keys of a wallet's owner, as forgetting them does in the end."""
+    async with desk.database.tx(desk.tenant) as tx:
+        party_id = (await get_wallet(tx, ids.decode(Prefix.WALLET, wallet_id))).party_id
+    await desk.keys.forget(desk.tenant, [party_id], reason="test")
 
 
 async def execute(desk: Desk, sql: str, *arguments: object) -> None:
