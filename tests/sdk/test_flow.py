@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from billfold import errors
 from billfold.client._flow import Timeouts
 from billfold.client._message import Hooks, Request, Response
+from billfold.client._problems import token_error_of
 from billfold.client._retry import RetryBudget, RetryPolicy
 from tests.sdk.playing import Outcome, Play, problem, success
 
@@ -217,6 +218,19 @@ class TestARepetition:
         for untoken in (errors.TimedOut("no answer in time"), errors.MalformedAnswer("<html>")):
             play = Play([], method="POST", headers={"idempotency-key": "k"}, untoken=[untoken])
             assert (play.error, untoken.sent, play.requests) == (untoken, False, [])
+
+    @pytest.mark.parametrize(
+        ("status", "error"), [(400, "invalid_scope"), (400, "unauthorized_client"), (404, "x"), (502, "x")]
+    )
+    def test_of_an_order_says_of_it_nothing_that_was_said_of_a_token(self, status: int, error: str):
+        """Who can't be given another token is refused that; the order was given before, or never."""
+        refusal = Response(status, {}, f'{{"error":"{error}"}}'.encode())
+        order: dict[str, Any] = {"method": "POST", "headers": {"idempotency-key": "k"}}
+        lost = Play([LOST], untoken=[None, token_error_of(refusal)], **order).error
+        assert (lost, lost and lost.in_doubt) == (LOST, True)
+        never = Play([], untoken=[token_error_of(refusal)], **order).error
+        assert isinstance(never, errors.ProblemError)
+        assert (never.status, never.in_doubt) == (status, False)
 
     def test_of_an_order_tells_what_settles_it(self):
         """Where the server has looked what it answered under the key, the doubt is over; so it is where none was."""

@@ -304,7 +304,7 @@ def _repeated(call: Call, kit: Kit, doubts: _Doubts) -> Generator[Step, Any, Any
         if call.authorized or call.identity is not None:
             try:
                 shown = yield Authorize(call, refused)
-            except errors.TransportError as absence:
+            except (errors.TransportError, errors.ProblemError) as absence:
                 # What was sent asked for a token, and this call is still to be.
                 absence.sent = False
                 raise

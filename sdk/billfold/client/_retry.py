@@ -133,9 +133,9 @@ def settles(error: errors.BillfoldError) -> bool:
     """Tell whether a refusal says of earlier attempts, too, that the order wasn't carried out.
 
     Who isn't known, may no longer do it or comes too often is refused before the server looks what it has answered
-    under the order's key, and a server in trouble doesn't get that far.
+    under the order's key, and a server in trouble doesn't get that far. Whoever is given no token doesn't even ask.
     """
-    if not isinstance(error, errors.ProblemError) or error.status is None or error.is_foreign:
+    if not isinstance(error, errors.ProblemError) or error.status is None or error.is_foreign or not error.sent:
         return False
     return error.status not in _BEFORE_LOOKING and error.status < _TROUBLES
 

@@ -48,7 +48,7 @@ class BillfoldError(Exception):
         """Tell whether an order that ended so may have been carried out all the same.
 
         Then it is given again under the same ``idempotency_key``, never under another one; where it is False, it was
-        not carried out.
+        not carried out. One that waits for somebody's approval (``ApprovalRequired``) wasn't yet, and may be later.
         """
         return False
 
@@ -112,6 +112,7 @@ class ProblemError(BillfoldError):
             lists them.
         is_foreign: Whether something else than Billfold has answered, such as a proxy before it, which may not know
             what has become of the request.
+        sent: Whether the request itself may have been refused; False where no access token was to be had for it.
         oauth_error: OAuth's own name of the refusal (RFC 6749, section 5.2), where an authorization server has said it.
     """
 
@@ -130,6 +131,7 @@ class ProblemError(BillfoldError):
         self.status: int | None = None
         self.violations: tuple[Violation, ...] = ()
         self.is_foreign = False
+        self.sent = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Enter the class into the registry under its code."""
@@ -147,6 +149,8 @@ class ProblemError(BillfoldError):
         A proxy doesn't know what the server has done. Some of them, such as Envoy, say 503 also where the server's
         connection broke while it was at work, and others have numbers of their own for that, such as 520 and 524.
         """
+        if not self.sent:
+            return False
         if self._in_doubt or self.status in _LOST:
             return True
         return self.is_foreign and self.status is not None and self.status >= _TROUBLES
