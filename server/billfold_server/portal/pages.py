@@ -164,7 +164,8 @@ async def _admit(call: Call, tx: TenantTx, scope: str, back: str | None) -> View
 async def once(call: Call, form: Mapping[str, str]) -> AsyncIterator[bool]:
     """Tell whether a form comes for the first time, around what is done then; if that is refused, it may come again.
 
-    Its template has ``once_field()``. A button is pressed twice, or a page loaded again that shows a secret.
+    Its template has ``once_field()``. A button is pressed twice, or a page loaded again that shows a secret. Where
+    nobody knows what has become of it, it may not: it would be done twice.
 
     Args:
         call: The request.
@@ -174,9 +175,10 @@ async def once(call: Call, form: Mapping[str, str]) -> AsyncIterator[bool]:
         first = not await comes_again(call, tx, form)
     try:
         yield first
-    except errors.BillfoldError:
-        async with call.tx() as tx:
-            await may_come_again(call, tx, form)
+    except errors.BillfoldError as error:
+        if not error.in_doubt:
+            async with call.tx() as tx:
+                await may_come_again(call, tx, form)
         raise
 
 

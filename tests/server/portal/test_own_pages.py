@@ -2,6 +2,7 @@
 
 import html
 import re
+import secrets
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,9 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from billfold_server.portal.pages import ROOT
+from billfold import errors
+from billfold_server.people.pages import forms
+from billfold_server.portal.pages import ROOT, once
 from tests.live import LiveServer
 from tests.server.people.persons import Browser, Person, a_person, enrol
+from tests.server.portal.visits import call_of
 
 URL = "https://partner.example/portal"
 SECRET = re.compile(r'<code id="secret">(whsec_[A-Za-z0-9+/=]+)</code>')
@@ -166,6 +170,27 @@ class TestAWebhook:
         with ThreadPoolExecutor() as pool:
             answers = pool.map(lambda _: browser.submit(form, new, url=url).status_code, range(4))
             assert sorted(answers) == [200, 409, 409, 409]
+
+    @pytest.mark.parametrize(
+        ("error", "first"),
+        [(errors.WebhookUrlRefused(), True), (errors.Busy(retry_after_s=1), True), (errors.OutcomeUnknown(), False)],
+        ids=lambda each: getattr(each, "code", ""),
+    )
+    def test_may_come_again_only_where_it_was_certainly_not_made(
+        self, live: LiveServer, developer: Person, error: errors.ProblemError, *, first: bool
+    ):
+        """Where the answer to a commit is lost, there may be one already, which the page's list shows."""
+        form = {forms.ONCE: secrets.token_hex(8)}
+
+        async def press() -> bool:
+            call = await call_of(developer, f"{ROOT}/webhooks/new")
+            with pytest.raises(type(error)):
+                async with once(call, form):
+                    raise error
+            async with once(call, form) as counts:
+                return counts
+
+        assert live.run(press()) is first
 
     def test_is_tried_out_and_told_again(self, browser: Browser):
         """A test event reaches it whatever it wants; each delivery shows its attempts, and goes out again."""
