@@ -281,10 +281,7 @@ class _OfJournalEntries:
     cached = False
 
     async def load(self, tx: TenantTx, keys: Sequence[Hashable]) -> dict[Any, Any]:
-        """Return whose money these journal entries have moved, of entries that wait in suspense or have waited there.
-
-        There are few of these among all, and an index of them, so they need none by their journal entries.
-        """
+        """Return whose money these journal entries have moved, of entries that wait in suspense or have waited."""
         rows = await tx.fetch(
             """
             SELECT j.id AS journal_entry_id, e.id AS statement_entry_id
