@@ -180,7 +180,7 @@ class TestAWebhook:
         self, live: LiveServer, developer: Person, error: errors.ProblemError, *, first: bool
     ):
         """Where the answer to a commit is lost, there may be one already, which the page's list shows."""
-        form = {forms.ONCE: secrets.token_hex(8)}
+        form = {forms.ONCE: secrets.token_hex(6)}
 
         async def press() -> bool:
             call = await call_of(developer, f"{ROOT}/webhooks/new")
