@@ -56,16 +56,20 @@ class OpenBao:
 
     def unseal(self) -> None:
         """Unseal it, if it is sealed; what it kept is there again."""
-        said = (self.folder / "openbao.log").read_text()
-        key = said.partition("Unseal Key: ")[2].split()[0]
 
         def is_unsealed() -> bool:
             with contextlib.suppress(hvac.exceptions.VaultError, requests.RequestException):
-                self.root.sys.submit_unseal_key(key)
+                self.root.sys.submit_unseal_key(self.unseal_key)
                 return isinstance(self.root.sys.read_health_status(method="GET"), dict)
             return False
 
         _until(is_unsealed, "unsealed")
+
+    @property
+    def unseal_key(self) -> str | None:
+        """By what it is unsealed, which it says a moment after it is ready; None until then."""
+        said, line_ended, _ = (self.folder / "openbao.log").read_text().partition("Unseal Key: ")[2].partition("\n")
+        return said.strip() if line_ended else None
 
     def make_key(self, kind: str, name: str | None = None) -> str:
         """Make a key in the transit engine, and return its name."""
@@ -146,7 +150,8 @@ def _tls_listener(folder: Path, address: str) -> Path:
     certificate, key = issue("vault", issuer, purposes=(SERVER,), names=names).write(folder, "server")
     config = folder / "tls.json"
     listener = {"address": address, "tls_cert_file": certificate, "tls_key_file": key}
-    config.write_text(json.dumps({"listener": [{"tcp": listener}]}))
+    # Otherwise it listens at the next port of each, too, which nobody has kept free, and is slower to be sealed.
+    config.write_text(json.dumps({"listener": [{"tcp": listener}], "disable_clustering": True}))
     return config
 
 
@@ -155,7 +160,7 @@ def _wait(server: OpenBao, process: "subprocess.Popen[bytes]") -> None:
         assert process.poll() is None, "OpenBao didn't start"
         with contextlib.suppress(requests.ConnectionError):
             # The body where it is up and unsealed, otherwise the response.
-            return isinstance(server.root.sys.read_health_status(method="GET"), dict)
+            return isinstance(server.root.sys.read_health_status(method="GET"), dict) and bool(server.unseal_key)
         return False
 
     _until(is_up, "ready")
