@@ -51,11 +51,11 @@ class Reach:
         """
         return took_s > (most_s if self._at is None or self.failure is not None else min(most_s, _MOVED_S))
 
-    def learn(self, said: Answer | Failure | None) -> None:
+    def learn(self, said: Answer | Failure) -> None:
         """Take note of what came of asking."""
         if isinstance(said, Answer):
             self.failure, self._answered = None, True
-        elif self._at is not None and said is not None and said.cause in _NOBODY and not self._answered:
+        elif self._at is not None and said.cause in _NOBODY and not self._answered:
             self._silent += said.cause == _SLOW
             # Who says nothing to one may take the next; who says nothing to all that go at once isn't there.
             if said.cause != _SLOW or self._silent >= AT_ONCE:

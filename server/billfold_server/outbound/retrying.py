@@ -17,12 +17,12 @@ _STEADY: Final = 0.5
 
 
 def send_again_at(
-    said: Answer | Failure | None, *, attempt: int, begun_at: datetime, clock: ClockState, real_now: datetime
+    said: Answer | Failure, *, attempt: int, begun_at: datetime, clock: ClockState, real_now: datetime
 ) -> datetime | None:
     """Return when to try again after a failed attempt, or None where it was the last.
 
     Args:
-        said: What came of the attempt; None is that we couldn't make it.
+        said: What came of the attempt.
         attempt: Which attempt failed; the first is 1.
         begun_at: Since when there is something to deliver.
         clock: The tenant's clock.

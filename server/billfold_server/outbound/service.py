@@ -24,7 +24,6 @@ import structlog
 
 from billfold_server.http.context import trace_headers
 from billfold_server.outbound.answers import Answer, Cause, Failure
-from billfold_server.outbound.reach import Reach
 from billfold_server.outbound.retrying import send_again_at
 from billfold_server.outbound.rules import (
     AT_ONCE,
@@ -36,20 +35,19 @@ from billfold_server.outbound.rules import (
     judge,
     read_url,
 )
-from billfold_server.outbound.standing import Standing
+from billfold_server.outbound.sending import RETRIES, Sending
 from billfold_server.tenancy.context import TenantRef
 
 __all__ = [
-    "AT_ONCE",
+    "RETRIES",
     "Answer",
     "Cause",
     "Failure",
     "Outbound",
     "Policy",
-    "Reach",
     "Reason",
     "Resolve",
-    "Standing",
+    "Sending",
     "UrlRefused",
     "send_again_at",
 ]
@@ -154,9 +152,8 @@ class Outbound:
             begun = time.monotonic()
             answer = await self._attempt(tenant, target, headers, body, timeout_s)
         took_s = round(time.monotonic() - begun, 3)
-        result = answer.status if isinstance(answer, Answer) else answer.cause
         # The path may be somebody's secret, and so may the name's first label.
-        log.debug("outbound", tenant=tenant.slug, result=result, took_s=took_s)
+        log.debug("outbound", tenant=tenant.slug, result=answer.result, took_s=took_s)
         return msgspec.structs.replace(answer, took_s=took_s)
 
     def _place(self, number: int, *key: object) -> asyncio.Semaphore:

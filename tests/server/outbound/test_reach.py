@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from billfold_server.outbound.service import Answer, Cause, Failure, Reach
+from billfold_server.outbound.reach import Reach
+from billfold_server.outbound.service import Answer, Cause, Failure
 
 
 class TestAnEndpointWhereNobodyIs:
@@ -22,7 +23,7 @@ class TestAnEndpointWhereNobodyIs:
         assert known() is None, "time passes"
         reach.stand(now, url)
         reach.learn(Failure(cause="broken", took_s=5.0))
-        reach.learn(None)
+        reach.learn(Failure(cause="error", took_s=0.0))
         assert known() is None, "somebody is there"
         if cause == "timeout":
             for _ in range(3):

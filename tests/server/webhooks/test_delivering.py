@@ -15,9 +15,9 @@ from billfold.contract.sandbox import SimulationKind
 from billfold.contract.webhooks import WebhookEndpointReason, WebhookEndpointState, WebhookSecret
 from billfold.ids import Prefix
 from billfold_server.db.outbox import list_events
-from billfold_server.outbound import standing
+from billfold_server.outbound import sending
 from billfold_server.tenancy.transaction import TenantTx
-from billfold_server.webhooks import delivering, delivery_queries, endpoints
+from billfold_server.webhooks import delivery_queries, endpoints
 from tests.callers import CALLER
 from tests.explaining import Explaining
 from tests.forks import forked
@@ -255,7 +255,7 @@ class TestAnEndpoint:
         self, sender: Sender, monkeypatch: pytest.MonkeyPatch, change: str
     ):
         """However slow it is, what is still to be sent goes where it says by then, signed by what it has then."""
-        monkeypatch.setattr(standing, "_LOOK_S", 0.0)
+        monkeypatch.setattr(sending, "_LOOK_S", 0.0)
 
         async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             match change if len(endpoint.bodies) == 1 else None:
@@ -417,7 +417,7 @@ class TestASlowEndpoint:
         self, sender: Sender, monkeypatch: pytest.MonkeyPatch
     ):
         """However old what waits for it is: else many that are slow kept all places, and others never had one."""
-        monkeypatch.setattr(delivering, "_BEGIN_S", -1.0)
+        monkeypatch.setattr(sending, "_SENDS_S", -1.0)
         async with Endpoint(TAKEN).listening() as endpoint:
             await sender.listen(endpoint.url())
             await sender.happen("hold.created")

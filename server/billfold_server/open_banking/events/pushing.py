@@ -3,13 +3,10 @@
 There is one job per third party, which waits for nobody but its endpoint (``JobKind.apart``). It notes what came of
 each notification on its own: a process that is killed sends again what it hadn't noted, as the same token. An attempt
 that fails is made again later, on the tenant's clock; what is given up after some three days can still be polled.
-
-A test clock that is moved waits for it. Then an endpoint where nobody is isn't asked for each (``Reach``).
 """
 
 import asyncio
 import functools
-import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -32,33 +29,21 @@ from billfold_server.identity import service as identity
 from billfold_server.open_banking.events import queries, tokens
 from billfold_server.open_banking.events.rows import Notification, Pause, Subscription
 from billfold_server.open_banking.events.rules import endpoint_of, refusal_in
-from billfold_server.outbound.service import (
-    AT_ONCE,
-    Answer,
-    Failure,
-    Outbound,
-    Reach,
-    Standing,
-    send_again_at,
-)
+from billfold_server.outbound.service import Answer, Failure, Outbound, Sending, send_again_at
 from billfold_server.tenancy import clock
 from billfold_server.tenancy.context import SYSTEM
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["PUSH_JOB", "TIMEOUT_S", "push", "push_job", "tell"]
+__all__ = ["PUSH_JOB", "push", "push_job", "tell"]
 
 log = structlog.get_logger(__name__)
 
 PUSH_JOB: Final = "open_banking.push"
-TIMEOUT_S: Final = 180
-"""How long one run may take; it stops beginning new batches long before."""
-
-_BEGIN_S: Final = 60.0
 _BATCH: Final = 12
 _KEPT_OUT: Final = timedelta(hours=1)
 """After how long it is seen whether a third party is still kept out, be it blocked or its client disabled."""
 _TAKEN: Final = 202
-_GONE: Final = 410
+_UNSENT: Final = Failure(cause="error", took_s=0.0)
 
 
 class Push(msgspec.Struct, frozen=True):
@@ -77,19 +62,14 @@ def push_job(client_id: UUID, due_at: datetime) -> NewJob:
 async def push(run: JobRun, services: Services, outbound: Outbound) -> None:
     """Send what is due until nothing is, then come back when something will be."""
     client_id = ids.decode(Prefix.CLIENT, run.job.read(Push).client_id)
-    begun, reach = time.monotonic(), Reach()
+    sending = Sending(run, outbound, lane=client_id)
     while True:
         async with run.tx() as tx:
-            subscription, due = await _due(run, tx, client_id, reach, took_s=time.monotonic() - begun)
+            subscription, due = await _due(run, tx, client_id, sending)
         if subscription is None:
             return
-        standing = Standing(run, subscription.wire_id, functools.partial(_stands, subscription))
-        places = asyncio.Semaphore(AT_ONCE)
-        delivering = (
-            _deliver(run, services, outbound, subscription, each, standing=standing, places=places, reach=reach)
-            for each in due
-        )
-        ended = await asyncio.gather(*delivering, return_exceptions=True)
+        pushing = (_push(run, services, sending, subscription, each) for each in due)
+        ended = await asyncio.gather(*pushing, return_exceptions=True)
         failed = [(each, error) for each, error in zip(due, ended, strict=True) if error is not None]
         await _reckon(run, services, subscription, failed)
 
@@ -116,43 +96,30 @@ async def _reckon(
         log.warning("event_not_sent", tenant=run.tenant.slug, notification=str(notification.id), exc_info=error)
         if error not in passing:
             async with run.tx() as tx:
-                await _note(tx, subscription, notification, None, real_now=services.clock.now())
+                await _note(tx, subscription, notification, _UNSENT, real_now=services.clock.now())
     if passing:
         raise passing[0]
 
 
 async def _due(
-    run: JobRun, tx: TenantTx, client_id: UUID, reach: Reach, *, took_s: float
+    run: JobRun, tx: TenantTx, client_id: UUID, sending: Sending
 ) -> tuple[Subscription | None, Sequence[Notification]]:
-    """Return what is to be sent now and where; where that is nothing, the job is finished or put off.
-
-    While this transaction holds the subscription nobody adds to it, so nothing is left behind without a job.
-    """
+    """Return what is to be sent now and where; where that is nothing, the job is finished or put off."""
     found = await queries.find_of_client(tx, client_id)
     subscription = None if found is None else await queries.lock(tx, found.id)
-    if subscription is None or not subscription.pushes:
+    if subscription is None or subscription.callback_url is None or not subscription.pushes:
         await queries.disarm(tx, client_id)
         await run.finish(tx)
         return None, []
-    state = await clock.read_clock(tx)
-    now = state.now
-    if not await _is_let_in(tx, client_id):
-        # What it isn't told while it is kept out it is told once it is let in again, which it may never be.
-        if await queries.next_due_at(tx, client_id) is None:
-            await run.finish(tx)
-        else:
-            await run.postpone(tx, now + _KEPT_OUT)
-        return None, []
-    reach.stand(now if state.advancing_to is not None else None, subscription.callback_url or "")
-    due = [] if reach.is_late(took_s, _BEGIN_S) else await queries.due(tx, client_id, now, _BATCH)
+    url, stands = endpoint_of(subscription.callback_url), functools.partial(_stands, subscription)
+    now = await sending.begin(tx, url, subscription.wire_id, stands)
+    let_in = await _is_let_in(tx, client_id)
+    due = await queries.due(tx, client_id, now, _BATCH) if let_in and not sending.is_over else []
     if due:
         return subscription, due
+    # What it isn't told while it is kept out it is told once it is let in again, which it may never be.
     next_at = await queries.next_due_at(tx, client_id)
-    if next_at is None:
-        await run.finish(tx)
-    else:
-        # Where its turn is over, it goes on behind those who wait, however old what waits for it is.
-        await run.postpone(tx, max(next_at, now))
+    await sending.end(tx, next_at, not_before=now if let_in else now + _KEPT_OUT)
     return None, []
 
 
@@ -162,35 +129,21 @@ async def _is_let_in(tx: TenantTx, client_id: UUID) -> bool:
     return (client is None or client.is_let_in) and await consents.is_admitted(tx, client_id)
 
 
-async def _deliver(
-    run: JobRun,
-    services: Services,
-    outbound: Outbound,
-    subscription: Subscription,
-    notification: Notification,
-    *,
-    standing: Standing,
-    places: asyncio.Semaphore,
-    reach: Reach,
+async def _push(
+    run: JobRun, services: Services, sending: Sending, subscription: Subscription, notification: Notification
 ) -> None:
-    """Push one, unless that isn't wanted any more as it was: then it is the next batch's, if there is one."""
-    assert subscription.callback_url is not None, "only what has an endpoint is pushed to"
-    tenant = run.tenant
-    token = await tokens.fresh(services, tenant, notification.token)
+    """Push one, unless it isn't to be sent now."""
+    token = await tokens.fresh(services, run.tenant, notification.token)
     headers = {
         "Content-Type": tokens.MEDIA_TYPE,
         "Accept": "application/json",
-        "x-fapi-financial-id": tenant.manifest.open_banking.financial_id or tenant.slug,
+        "x-fapi-financial-id": run.tenant.manifest.open_banking.financial_id or run.tenant.slug,
         "x-fapi-interaction-id": str(notification.id),
     }
-    url = endpoint_of(subscription.callback_url)
-    async with places:
-        if not await standing.holds():
+    async with sending.place() as is_sent:
+        if not is_sent:
             return
-        said: Answer | Failure | None = reach.failure
-        if said is None:
-            said = await outbound.post(tenant, url, headers=headers, body=token.encode(), lane=subscription.client_id)
-            reach.learn(said)
+        said = await sending.post(headers=headers, body=token.encode())
     async with run.tx() as tx:
         await _note(tx, subscription, notification, said, real_now=services.clock.now())
 
@@ -199,11 +152,11 @@ async def _note(
     tx: TenantTx,
     subscription: Subscription,
     notification: Notification,
-    said: Answer | Failure | None,
+    said: Answer | Failure,
     *,
     real_now: datetime,
 ) -> None:
-    """Write down what came of one attempt; None is that we couldn't make it.
+    """Write down what came of one attempt.
 
     The subscription comes first, as it does for whoever changes it: of two who take the same rows in different orders,
     one would be thrown out.
@@ -222,24 +175,17 @@ async def _note(
     begun_at = max(notification.created_at, subscription.updated_at)
     next_at = send_again_at(said, attempt=notification.attempts + 1, begun_at=begun_at, clock=state, real_now=real_now)
     error = refusal_in(said.status, said.body) if isinstance(said, Answer) else None
-    result = _result_of(said)
     if next_at is not None:
-        noted = await queries.retry(tx, notification, result=result, error=error, now=now, next_at=next_at)
+        noted = await queries.retry(tx, notification, result=said.result, error=error, now=now, next_at=next_at)
     else:
-        noted = await queries.bury(tx, notification, result=result, error=error, now=now)
+        noted = await queries.bury(tx, notification, result=said.result, error=error, now=now)
     if not noted or held is None or not held.pushes:
         return
-    if isinstance(said, Answer) and said.status == _GONE:
+    if said.is_gone:
         await _pause(tx, held, "gone", now)
     elif next_at is None and (held.taken_at is None or held.taken_at < begun_at):
         # An endpoint that has taken something since then doesn't like this one; one that hasn't is away.
         await _pause(tx, held, "unresponsive", now)
-
-
-def _result_of(said: Answer | Failure | None) -> str:
-    if isinstance(said, Answer):
-        return str(said.status)
-    return "error" if said is None else said.cause
 
 
 async def _pause(tx: TenantTx, held: Subscription, because: Pause, now: datetime) -> None:

@@ -8,7 +8,7 @@ import pytest
 from billfold_server.consents import queries as consent_queries
 from billfold_server.open_banking.events import pushing, queries
 from billfold_server.open_banking.events.rows import Subscription
-from billfold_server.outbound import reach, standing
+from billfold_server.outbound import reach, sending
 from billfold_server.outbound.service import Cause, Failure
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.transaction import TenantTx
@@ -44,7 +44,7 @@ class TestASlowThirdParty:
         self, teller: Teller, monkeypatch: pytest.MonkeyPatch, change: str
     ):
         """What is still to be sent goes to where the subscription says by then, or not while it says nothing."""
-        monkeypatch.setattr(standing, "_LOOK_S", 0.0)
+        monkeypatch.setattr(sending, "_LOOK_S", 0.0)
 
         changing, changed = asyncio.Lock(), False
 
@@ -76,7 +76,7 @@ class TestASlowThirdParty:
         self, teller: Teller, monkeypatch: pytest.MonkeyPatch
     ):
         """Nothing was sent meanwhile, so none of it was an attempt that failed, after which it would wait."""
-        monkeypatch.setattr(standing, "_LOOK_S", 0.0)
+        monkeypatch.setattr(sending, "_LOOK_S", 0.0)
         find, looks = queries.find_of_client, 0
 
         async def find_later(tx: TenantTx, client_id: UUID) -> Subscription | None:
@@ -119,7 +119,7 @@ class TestASlowThirdParty:
         self, teller: Teller, monkeypatch: pytest.MonkeyPatch
     ):
         """However old what waits for it is: else many that are slow kept all places, and others never had one."""
-        monkeypatch.setattr(pushing, "_BEGIN_S", -1.0)
+        monkeypatch.setattr(sending, "_SENDS_S", -1.0)
         await teller.subscribe("https://tpp.example")
         await teller.revoked()
         await teller.publish()
