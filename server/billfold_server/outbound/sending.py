@@ -43,12 +43,12 @@ __all__ = ["RETRIES", "Sending"]
 
 log = structlog.get_logger(__name__)
 
-RETRIES: Final = RetryPolicy(attempts=30, timeout_s=240)
+RETRIES: Final = RetryPolicy(attempts=30, timeout_s=180)
 """What receivers don't take is no failure of such a job. Whatever does fail (the database, the keys) is tried for about
-a day before it is a dead letter. A run begins no batch any more long before its time is up."""
+a day before it is a dead letter. A run stops to send long before its time is up, so that all it has sent is noted."""
 
 _SENDS_S: Final = 60.0
-"""For how long a run begins batches."""
+"""For how long a run goes on sending."""
 _LOOK_S: Final = 0.5
 """How often it is looked whether the receiver is as it was, while a batch is being sent."""
 
@@ -118,12 +118,12 @@ class Sending:
     async def place(self) -> AsyncIterator[bool]:
         """Wait for a place to send one thing from, and tell whether to: else it is the next batch's, as it is by then.
 
-        It isn't sent where the receiver isn't as it was when the batch was read.
+        It isn't sent where the turn is over, or the receiver isn't as it was when the batch was read.
         """
         async with self._places:
-            if self._stands and time.monotonic() - self._looked_s >= _LOOK_S:
+            if not self.is_over and self._stands and time.monotonic() - self._looked_s >= _LOOK_S:
                 await self._look_again()
-            yield self._stands
+            yield self._stands and not self.is_over
 
     async def _look_again(self) -> None:
         self._looked_s = time.monotonic()

@@ -427,6 +427,23 @@ class TestASlowEndpoint:
         async with sender.database.tx(sender.tenant) as tx:
             assert await tx.fetchval("SELECT min(due_at) FROM jobs") >= began_at
 
+    async def test_is_told_the_rest_of_a_batch_at_its_next_turn(self, sender: Sender, monkeypatch: pytest.MonkeyPatch):
+        """What it has taken is noted by then: a batch of which each takes long is longer than a run may be."""
+        monkeypatch.setattr(sending, "_SENDS_S", 0.5)
+
+        async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await asyncio.sleep(0.6)
+            await TAKEN(reader, writer)
+
+        async with Endpoint(slow).listening() as endpoint:
+            await sender.listen(endpoint.url())
+            await sender.happen("hold.created", "hold.captured")
+            await sender.work()
+            assert await sender.states() == [("delivered", 1, "204"), ("waiting", 0, None)]
+            await sender.work()
+        assert [state for state, _, _ in await sender.states()] == ["delivered"] * 2
+        assert len(set(told(endpoint))) == len(endpoint.bodies) == 2
+
 
 @pytest.mark.xdist_group("kills")
 class TestAKilledProcess:
