@@ -19,6 +19,7 @@ from billfold import Billfold
 from billfold.cli.root import partner
 from billfold.keys import PemKey
 from billfold_server.cli import billfold_command
+from billfold_server.outbound.service import TIMEOUT_S
 from billfold_server.portal import markdown, reading
 from billfold_server.portal.reading import GUIDES
 from tests.examples.test_readme import calls
@@ -177,6 +178,12 @@ def variables(live: LiveServer) -> dict[str, str]:
         "BILLFOLD_CLIENT_ID": told["client_id"],
         "BILLFOLD_CLIENT_SECRET": told["client_secret"],
     }
+
+
+class TestTheGuideOfWebhooks:
+    def test_says_how_long_an_answer_may_take(self) -> None:
+        """Whoever answers later takes an event, and is sent it again."""
+        assert f"within\n{TIMEOUT_S:.0f} seconds" in source("guides/webhooks")
 
 
 class TestTheFirstSteps:

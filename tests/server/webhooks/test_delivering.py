@@ -283,6 +283,22 @@ class TestAnEndpoint:
         left = {"deleted": ["cancelled"] * 3, "paused": ["delivered", "waiting", "waiting"]}
         assert [state for state, _, _ in await sender.states()] == left.get(change, ["delivered"] * 3)
 
+    async def test_that_is_paused_and_enabled_is_told_at_once_of_what_failed_before(self, sender: Sender):
+        """Whoever is back before the next attempt, which may be a day away, need not wait for it."""
+        answers = [answering("503 Service Unavailable", "Retry-After: 86400")]
+
+        async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await (answers.pop() if answers else TAKEN)(reader, writer)
+
+        async with Endpoint(behave).listening() as endpoint:
+            made = await sender.listen(endpoint.url())
+            await sender.happen("hold.created")
+            await sender.work()
+            for state in (WebhookEndpointState.PAUSED, WebhookEndpointState.ENABLED):
+                await sender.change(made.id, state=state)
+            await sender.work()
+        assert (len(endpoint.bodies), await sender.states()) == (2, [("delivered", 1, "204")])
+
     async def test_that_moves_is_told_there_at_once_of_what_failed_before(self, sender: Sender):
         """Who has put a wrong address right doesn't wait for the next attempt, which may be a day away."""
         async with Endpoint(answering("404 Not Found")).listening() as wrong, Endpoint(TAKEN).listening() as right:
