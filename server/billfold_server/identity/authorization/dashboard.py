@@ -6,7 +6,7 @@ a software statement has vouched for them, it is what that says (PSD2, article 6
 
 import contextlib
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
@@ -21,7 +21,15 @@ from billfold_server.http.routing import Reply
 from billfold_server.identity.authorization import responses, sheets
 from billfold_server.identity.authorization.sheets import Words
 from billfold_server.identity.clients.service import find_clients
-from billfold_server.people.pages.kit import check_csrf, language_of, page_error, render, root_of, sign_in_address
+from billfold_server.people.pages.kit import (
+    Instead,
+    check_csrf,
+    language_of,
+    page_error,
+    render,
+    root_of,
+    sign_in_address,
+)
 from billfold_server.people.pages.words import vocabulary
 from billfold_server.people.service import Session, current_session
 from billfold_server.tenancy.clock import tenant_now
@@ -33,6 +41,7 @@ if TYPE_CHECKING:
     from billfold_server.http.routing import Call
     from billfold_server.identity.clients.service import Client
     from billfold_server.tenancy.manifest import OpenBanking
+    from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = ["confirm", "end", "show", "show_one"]
 
@@ -98,21 +107,24 @@ def _told_apart(groups: Sequence[_Group]) -> list[_Group]:
     ]
 
 
-async def _visitor(call: "Call", tx: Any, back: str) -> "tuple[Session, UUID] | Reply[bytes]":
-    """Return the customer who is signed in, or where to go instead; who has come by a recovery code sees nothing here.
+@contextlib.asynccontextmanager
+async def _admitted(call: "Call", back: str = _PLACE) -> "AsyncIterator[tuple[TenantTx, Session, UUID]]":
+    """Open the tenant's transaction, and return with it the customer who is signed in, with their party.
 
     Args:
         call: The request.
-        tx: The tenant's transaction.
         back: The page, below the tenant's address, to which a sign-in leads back.
+
+    Raises:
+        Instead: Nobody is, or they have come by a recovery code, by which nothing is seen here.
     """
-    session = await current_session(call, "psu", tx=tx)
-    if session is None:
-        return responses.go(sign_in_address(call, back))
-    if session.party_id is None or session.is_recovered:
-        # Who is signed in already would come back from there at once.
-        return responses.go(f"{root_of(call)}/account")
-    return session, session.party_id
+    async with call.services.database.tx(call.tenant) as tx:
+        session = await current_session(call, "psu", tx=tx)
+        if session is not None and session.party_id is not None and not session.is_recovered:
+            yield tx, session, session.party_id
+            return
+    # Who is signed in already would come back from signing in at once.
+    raise Instead(responses.go(sign_in_address(call, back) if session is None else f"{root_of(call)}/account"))
 
 
 async def show(call: "Call", before: str | None = None, ui_locales: str | None = None) -> Reply[bytes]:
@@ -123,11 +135,7 @@ async def show(call: "Call", before: str | None = None, ui_locales: str | None =
         before: The consent after which to go on.
         ui_locales: The language that was chosen on the page.
     """
-    async with call.services.database.tx(call.tenant) as tx:
-        visitor = await _visitor(call, tx, _PLACE)
-        if isinstance(visitor, Reply):
-            return visitor
-        session, party_id = visitor
+    async with _admitted(call) as (tx, session, party_id):
         found = await consents.list_of_psu(tx, party_id, before=_id(before), limit=_PAGE + 1)
         shown, now = found[:_PAGE], await tenant_now(tx)
         clients = await find_clients(tx, {each.client_id for each in shown})
@@ -181,33 +189,32 @@ class _Seen(msgspec.Struct, frozen=True):
 
 async def _find(
     call: "Call", consent: str | None, uses_before: str | None = None, steps_after: str | None = None
-) -> _Seen | Reply[bytes]:
-    """Return a customer's own consent with what is told of it, or where to go instead."""
+) -> _Seen:
+    """Return a customer's own consent with what is told of it.
+
+    Raises:
+        Instead: There is none; somebody else's is as unknown as one that never was.
+    """
     consent_id = _id(consent)
-    async with call.services.database.tx(call.tenant) as tx:
-        visitor = await _visitor(call, tx, _PLACE if consent_id is None else f"{_PLACE}/one?consent={consent}")
-        if isinstance(visitor, Reply):
-            return visitor
-        session, party_id = visitor
+    back = _PLACE if consent_id is None else f"{_PLACE}/one?consent={consent}"
+    async with _admitted(call, back) as (tx, session, party_id):
         found = None if consent_id is None else await consents.find(tx, consent_id)
-        # Somebody else's is as unknown as one that never was.
-        if found is None or found.party_id != party_id:
-            return page_error(call, "error.404", status=404)
-        clients = await find_clients(tx, {found.client_id})
-        client = clients.get(found.client_id)
-        own = Own(party_id=party_id, balances_of=frozenset(found.wallet_ids))
-        return _Seen(
-            session=session,
-            consent=found,
-            client="?" if client is None else client.name,
-            organisation=None if client is None else client.organisation,
-            history=await consents.list_history(tx, found.id, after=_step_in(steps_after), limit=_MOST + 1),
-            uses=await consents.list_uses(tx, found.id, before=_use_in(uses_before), limit=_MOST + 1),
-            wallets=await wallets.list_wallets(
-                tx, limit=len(found.wallet_ids), before=None, party_id=None, status=None, alias=None, own=own
-            ),
-            now=await tenant_now(tx),
-        )
+        if found is not None and found.party_id == party_id:
+            client = (await find_clients(tx, {found.client_id})).get(found.client_id)
+            own = Own(party_id=party_id, balances_of=frozenset(found.wallet_ids))
+            return _Seen(
+                session=session,
+                consent=found,
+                client="?" if client is None else client.name,
+                organisation=None if client is None else client.organisation,
+                history=await consents.list_history(tx, found.id, after=_step_in(steps_after), limit=_MOST + 1),
+                uses=await consents.list_uses(tx, found.id, before=_use_in(uses_before), limit=_MOST + 1),
+                wallets=await wallets.list_wallets(
+                    tx, limit=len(found.wallet_ids), before=None, party_id=None, status=None, alias=None, own=own
+                ),
+                now=await tenant_now(tx),
+            )
+    raise Instead(page_error(call, "error.404", status=404))
 
 
 async def show_one(
@@ -233,8 +240,6 @@ async def show_one(
         errors.KeysUnavailable: What was asked for can't be opened now.
     """
     seen = await _find(call, consent, uses_before, steps_after)
-    if isinstance(seen, Reply):
-        return seen
     here = f"{call.mount}{_PLACE}/one?consent={seen.consent.wire_id}"
     uses, history = seen.uses[:_MOST], seen.history[:_MOST]
     try:
@@ -325,8 +330,6 @@ async def confirm(call: "Call", consent: str | None, ui_locales: str | None = No
         ui_locales: The language that was chosen on the page.
     """
     seen = await _find(call, consent)
-    if isinstance(seen, Reply):
-        return seen
     one = f"{call.mount}{_PLACE}/one?consent={seen.consent.wire_id}"
     if seen.consent.status not in _OPEN:
         return responses.go(one)
@@ -356,11 +359,7 @@ async def end(call: "Call", form: Mapping[str, str]) -> Reply[bytes]:
     """
     check_csrf(call, form)
     consent_id = _id(form.get("consent"))
-    async with call.services.database.tx(call.tenant) as tx:
-        visitor = await _visitor(call, tx, _PLACE)
-        if isinstance(visitor, Reply):
-            return visitor
-        session, party_id = visitor
+    async with _admitted(call) as (tx, session, party_id):
         found = None if consent_id is None else await consents.find(tx, consent_id)
         if found is None or found.party_id != party_id:
             return responses.go(f"{call.mount}{_PLACE}")

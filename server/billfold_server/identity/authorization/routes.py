@@ -14,7 +14,7 @@ from billfold_server.identity.answers import refused
 from billfold_server.identity.authorization import apps, dashboard, endpoint, pushed, sign_out
 from billfold_server.identity.rules import OAuthRefusal
 from billfold_server.people.pages import forms
-from billfold_server.people.pages.kit import MEDIA_TYPE
+from billfold_server.people.pages.kit import MEDIA_TYPE, answering
 
 __all__ = ["platform_routes", "routes"]
 
@@ -214,7 +214,7 @@ def _declare(room: Routes, below: str, prefix: str, pages: tuple[Any, ...] = _BR
             surface="page",
             open_query=True,
             in_document=False,
-        )(handler)
+        )(answering(handler))
 
 
 _declare(routes, "", "", (*_BROWSERS, *_CUSTOMERS))

@@ -13,7 +13,7 @@ import hashlib
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar, cast
 from urllib.parse import urlencode
 
 import jinja2
@@ -34,8 +34,10 @@ __all__ = [
     "MEDIA_TYPE",
     "SCRIPTS",
     "SHEETS",
+    "Instead",
     "LoginRealm",
     "Pages",
+    "answering",
     "check_csrf",
     "declare_page",
     "form_of",
@@ -356,6 +358,19 @@ class Instead(Exception):
         self.reply = reply
 
 
+def answering(handler: H) -> H:
+    """Return a page's handler that answers with another reply where it raises ``Instead``."""
+
+    @functools.wraps(handler)
+    async def page(*args: Any, **kwargs: Any) -> Reply[bytes]:
+        try:
+            return await handler(*args, **kwargs)
+        except Instead as instead:
+            return instead.reply
+
+    return cast("H", page)
+
+
 def declare_page(routes: Routes, method: Literal["GET", "POST"], path: str, *, prefix: str) -> Callable[[H], H]:
     """Declare a page, which no document shows: GET shows it, POST takes its form. Either may raise ``Instead``.
 
@@ -367,13 +382,6 @@ def declare_page(routes: Routes, method: Literal["GET", "POST"], path: str, *, p
     """
 
     def declare(handler: H) -> H:
-        @functools.wraps(handler)
-        async def page(*args: Any, **kwargs: Any) -> Reply[bytes]:
-            try:
-                return await handler(*args, **kwargs)
-            except Instead as instead:
-                return instead.reply
-
         name = "".join(part.capitalize() for part in handler.__name__.split("_"))
         routes.operation(
             method,
@@ -383,7 +391,7 @@ def declare_page(routes: Routes, method: Literal["GET", "POST"], path: str, *, p
             surface="page",
             body_media_type=_FORM if method == "POST" else "application/json",
             response_media_type=MEDIA_TYPE,
-        )(page)
+        )(answering(handler))
         return handler
 
     return declare
