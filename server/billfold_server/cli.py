@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import click
 import msgspec
 
-from billfold_server.commands import ending_in_order, json_option, print_json
+from billfold_server.commands import ending_in_order, json_line, json_option, print_json
 from billfold_server.settings import Mistake, Secret, Settings, SettingsInvalid, load_settings
 
 # The partner's command line brings click alone, with which this module would load and each of its commands fail.
@@ -341,7 +341,7 @@ def up(as_json: bool, vault: bool | None, seed: int | None, **given: Any) -> Non
 
         def announce(welcome: "Welcome") -> None:
             step("")
-            click.echo(msgspec.json.encode(welcome).decode() if as_json else welcome.text())
+            click.echo(json_line(welcome) if as_json else welcome.text())
             sys.stdout.flush()
 
         code = asyncio.run(serve(settings, step=step, announce=announce, vault=vault, seed=seed))
@@ -572,7 +572,7 @@ _IN_COMMON: Final = frozenset({"--config", "--data-dir"})
 def _refuse_usage(error: click.ClickException, *, as_json: bool) -> None:
     if as_json:
         document = {"code": "usage", "detail": error.format_message(), "exit_code": error.exit_code, "facts": {}}
-        click.echo(msgspec.json.encode({"error": document}).decode(), err=True)
+        click.echo(json_line({"error": document}), err=True)
     else:
         error.show()
 
@@ -581,7 +581,7 @@ def _tell(failure: "Failure", *, as_json: bool) -> None:
     if os.environ.get("BILLFOLD_DEBUG") == "1":
         traceback.print_exc()
     if as_json:
-        click.echo(msgspec.json.encode({"error": failure.document()}).decode(), err=True)
+        click.echo(json_line({"error": failure.document()}), err=True)
     else:
         click.echo("\n".join(f"billfold: {line}" for line in failure.sentence.splitlines()), err=True)
 

@@ -13,7 +13,7 @@ import msgspec
 if TYPE_CHECKING:
     from billfold_server.http.services import Services
 
-__all__ = ["OpenServices", "counted", "ending_in_order", "json_option", "print_json", "refuse"]
+__all__ = ["OpenServices", "counted", "ending_in_order", "json_line", "json_option", "print_json", "refuse"]
 
 _REFUSED: Final = 1
 
@@ -23,8 +23,13 @@ OpenServices: TypeAlias = Callable[[], AbstractAsyncContextManager["Services"]]
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 
 
+def json_line(document: object) -> str:
+    """Return a result as one line of JSON, as programs read it."""
+    return msgspec.json.encode(document).decode()
+
+
 def print_json(document: object) -> None:
-    """Print a result as one JSON document."""
+    """Print a result as one JSON document, as people read it too."""
     click.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
 
 
@@ -50,7 +55,7 @@ def refuse(code: str, sentence: str, *, as_json: bool, **facts: object) -> NoRet
     """
     if as_json:
         error = {"code": code, "detail": sentence, "exit_code": _REFUSED, "facts": facts}
-        click.echo(msgspec.json.encode({"error": error}).decode(), err=True)
+        click.echo(json_line({"error": error}), err=True)
     else:
         click.echo("\n".join(f"billfold: {line}" for line in sentence.splitlines()), err=True)
     raise click.exceptions.Exit(_REFUSED)

@@ -15,7 +15,7 @@ from billfold.ids import Prefix
 from billfold_server.audit import service
 from billfold_server.audit.sealing import Sealed, seal
 from billfold_server.audit.trail_reading import export_trail, verify_trail
-from billfold_server.commands import OpenServices, counted, json_option, refuse
+from billfold_server.commands import OpenServices, counted, json_line, json_option, refuse
 from billfold_server.findings import with_wire_ids
 from billfold_server.heads import head_text, kept_head, kept_head_options
 from billfold_server.listings import findings_of, print_listing
@@ -89,7 +89,7 @@ def verify(
             "late": found.late,
             "late_ids": [ids.encode(Prefix.AUDIT_RECORD, each) for each in found.late_ids],
         }
-        click.echo(msgspec.json.encode(document).decode())
+        click.echo(json_line(document))
     else:
         _print(_name(tenant), found)
     if not found.ok:
@@ -157,7 +157,7 @@ def seal_(open_services: OpenServices, tenant: str | None, *, platform: bool, as
 
     done = asyncio.run(run())
     if as_json:
-        click.echo(msgspec.json.encode(done).decode())
+        click.echo(json_line(done))
     else:
         what = f"{counted(done.records, 'record')} and {counted(done.transfers, 'transfer')} of {_name(tenant)}"
         click.echo(f"Sealed {what} in {counted(done.links, 'link')}.")
@@ -188,7 +188,7 @@ def head(open_services: OpenServices, tenant: str | None, *, platform: bool, as_
         sentence = f"Nothing is signed, since the head is gone: see billfold audit verify {_said(tenant)}."
         refuse("head_missing", sentence, as_json=as_json)
     if as_json:
-        click.echo(msgspec.json.encode(signed).decode())
+        click.echo(json_line(signed))
     else:
         click.echo(f"Head:      {signed.number}:{signed.hash}")
         click.echo(f"Sealed:    {signed.sealed_at.isoformat()}")

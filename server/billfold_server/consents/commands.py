@@ -16,7 +16,7 @@ from rich.console import Console
 from billfold import errors, ids
 from billfold.contract.consents import BlockedThirdParty, Consent, ConsentRecord, NamedOrganisation
 from billfold.ids import Prefix
-from billfold_server.commands import OpenServices, json_option
+from billfold_server.commands import OpenServices, json_line, json_option
 from billfold_server.consents import evidence, queries, service, staff
 from billfold_server.consents.queries import Organisation
 from billfold_server.consents.rules import KINDS, STATUSES
@@ -57,10 +57,6 @@ async def _in_tx(open_services: OpenServices, tenant: str, work: Callable[[Tenan
         return await work(tx)
 
 
-def _print(value: Any) -> None:
-    click.echo(msgspec.json.encode(value).decode())
-
-
 def _id(prefix: Prefix, text: str) -> UUID:
     try:
         return ids.decode(prefix, text)
@@ -90,7 +86,7 @@ def list_all(open_services: OpenServices, /, tenant: str, *, limit: int, as_json
 
     found = asyncio.run(_in_tx(open_services, tenant, work))
     if as_json:
-        _print(found)
+        click.echo(json_line(found))
         return
     table = listing("Consent", "Kind", "Status", "Third party", "Customer", "Asked for", "Ends")
     for each in found:
@@ -115,7 +111,7 @@ def show(open_services: OpenServices, tenant: str, consent_id: str, *, as_json: 
 
     record = asyncio.run(run())
     if as_json:
-        _print(record)
+        click.echo(json_line(record))
         return
     permits = " ".join(record.permissions)
     for label, value in (
@@ -152,7 +148,7 @@ def revoke(open_services: OpenServices, tenant: str, consent_id: str, reason: st
     which = _id(Prefix.CONSENT, consent_id)
     ended = _stepped(open_services, tenant, lambda tx: staff.revoke_one(tx, COMMAND_LINE, which, reason), reason)
     if as_json:
-        _print(ended)
+        click.echo(json_line(ended))
     else:
         click.echo(f"Ended: {ended.status}.")
 
@@ -168,7 +164,7 @@ def rest(open_services: OpenServices, tenant: str, consent_id: str, reason: str,
     which = _id(Prefix.CONSENT, consent_id)
     resting = _stepped(open_services, tenant, lambda tx: staff.rest_one(tx, COMMAND_LINE, which, reason), reason)
     if as_json:
-        _print(resting)
+        click.echo(json_line(resting))
     else:
         click.echo("It rests until its customer comes back.")
 
@@ -241,7 +237,7 @@ def block(
     whom = _whom(client_id, organisation, directory)
     blocked = asyncio.run(_in_tx(open_services, tenant, lambda tx: staff.keep_out(tx, COMMAND_LINE, whom(tx), reason)))
     if as_json:
-        _print(blocked)
+        click.echo(json_line(blocked))
     else:
         whole = blocked.organisation_id or blocked.software_id
         click.echo(
@@ -262,7 +258,7 @@ def blocked(open_services: OpenServices, tenant: str, *, limit: int, as_json: bo
 
     found = asyncio.run(_in_tx(open_services, tenant, work))
     if as_json:
-        _print(found)
+        click.echo(json_line(found))
         return
     table = listing("Client", "Third party", "Directory", "Since", "By", "Why")
     for each in found:
@@ -293,7 +289,7 @@ def unblock(
     asyncio.run(_in_tx(open_services, tenant, lambda tx: staff.unblock(tx, COMMAND_LINE, whom(tx))))
     if as_json:
         named = {"client_id": client_id} if organisation is None else {"organisation_id": organisation}
-        _print({**named, "blocked": False})
+        click.echo(json_line({**named, "blocked": False}))
     else:
         click.echo("Let in again.")
 
@@ -311,7 +307,7 @@ def verify(open_services: OpenServices, tenant: str, *, as_json: bool) -> None:
 
     verified = asyncio.run(run())
     if as_json:
-        _print(verified)
+        click.echo(json_line(verified))
     elif verified.broken_at is None:
         click.echo(f"{verified.links} links, {verified.opened} of them opened: nothing was changed.")
     else:

@@ -18,7 +18,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from billfold import errors, ids
 from billfold.contract.clients import ClientMetadata
 from billfold.ids import Prefix
-from billfold_server.commands import OpenServices, json_option
+from billfold_server.commands import OpenServices, json_line, json_option
 from billfold_server.http.reading import as_sent
 from billfold_server.identity.clients.management import check_given
 from billfold_server.identity.clients.metadata import MetadataRefused, shown
@@ -155,7 +155,7 @@ def create(
             new_key.unlink(missing_ok=True)
         raise
     if as_json:
-        click.echo(msgspec.json.encode(made).decode())
+        click.echo(json_line(made))
         return
     for label, key in (
         ("Client id", "client_id"),
@@ -271,7 +271,7 @@ def list_all(open_services: OpenServices, tenant: str | None, *, platform: bool,
 
     found = asyncio.run(run())
     if as_json:
-        click.echo(msgspec.json.encode([shown(client) for client in found]).decode())
+        click.echo(json_line([shown(client) for client in found]))
         return
     table = listing("Client id", "Name", "State", "Authenticates by", "Scopes", "Created")
     for client in found:
@@ -299,7 +299,7 @@ def _set_state(
 def disable(open_services: OpenServices, tenant: str | None, client_id: str, *, platform: bool, as_json: bool) -> None:
     """Disable a client: within a second its tokens open nothing any more."""
     _set_state(open_services, tenant, client_id, platform=platform, enabled=False)
-    click.echo(msgspec.json.encode({"client_id": client_id, "state": "disabled"}).decode() if as_json else "Disabled.")
+    click.echo(json_line({"client_id": client_id, "state": "disabled"}) if as_json else "Disabled.")
 
 
 @clients.command()
@@ -310,4 +310,4 @@ def disable(open_services: OpenServices, tenant: str | None, client_id: str, *, 
 def enable(open_services: OpenServices, tenant: str | None, client_id: str, *, platform: bool, as_json: bool) -> None:
     """Let a disabled client in again."""
     _set_state(open_services, tenant, client_id, platform=platform, enabled=True)
-    click.echo(msgspec.json.encode({"client_id": client_id, "state": "active"}).decode() if as_json else "Enabled.")
+    click.echo(json_line({"client_id": client_id, "state": "active"}) if as_json else "Enabled.")

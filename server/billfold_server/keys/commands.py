@@ -20,7 +20,7 @@ from billfold import errors
 from billfold.contract.data_keys import DataKeyStatus
 from billfold.contract.events import DATA_KEYS_ROTATED
 from billfold_server.audit import service as audit
-from billfold_server.commands import OpenServices, json_option
+from billfold_server.commands import OpenServices, json_line, json_option
 from billfold_server.keys import backups, commands_of_two, destruction, rotation, upkeep_queries, usage, verifying
 from billfold_server.keys.backends import BackendName
 from billfold_server.keys.rewrapping import GRACE_S, Outcome, Rewrap
@@ -135,10 +135,6 @@ def _run(open_services: OpenServices, work: Callable[[_Opened], Coroutine[Any, A
     return asyncio.run(run())
 
 
-def _print_json(value: Any) -> None:
-    click.echo(msgspec.json.encode(value).decode())
-
-
 @keys.command()
 @_tenant
 @_platform
@@ -155,7 +151,7 @@ def status(open_services: OpenServices, tenant: str | None, *, platform: bool, a
 
     shown = _run(open_services, work)
     if as_json:
-        _print_json(shown)
+        click.echo(json_line(shown))
     else:
         _print_standing(shown)
 
@@ -224,7 +220,7 @@ def rotate(  # noqa: PLR0917 - click hands over one argument for each option
 
 def _print_rotated(made: list[rotation.Rotated], *, as_json: bool) -> None:
     if as_json:
-        _print_json(made)
+        click.echo(json_line(made))
         return
     table = PlainTable("Domain", "Epoch", "Backend", "Version of the tenant key")
     for each in made:
@@ -264,7 +260,7 @@ def rotate_fingerprints(
 
     made = _run(open_services, work)
     if as_json:
-        _print_json(made)
+        click.echo(json_line(made))
         return
     table = PlainTable("Domain", "Purpose", "Version of the key")
     for each in made:
@@ -314,7 +310,7 @@ async def _rewrapped(opened: _Opened, chosen: Sequence[tuple[UUID, Domain]], *, 
 
 def _print_outcomes(outcomes: list[Outcome], *, as_json: bool) -> None:
     if as_json:
-        _print_json(outcomes)
+        click.echo(json_line(outcomes))
         return
     table = PlainTable("Domain", "Epoch", "Moved", "Left", "Epochs retired", "Versions retired")
     for each in outcomes:
@@ -388,7 +384,7 @@ def backup(open_services: OpenServices, file: Path, *, as_json: bool) -> None:
 
     done = _run(open_services, work)
     if as_json:
-        _print_json(done)
+        click.echo(json_line(done))
     else:
         click.echo(f"{done.rows:,} rows, as of {done.taken_at:%Y-%m-%d %H:%M:%S} UTC, are in {done.file}.")
 
@@ -420,7 +416,7 @@ def restore(open_services: OpenServices, file: Path, *, replace: bool, as_json: 
 
     done = _run(open_services, work)
     if as_json:
-        _print_json(done)
+        click.echo(json_line(done))
     else:
         click.echo(
             f"The key store is as of {done.taken_at:%Y-%m-%d %H:%M:%S} UTC, with {done.rows:,} rows; "
@@ -470,7 +466,7 @@ def verify_shredded(open_services: OpenServices, tenant: str, party: str, restor
 
     report = _run(open_services, work)
     if as_json:
-        _print_json(report)
+        click.echo(json_line(report))
     else:
         _print_report(report)
     raise click.exceptions.Exit(0 if report.proven else _FAILED)
@@ -511,7 +507,7 @@ def verify_destroyed(open_services: OpenServices, tenant: str | None, *, as_json
 
     found = _run(open_services, work)
     if as_json:
-        _print_json(found)
+        click.echo(json_line(found))
     else:
         table = PlainTable("Tenant", "Id", "Rows", "Keys left", "Not told by")
         for each in found:
@@ -538,7 +534,7 @@ def export_inventory(open_services: OpenServices, tenant: str, output: Path | No
 
     found = _run(open_services, work)
     if as_json or output is not None:
-        text = msgspec.json.encode(found).decode()
+        text = json_line(found)
         if output is None:
             click.echo(text)
         else:

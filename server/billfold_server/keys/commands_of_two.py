@@ -17,7 +17,7 @@ from billfold import errors, ids
 from billfold.contract.approvals import Approval
 from billfold.contract.data_keys import ShredSubject
 from billfold.ids import Prefix
-from billfold_server.commands import OpenServices, json_option
+from billfold_server.commands import OpenServices, json_line, json_option
 from billfold_server.http.pipeline import Pipeline
 from billfold_server.http.routing import Call, StoredRequest
 from billfold_server.keys import destruction, routes
@@ -149,7 +149,7 @@ def shred(  # noqa: PLR0917 - click hands over one argument for each option
 
     asked = _run(open_services, work)
     if as_json:
-        click.echo(msgspec.json.encode(asked).decode())
+        click.echo(json_line(asked))
     else:
         click.echo(f"{asked.approval_id} waits for another person: billfold keys approve {asked.approval_id}")
 
@@ -180,7 +180,7 @@ def _decision(word: str, text: str) -> click.Command:
 
         done = _run(open_services, work)
         status = done.status.value if isinstance(done, Approval) else done.state
-        click.echo(msgspec.json.encode(done).decode() if as_json else f"{request} is {status}.")
+        click.echo(json_line(done) if as_json else f"{request} is {status}.")
 
     command.__doc__ = text
     for option in (
@@ -288,7 +288,7 @@ def destroy(
 
     asked = _run(open_services, work)
     if as_json:
-        click.echo(msgspec.json.encode(asked).decode())
+        click.echo(json_line(asked))
     else:
         whose = asked.slug if tenant is not None else f"{asked.tenants:,} removed sandboxes"
         click.echo(f"{asked.id} ({whose}) waits for another operator: billfold keys approve --platform {asked.id}")
@@ -316,7 +316,7 @@ def destructions(open_services: OpenServices, *, as_json: bool) -> None:
 
     found = _run(open_services, work)
     if as_json:
-        click.echo(msgspec.json.encode(found).decode())
+        click.echo(json_line(found))
         return
     table = listing("Id", "Tenant", "State", "Asked by", "Asked at", "Decided by", "Done at")
     for each in found:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 import asyncpg
 import click
-import msgspec
 from msgspec.structs import replace
 from rich.console import Console
 
@@ -21,7 +20,7 @@ from billfold.contract.ledger import LEDGER_HEAD_TYPE, LedgerHead
 from billfold.ids import Prefix
 from billfold_server.account_statements import service as account_statements
 from billfold_server.audit import service as audit
-from billfold_server.commands import OpenServices, counted, json_option, refuse
+from billfold_server.commands import OpenServices, counted, json_line, json_option, refuse
 from billfold_server.findings import with_wire_ids
 from billfold_server.heads import head_text, kept_head, kept_head_options
 from billfold_server.invariants.service import Breach, check
@@ -115,7 +114,7 @@ def verify(
             "breaches": breaches,
             "archives": looked,
         }
-        click.echo(msgspec.json.encode(document).decode())
+        click.echo(json_line(document))
     elif ok:
         _print_whole(tenant, verification, looked)
     else:
@@ -196,7 +195,7 @@ def head(open_services: OpenServices, tenant: str, *, as_json: bool) -> None:
         sentence = f"Nothing is signed, since {unreadable}: see billfold ledger verify --tenant {tenant}."
         refuse("ledger_unreadable", sentence, as_json=as_json, tenant=tenant, record=unreadable.record)
     if as_json:
-        click.echo(msgspec.json.encode(signed).decode())
+        click.echo(json_line(signed))
     else:
         click.echo(f"Head:      {signed.number}:{signed.hash}")
         click.echo(f"Entries:   {signed.sequence:,}")
@@ -292,7 +291,7 @@ def import_(
         refuse(refused.reason, sentence, as_json=as_json, tenant=tenant, **found)
     if as_json:
         document = {"tenant": tenant, "head": _head_of(verification), "counts": verification.counts}
-        click.echo(msgspec.json.encode(document).decode())
+        click.echo(json_line(document))
     else:
         click.echo(f"Imported {_entries(verification.sequence)} into {tenant}.")
         click.echo(f"Head: {head_text(verification.head)}")
@@ -340,7 +339,7 @@ def record_terms_(open_services: OpenServices, tenant: str, reason: str, *, as_j
     except NotRecordedError as refused:
         refuse("books_broken", f"Nothing was recorded: {refused.fact}.", as_json=as_json, tenant=tenant)
     if as_json:
-        click.echo(msgspec.json.encode(done).decode())
+        click.echo(json_line(done))
     else:
         what = f"{counted(done.wallets, 'wallet')} and {counted(done.accounts, 'account')}"
         click.echo(f"Recorded {what} of {tenant} as found.")
@@ -384,13 +383,13 @@ def partitions_(open_services: OpenServices, tenant: str | None, ahead: int, *, 
     _print_partitioned(asyncio.run(run()), as_json=as_json)
     if failed:
         text = [f"The months of {each['tenant']} can't be made now: {each['detail']}." for each in failed]
-        click.echo(msgspec.json.encode({"failed": failed}).decode() if as_json else "\n".join(text), err=True)
+        click.echo(json_line({"failed": failed}) if as_json else "\n".join(text), err=True)
         raise click.exceptions.Exit(_BROKEN)
 
 
 def _print_partitioned(found: Sequence[Partitioned], *, as_json: bool) -> None:
     if as_json:
-        click.echo(msgspec.json.encode(found).decode())
+        click.echo(json_line(found))
         return
     table = PlainTable("Tenant", "Month", "Journal entries", "Bytes", "")
     for one in found:
@@ -458,7 +457,7 @@ def detach_(
 def _print_detached(gone: Sequence[Detached], *, as_json: bool) -> None:
     """Show which months have left, also where something has stopped it: their tables are gone."""
     if as_json:
-        click.echo(msgspec.json.encode(gone).decode())
+        click.echo(json_line(gone))
         return
     table = PlainTable("Month", "Journal entries", "Checkpoint", "Archive")
     for each in gone:

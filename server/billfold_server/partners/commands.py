@@ -18,7 +18,7 @@ from billfold.contract.partners import CreatePartner, CreatePartnerMember, Partn
 from billfold.contract.roles import PartnerRole
 from billfold.contract.users import EnrolmentCode, User
 from billfold.ids import Prefix
-from billfold_server.commands import OpenServices, json_option
+from billfold_server.commands import OpenServices, json_line, json_option
 from billfold_server.http.reading import as_sent
 from billfold_server.identity.service import GIVEABLE_SCOPES
 from billfold_server.listings import listing, print_listing
@@ -74,7 +74,7 @@ def partners() -> None:
 
 def _show(partner: Partner, *, as_json: bool) -> None:
     if as_json:
-        click.echo(msgspec.json.encode(partner).decode())
+        click.echo(json_line(partner))
         return
     for label, value in (
         ("Partner id", partner.id),
@@ -161,7 +161,7 @@ def list_all(open_services: OpenServices, /, *, tenant: str, as_json: bool) -> N
 
     found = asyncio.run(run())
     if as_json:
-        click.echo(msgspec.json.encode(found).decode())
+        click.echo(json_line(found))
         return
     table = listing("Partner id", "Name", "State", "Own id", "Created")
     for each in found:
@@ -209,7 +209,7 @@ def delete(open_services: OpenServices, /, *, partner_id: str, tenant: str, as_j
             await service.remove(tx, COMMAND_LINE, key, check_version=lambda _version: None, real_now=now)
 
     asyncio.run(run())
-    click.echo(msgspec.json.encode({"partner_id": partner_id, "done": "delete"}).decode() if as_json else "Removed.")
+    click.echo(json_line({"partner_id": partner_id, "done": "delete"}) if as_json else "Removed.")
 
 
 @partners.command()
@@ -243,7 +243,7 @@ def invite(
     made, enrolment = asyncio.run(run())
     if as_json:
         said = {"user_id": made.id, **msgspec.structs.asdict(enrolment)}
-        click.echo(msgspec.json.encode(said).decode())
+        click.echo(json_line(said))
         return
     click.echo(f"{'User id:':16}{made.id}")
     click.echo(f"{'Enrolment link:':16}{enrolment.url}")
@@ -265,7 +265,7 @@ def members(open_services: OpenServices, /, *, partner_id: str, tenant: str, as_
 
     found = asyncio.run(run())
     if as_json:
-        click.echo(msgspec.json.encode(found).decode())
+        click.echo(json_line(found))
         return
     table = listing("User id", "Login name", "Name", "Role", "State")
     for each in found:
@@ -288,4 +288,4 @@ def remove(open_services: OpenServices, /, *, partner_id: str, user_id: str, ten
             await service.remove_member(realm, tx, COMMAND_LINE, key, user)
 
     asyncio.run(run())
-    click.echo(msgspec.json.encode({"user_id": user_id, "done": "remove"}).decode() if as_json else "Removed.")
+    click.echo(json_line({"user_id": user_id, "done": "remove"}) if as_json else "Removed.")

@@ -17,7 +17,7 @@ from billfold.contract.operators import CreateOperator
 from billfold.contract.roles import StaffRole
 from billfold.contract.users import CreateUser, EnrolmentCode, LoginRealm
 from billfold.ids import Prefix
-from billfold_server.commands import OpenServices, json_option
+from billfold_server.commands import OpenServices, json_line, json_option
 from billfold_server.http.reading import as_sent
 from billfold_server.listings import listing, print_listing
 from billfold_server.people import service
@@ -56,7 +56,7 @@ def users() -> None:
 def _show(enrolment: EnrolmentCode, user_id: str, *, as_json: bool) -> None:
     said = {"user_id": user_id, **msgspec.structs.asdict(enrolment)}
     if as_json:
-        click.echo(msgspec.json.encode(said).decode())
+        click.echo(json_line(said))
         return
     click.echo(f"{'User id:':16}{user_id}")
     click.echo(f"{'Enrolment link:':16}{enrolment.url}")
@@ -152,7 +152,7 @@ def list_all(open_services: OpenServices, tenant: str | None, *, platform: bool,
 
     found = asyncio.run(run())
     if as_json:
-        click.echo(msgspec.json.encode(found).decode())
+        click.echo(json_line(found))
         return
     table = listing("User id", "Realm", "Login name", "Name", "State", "Roles", "Last sign-in")
     for user in found:
@@ -174,7 +174,7 @@ def _change(name: str, text: str, done: str, work: Callable[[Realm, Any, UUID], 
                 await work(realm, tx, _id(user_id))
 
         asyncio.run(run())
-        click.echo(msgspec.json.encode({"user_id": user_id, "done": name}).decode() if as_json else done)
+        click.echo(json_line({"user_id": user_id, "done": name}) if as_json else done)
 
     command.__doc__ = text
     users.command(name)(click.argument("user_id")(_realm_options(click.pass_obj(command))))

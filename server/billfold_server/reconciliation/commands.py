@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from billfold import errors, money
 from billfold.contract.statements import ImportedStatement, StatementImport
-from billfold_server.commands import OpenServices
+from billfold_server.commands import OpenServices, json_line
 from billfold_server.listings import PlainTable
 from billfold_server.reconciliation.service import dedup_secret, import_file
 from billfold_server.tenancy.context import COMMAND_LINE
@@ -78,7 +78,7 @@ def import_files(open_services: OpenServices, tenant: str, files: Sequence[Path]
         outcomes = asyncio.run(_import_all(open_services, tenant, files, advance))
     report = _report(tenant, outcomes)
     if as_json:
-        click.echo(msgspec.json.encode(report).decode())
+        click.echo(json_line(report))
     else:
         _print(report)
     if report.refused:

@@ -16,7 +16,7 @@ from billfold import errors, ids
 from billfold.contract.platform import Slug, TenantState
 from billfold.contract.sandbox import ResetSandbox, SandboxReset
 from billfold.ids import Prefix
-from billfold_server.commands import OpenServices, json_option
+from billfold_server.commands import OpenServices, json_line, json_option
 from billfold_server.db import agenda
 from billfold_server.identity.service import TENANT_SCOPES, create_client
 from billfold_server.sandbox import owned, seeding
@@ -64,7 +64,7 @@ def create(
     _refuse_what_is_no_name(name)
     made = asyncio.run(_create(open_services, name, title or name, seeded=not empty, seed=seed))
     if as_json:
-        click.echo(msgspec.json.encode(made).decode())
+        click.echo(json_line(made))
         return
     for variable in ("base_url", "client_id", "client_secret"):
         click.echo(f"BILLFOLD_{variable.upper()}={made[variable]}")
@@ -137,7 +137,7 @@ def list_all(open_services: OpenServices, /, *, as_json: bool) -> None:
 
     found = asyncio.run(run())
     if as_json:
-        click.echo(msgspec.json.encode({"data": found}).decode())
+        click.echo(json_line({"data": found}))
         return
     for each in found:
         customers = _CUSTOMERS[each["customers"]](each["seed"])
@@ -181,7 +181,7 @@ def carry_out_all(open_services: OpenServices, /, *, as_json: bool) -> None:
     """
     done, failed = asyncio.run(_carry_out_all(open_services))
     if as_json:
-        click.echo(msgspec.json.encode({"data": done, "failed": failed}).decode())
+        click.echo(json_line({"data": done, "failed": failed}))
     else:
         click.echo(f"Done: {', '.join(done) or 'nothing'}.")
         for name, reason in failed.items():
@@ -241,7 +241,7 @@ def reset(open_services: OpenServices, /, name: str, *, seeded: bool | None, see
 
     done = asyncio.run(run())
     if as_json:
-        click.echo(msgspec.json.encode(done).decode())
+        click.echo(json_line(done))
         return
     customers = "without customers" if done.seed is None else f"with the customers of seed {done.seed}"
     click.echo(f"{name} is as it was at its beginning, {customers}.")

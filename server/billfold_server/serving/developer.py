@@ -15,7 +15,7 @@ import msgspec
 
 from billfold.contract.roles import StaffRole
 from billfold.contract.users import CreateUser, LoginRealm
-from billfold_server.commands import json_option
+from billfold_server.commands import json_line, json_option
 from billfold_server.http.services import Services
 from billfold_server.people import service as people
 from billfold_server.people.service import Realm
@@ -103,7 +103,7 @@ def portal(open_services: Callable[[], AbstractAsyncContextManager[Any]], tenant
 
     told = asyncio.run(run())
     if as_json:
-        click.echo(msgspec.json.encode(told).decode())
+        click.echo(json_line(told))
         return
     click.echo(f"{'Portal':10} {told.url}")
     if told.name is None:

@@ -3,9 +3,8 @@
 import asyncio
 
 import click
-import msgspec
 
-from billfold_server.commands import OpenServices, json_option
+from billfold_server.commands import OpenServices, json_line, json_option
 from billfold_server.identity.signing.service import KeyState
 from billfold_server.listings import listing, print_listing
 from billfold_server.tenancy.context import COMMAND_LINE
@@ -38,7 +37,7 @@ def _run(
 
 def _print(states: list[KeyState], *, as_json: bool) -> None:
     if as_json:
-        click.echo(msgspec.json.encode(states).decode())
+        click.echo(json_line(states))
         return
     table = listing("Key", "Purpose", "Algorithm", "Generation", "State", "Signs from")
     for each in states:
