@@ -1,7 +1,9 @@
 """The ``billfold`` command: the partner's commands, and the server's where that is installed beside the SDK."""
 
 import codecs
+import contextlib
 import io
+import os
 import sys
 
 from billfold import _server
@@ -15,6 +17,7 @@ def main() -> None:
     Exits with 69 (``EX_UNAVAILABLE`` of BSD's sysexits) when this install has neither, and with 141, as by SIGPIPE,
     when whoever read the output has gone, as `| head` does.
     """
+    _have_streams()
     stdout = sys.stdout
     try:
         _run()
@@ -26,10 +29,15 @@ def main() -> None:
     except KeyboardInterrupt:
         # By Ctrl-C while commands are still being loaded; afterwards they end by themselves.
         sys.exit(130)
+    finally:
+        try:
+            stdout.flush()
+        except OSError:
+            # It has been told of by now. Python would complain once more, and end with a code of its own.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
 
 
 def _run() -> None:
-    _let_write_anything()
     try:
         from billfold.cli import root  # noqa: PLC0415 - Needs an extra.
     except ModuleNotFoundError as error:
@@ -48,6 +56,42 @@ def _run() -> None:
         command(further=root.partner)
 
 
+def _have_streams() -> None:
+    """Have all three standard streams, and what is written go there whole, or not and be told of.
+
+    Where one was closed, the next file would take its number, and get what is said there.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # The lowest number that is free, which is that of the stream. Processes of ours have it as well.
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(descriptor, True)  # noqa: FBT003 - It has no name.
+            setattr(sys, name, open(descriptor, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - To the end.
+    if isinstance(sys.stdout, io.TextIOWrapper) and isinstance(sys.stdout.buffer, io.RawIOBase):
+        # With PYTHONUNBUFFERED, what the disk has no room for would be gone without a word.
+        encoding, raw = sys.stdout.encoding, sys.stdout.detach()
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(raw), encoding=encoding, line_buffering=True)
+    if isinstance(sys.stderr, io.TextIOWrapper) and sys.stderr is sys.__stderr__:
+        encoding = sys.stderr.encoding
+        sys.stderr = _Complaints(sys.stderr.detach(), encoding=encoding, line_buffering=True)
+    _let_write_anything()
+
+
+class _Complaints(io.TextIOWrapper):
+    """Standard error, where nobody need hear: with what a command ends doesn't hang on that."""
+
+    def write(self, text: str, /) -> int:
+        """Write what can be written."""
+        with contextlib.suppress(OSError):
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what waits, if that can be."""
+        with contextlib.suppress(OSError):
+            super().flush()
+
+
 def _let_write_anything() -> None:
     """Let output hold what a terminal that isn't of UTF-8 has no character for.
 
@@ -55,7 +99,6 @@ def _let_write_anything() -> None:
     """
     codecs.register_error(_ESCAPED, _escaped)
     for stream in (sys.stdout, sys.stderr):
-        # There is none where it is closed.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_ESCAPED)
 

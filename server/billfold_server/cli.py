@@ -25,6 +25,7 @@ import click
 import msgspec
 
 from billfold_server.commands import ending_in_order, json_line, json_option, print_json
+from billfold_server.private_files import EVERYBODY, open_output
 from billfold_server.settings import Mistake, Secret, Settings, SettingsInvalid, load_settings
 
 # The partner's command line brings click alone, with which this module would load and each of its commands fail.
@@ -462,13 +463,15 @@ def openapi(file: Path | None, check: bool, as_json: bool) -> None:  # noqa: FBT
 
     document = build_document(ROOMS)
     text = msgspec.json.format(msgspec.json.encode(document)).decode() + "\n" if as_json else dump_yaml(document)
+    written = text.encode()
     if file is None and check:
         raise click.UsageError("--check needs a FILE to compare with.")
     if file is None:
         click.echo(text, nl=False)
     elif not check:
-        file.write_text(text, encoding="utf-8")
-    elif not file.is_file() or file.read_text(encoding="utf-8") != text:
+        with open_output(str(file), mode=EVERYBODY) as stream:
+            stream.write(written)
+    elif not file.is_file() or file.read_bytes() != written:
         from billfold_server.serving.failures import Exit, Failure  # noqa: PLC0415
 
         raise Failure(
@@ -526,6 +529,9 @@ def main(arguments: Sequence[str] | None = None, *, further: click.Group | None 
     try:
         with ending_in_order(asked_by):
             code = _run(list(arguments), further)
+        if not code:
+            # What waits to be written may be all that there is.
+            sys.stdout.flush()
         sys.exit(code)
     except click.ClickException as error:
         _refuse_usage(_placed(error), as_json="--json" in arguments)

@@ -1,4 +1,4 @@
-"""Files into which is written what others mustn't read."""
+"""Files that are written whole or not at all, most of which others mustn't read."""
 
 import os
 import secrets
@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
-__all__ = ["keep_privately", "open_private", "replacing"]
+__all__ = ["EVERYBODY", "keep_privately", "open_output", "replacing"]
 
 _PRIVATE: Final = 0o600
+EVERYBODY: Final = 0o666
+"""Whom the umask lets in."""
 
 
 def keep_privately(path: Path, content: bytes, *, mode: int = _PRIVATE) -> None:
@@ -43,8 +45,8 @@ def replacing(path: Path, *, mode: int = _PRIVATE) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def open_private(output: str) -> Iterator[BinaryIO]:
-    """Open what is written to; a file belongs to its owner alone from its first byte on.
+def open_output(output: str, *, mode: int = _PRIVATE) -> Iterator[BinaryIO]:
+    """Open what is written to; a file belongs to its owner alone from its first byte on, or to whom the mode lets in.
 
     What was there stays until all is written, so that neither a failure nor a tenant's name that was mistyped costs
     somebody the export of yesterday.
@@ -58,5 +60,5 @@ def open_private(output: str) -> Iterator[BinaryIO]:
         with path.open("wb") as stream:
             yield stream
         return
-    with replacing(path) as stream:
+    with replacing(path, mode=mode) as stream:
         yield stream

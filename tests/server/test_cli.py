@@ -341,6 +341,48 @@ class TestACommandThatIsAskedToEnd:
         assert process.returncode == 128 + number
 
 
+def shell(line: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """Run a line of a shell's in which ``billfold`` is the command as it is installed."""
+    named = f'billfold() {{ "{sys.executable}" -m billfold "$@"; }}; {line}'
+    known = environment(**variables)
+    return subprocess.run(["bash", "-c", named], env=known, capture_output=True, text=True, timeout=100, check=False)
+
+
+class TestItsStreams:
+    @pytest.mark.parametrize("unbuffered", ["", "1"])
+    def test_are_told_of_where_nothing_can_be_written(self, data_dir: Path, database: str, unbuffered: str):
+        """An export that finds no room says so and exits with 74, also where Python would have kept that to itself."""
+        there = {"BILLFOLD_DATABASE_URL": database, "PYTHONUNBUFFERED": unbuffered}
+        assert billfold(f"--data-dir={data_dir}", "tenants", "apply", "demo_bank", **there).returncode == 0
+        export = f"billfold --data-dir={data_dir} audit export --tenant=demo_bank"
+        full = shell(f"{export} >/dev/full", **there)
+        assert full.returncode == Exit.IO
+        assert full.stderr == "billfold: What was to be written can't be (No space left on device).\n"
+        unread = shell(f"{export} | true; exit ${{PIPESTATUS[0]}}", **there)
+        assert (unread.returncode, unread.stderr) == (141, "")
+
+    def test_are_written_whole_or_told_of(self):
+        """Also unbuffered, a result that is longer than its reader's patience doesn't end as if all were there."""
+        done = shell("billfold openapi | head -1; exit ${PIPESTATUS[0]}", PYTHONUNBUFFERED="1")
+        assert (done.returncode, done.stdout, done.stderr) == (141, "openapi: 3.1.0\n", "")
+
+    @pytest.mark.parametrize("to", ["2>/dev/full", "2> >(exec true)", "2>&-"])
+    def test_of_errors_need_no_hearer(self, to: str):
+        """With what a command exits doesn't hang on whether anybody can be told why."""
+        assert shell(f"billfold vault policies {to}", BILLFOLD_PORT="many").returncode == Exit.SETTINGS
+        assert shell(f"billfold up --port=x {to}").returncode == Exit.USAGE
+
+    def test_may_be_closed(self):
+        """Whoever closes them gets what they do without, and no file of ours takes their place."""
+        silent = shell("billfold version <&- >&- 2>&-")
+        assert (silent.returncode, silent.stdout, silent.stderr) == (0, "", "")
+        asked = shell("billfold keys shred --tenant=x --party=par_x --reason=r --as=ada --json <&-")
+        assert asked.returncode == Exit.USAGE
+        assert "nobody is there" in json.loads(asked.stderr.partition(": ")[2])["error"]["detail"]
+        opened = 'import os, billfold.__main__ as m; m._have_streams(); os.write(2, b"%d" % os.open("/", os.O_RDONLY))'
+        assert shell(f"'{sys.executable}' -c '{opened}' <&- >&-").stderr == "3"
+
+
 class TestThePageOnDeploying:
     def test_lists_every_setting_as_the_code_has_it(self):
         """Names, defaults and meanings follow the code; ``python -m tests.server.settings_table`` writes them anew."""
@@ -361,6 +403,20 @@ class TestOpenapi:
         assert (error["code"], error["exit_code"]) == ("openapi_differs", Exit.REFUSED)
         assert billfold("openapi", str(other)).returncode == 0
         assert other.read_bytes() == (PAGE.parents[1] / "openapi" / "billfold.yaml").read_bytes()
+
+    def test_names_what_is_none(self, tmp_path: Path):
+        """A file that isn't even text is another one, and no mistake of ours."""
+        other = tmp_path / "other.yaml"
+        other.write_bytes(b"\xff\xfe\0")
+        assert refusal(billfold("openapi", "--check", "--json", str(other)))["code"] == "openapi_differs"
+
+    def test_leaves_what_was_there_where_it_can_not_write(self, tmp_path: Path):
+        """A file whose place can't be taken stays as it was, and nothing lies beside it."""
+        file = tmp_path / "billfold.yaml"
+        file.write_text("of yesterday")
+        limited = shell(f"ulimit -f 100; billfold openapi --json {file}")
+        assert (limited.returncode, json.loads(limited.stderr)["error"]["code"]) == (Exit.IO, "io_failed")
+        assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("billfold.yaml", "of yesterday")]
 
     def test_exports_json_too(self):
         """With --json the same document is JSON."""

@@ -189,7 +189,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in arguments
     try:
-        sys.exit(partner.main(list(arguments), prog_name="billfold", standalone_mode=False) or 0)
+        code = partner.main(list(arguments), prog_name="billfold", standalone_mode=False) or 0
+        if not code:
+            # What waits to be written may be all that there is.
+            sys.stdout.flush()
+        sys.exit(code)
     except click.ClickException as error:
         if as_json:
             tell(Failure("usage", error.format_message(), Exit.USAGE), as_json=True)

@@ -19,7 +19,7 @@ from billfold_server.commands import OpenServices, counted, json_line, json_opti
 from billfold_server.findings import with_wire_ids
 from billfold_server.heads import head_text, kept_head, kept_head_options
 from billfold_server.listings import findings_of, print_listing
-from billfold_server.private_files import open_private
+from billfold_server.private_files import open_output
 from billfold_server.tenancy.context import COMMAND_LINE, TenantRef
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def export(open_services: OpenServices, tenant: str | None, output: str, *, plat
                 stream.write(line + b"\n")
 
     try:
-        with open_private(output) as stream:
+        with open_output(output) as stream:
             asyncio.run(run(stream))
     except service.HeadMissingError:
         sentence = f"The export isn't whole, since the head is gone: see billfold audit verify {_said(tenant)}."

@@ -28,6 +28,7 @@ from billfold_server.keys.service import DOMAINS, PLATFORM_KEYS, Domain, Keys, o
 from billfold_server.keys.shredding import forgotten_by_tenants
 from billfold_server.keys.standing import standing
 from billfold_server.listings import PlainTable
+from billfold_server.private_files import EVERYBODY, open_output
 from billfold_server.tenancy.context import COMMAND_LINE, WITH_SCHEMA, TenantRef
 
 if TYPE_CHECKING:
@@ -538,7 +539,8 @@ def export_inventory(open_services: OpenServices, tenant: str, output: Path | No
         if output is None:
             click.echo(text)
         else:
-            output.write_text(text + "\n", encoding="utf-8")
+            with open_output(str(output), mode=EVERYBODY) as stream:
+                stream.write(text.encode() + b"\n")
         return
     table = PlainTable("Table", "Column", "Category", "Domain", "Sealed values", "Keys", "Epochs")
     for each in found.columns:

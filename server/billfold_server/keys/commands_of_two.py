@@ -5,6 +5,8 @@ operators. Names, passwords and codes are asked for at the terminal.
 """
 
 import asyncio
+import os
+import sys
 from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
@@ -60,9 +62,20 @@ class _Typed(msgspec.Struct, frozen=True):
 
 
 def _ask_who(name: str) -> _Typed:
-    password = click.prompt(f"Password of {name}", hide_input=True, err=True)
-    code = click.prompt(f"Code of {name}'s authenticator app", hide_input=True, err=True)
+    # What comes from elsewhere than a terminal is shown nowhere, and can't be hidden.
+    hidden = _has_terminal()
+    password = click.prompt(f"Password of {name}", hide_input=hidden, err=True)
+    code = click.prompt(f"Code of {name}'s authenticator app", hide_input=hidden, err=True)
     return _Typed(name, password, code)
+
+
+def _has_terminal() -> bool:
+    """Tell whether somebody can be asked at a terminal, whatever standard input is."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR))
+    except OSError:
+        return sys.stdin.isatty()
+    return True
 
 
 def _call(services: "Services", tenant: TenantRef | None, path: str, body: bytes = b"") -> Call:

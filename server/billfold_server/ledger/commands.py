@@ -37,7 +37,7 @@ from billfold_server.ledger.export import (
 from billfold_server.ledger.importing import ImportRefusedError, import_ledger
 from billfold_server.ledger.recording import NotRecordedError, Recorded, record_terms
 from billfold_server.listings import PlainTable, findings_of, print_listing
-from billfold_server.private_files import open_private
+from billfold_server.private_files import open_output
 from billfold_server.tenancy.context import COMMAND_LINE
 from billfold_server.tenancy.service import AHEAD, Partitioned
 
@@ -243,7 +243,7 @@ def export(open_services: OpenServices, tenant: str, output: str, *, as_json: bo
                         advance(number)
 
     try:
-        with open_private(output) as stream:
+        with open_output(output) as stream:
             asyncio.run(run(stream))
     except UnreadableError as unreadable:
         sentence = f"The export isn't whole, since {unreadable}: see billfold ledger verify --tenant {tenant}."

@@ -80,7 +80,8 @@ def require_feature(tenant: TenantRef) -> None:
         FeatureDisabled: It doesn't.
     """
     if _FEATURE not in tenant.manifest.features:
-        raise errors.FeatureDisabled(feature=_FEATURE)
+        msg = f"the tenant's manifest doesn't list {_FEATURE} under features"
+        raise errors.FeatureDisabled(msg, feature=_FEATURE)
 
 
 def dedup_secret(keyring: Keyring, tenant: TenantRef) -> bytes:

@@ -77,10 +77,14 @@ class TestTheRoot:
 
     @pytest.mark.parametrize("before", ["pass", "sys.modules.update(litestar=None)"], ids=["mounted", "alone"])
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
-    def test_says_that_the_output_cannot_be_written(self, tmp_path: Path, server: Answering, before: str):
-        """A disk that is full is no mistake of ours, and nothing is said of it twice."""
+    @pytest.mark.parametrize("unbuffered", ["", "1"])
+    def test_says_that_the_output_cannot_be_written(
+        self, tmp_path: Path, server: Answering, before: str, unbuffered: str
+    ):
+        """A disk that is full is no mistake of ours, and nothing is said of it twice, neither by us nor by Python."""
         server.say({"data": [], "next_cursor": None})
-        ended = billfold(tmp_path, "events", "list", "--json", before=before, output="/dev/full", **server.environment)
+        known = {**server.environment, "PYTHONUNBUFFERED": unbuffered}
+        ended = billfold(tmp_path, "events", "list", "--json", before=before, output="/dev/full", **known)
         assert ended.returncode == 74
         error = json.loads(ended.stderr)["error"]
         assert (error["code"], error["exit_code"]) == ("io_failed", 74)
