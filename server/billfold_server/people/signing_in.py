@@ -236,11 +236,13 @@ async def take_passkey(call: Call, body: bytes) -> Reply[bytes]:
 
 @page("POST", "/sign-out")
 async def sign_out(call: Call, body: bytes) -> Reply[bytes]:
-    """End the session."""
-    form_of(call, body)
+    """End the session, or say that it has ended: in another tab, or by itself."""
     desk = Desk(call)
     async with desk.tx() as tx:
         found = await sessions.current(desk, tx)
+        # A form that was made for a session that is over doesn't stand. Whose page it was, the browser tells.
+        if found is not None or call.headers.get("sec-fetch-site") != "same-origin":
+            form_of(call, body)
         if found is not None:
             await queries.end_session(tx, found[1].id, found[0].id, "signed out", desk.now)
             await tell(tx, desk.caller(found[1].id), "user.signed_out", found[1])

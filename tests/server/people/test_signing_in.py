@@ -85,6 +85,20 @@ class TestSigningIn:
         browser.cookies.update(kept)
         assert browser.get("/account").headers["location"].endswith("/sign-in")
 
+    def test_is_over_in_every_tab(self, ada: Person) -> None:
+        """Who signs out in a second tab as well, or after their time is over, is told that they are out."""
+        browser = ada.sign_in()
+        first, second = browser.get("/account"), browser.get("/account")
+        browser.headers["Sec-Fetch-Site"] = "same-origin"
+        for tab in (first, second):
+            assert browser.submit(tab, "/sign-out").headers["location"].endswith("/signed-out")
+        assert not any("session" in name for name in browser.cookies)
+        # Of a session that stands, no form but its own is taken.
+        other = ada.sign_in()
+        other.headers["Sec-Fetch-Site"] = "same-origin"
+        assert other.submit(first, "/sign-out").status_code == 403
+        assert other.get("/account").status_code == 200
+
     def test_takes_the_name_in_any_case(self, ada: Person) -> None:
         """Names that look alike are alike."""
         assert try_both(ada, f" {ada.name.upper()} ", ada.password, ada.code()).status_code == 303

@@ -11,9 +11,16 @@ from tests.live import LiveServer
 from tests.server.people.browser.conftest import BRANDS
 from tests.server.people.browser.pages import SIZES, Screen
 from tests.server.people.paying import Payments
-from tests.server.people.persons import Person, a_person
+from tests.server.people.persons import Person, a_person, enrol
 
 pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(180)]
+
+
+PRESSED_TWICE = """
+const button = document.querySelector("form[action$='/sign-in/code'] button");
+button.click();
+setTimeout(() => button.click(), 400);
+"""
 
 
 def enrol_with_app(screen: Screen, person: Person) -> None:
@@ -71,6 +78,22 @@ class TestAPersonWithoutPasskeys:
         screen.press_enter()
         screen.wait_for("/account")
         assert screen.complaints() == []
+
+    def test_is_let_in_however_often_they_press(self, chromium: Chrome, banks: LiveServer) -> None:
+        """Where an answer takes its time, a button that is pressed again doesn't spend the code in vain."""
+        person = a_person(banks, "sandbox")
+        enrol(person)
+        screen = Screen(chromium, banks, "sandbox")
+        screen.open("/sign-in")
+        screen.fill(name=person.name, password=person.password)
+        screen.click("form[action$='/sign-in'] button")
+        screen.wait_until_there("#code")
+        screen.fill(code=person.code())
+        usual = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        chromium.execute_cdp_cmd("Network.emulateNetworkConditions", usual | {"latency": 1500})
+        chromium.execute_script(PRESSED_TWICE)
+        screen.wait_for("/account")
+        chromium.execute_cdp_cmd("Network.emulateNetworkConditions", usual)
 
 
 class TestAPersonWithAPasskey:

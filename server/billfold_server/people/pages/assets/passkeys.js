@@ -2,6 +2,7 @@
 
 // A form with data-passkey makes ("create") or asks for ("get") a passkey when it is sent, and sends what the browser
 // answers in its field "credential". Buttons stay hidden where there are no passkeys, or no scripts.
+// Any other form is sent once, however often its button is pressed while the answer is on its way.
 
 function toBytes(text) {
   const base64 = text.replace(/-/g, "+").replace(/_/g, "/");
@@ -90,6 +91,19 @@ async function offer(form) {
     complain(form, false);
   }
 }
+
+const PATIENCE_MS = 10000;
+
+function sendOnce(form) {
+  let sentAt = -PATIENCE_MS;
+  form.addEventListener("submit", (event) => {
+    // A browser drops the answer to the first for that to the second, and a code that was right is taken once alone.
+    if (event.timeStamp - sentAt < PATIENCE_MS) event.preventDefault();
+    else sentAt = event.timeStamp;
+  });
+}
+
+for (const form of document.querySelectorAll("form[method=post]:not([data-passkey])")) sendOnce(form);
 
 if (window.PublicKeyCredential) {
   for (const form of document.querySelectorAll("form[data-passkey]")) {
