@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -339,6 +340,19 @@ class TestACommandThatIsAskedToEnd:
             process.send_signal(number)
             assert process.stdout.read() == "taken back\n"
         assert process.returncode == 128 + number
+
+    @pytest.mark.parametrize("command", ["doctor", "tenants list"])
+    def test_leaves_no_database_running(self, data_dir: Path, command: str):
+        """Asked to end while the embedded database starts, it stops that again, which nobody else would."""
+        assert billfold(f"--data-dir={data_dir}", "tenants", "apply", "demo_bank").returncode == 0
+        postmaster = data_dir / "postgres" / "data" / "postmaster.pid"
+        assert not postmaster.exists()
+        line = [sys.executable, "-m", "billfold", f"--data-dir={data_dir}", *command.split()]
+        with subprocess.Popen(line, env=environment(), stdout=subprocess.DEVNULL) as process:
+            while not postmaster.exists() and process.poll() is None:
+                time.sleep(0.005)
+            process.send_signal(signal.SIGTERM)
+        assert (process.returncode, postmaster.exists()) == (128 + signal.SIGTERM, False)
 
 
 def shell(line: str, **variables: str) -> "subprocess.CompletedProcess[str]":

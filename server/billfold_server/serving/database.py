@@ -36,6 +36,7 @@ __all__ = [
     "Step",
     "embedded_for",
     "find_database",
+    "finished",
     "follow_embedded",
     "keys_beside",
     "look",
@@ -306,7 +307,7 @@ async def find_database(
     settings, embedded = embedded_for(settings)
     step("Starting PostgreSQL")
     loading = asyncio.create_task(_load())
-    admin_url = Secret(await _finished(asyncio.to_thread(embedded.start), undo=embedded.stop))
+    admin_url = Secret(await finished(asyncio.to_thread(embedded.start), undo=embedded.stop))
     stopping = threading.Event()
     watch = threading.Thread(target=embedded.watch, args=[stopping], name="watch-postgres", daemon=True)
     watch.start()
@@ -321,7 +322,7 @@ async def find_database(
         found = await _of_administrator(settings, admin_url, None, embedded, step, adopt_keyring=adopt_keyring)
         yield await _with_key_store(found, step, adopt_keyring=adopt_keyring)
     finally:
-        await _finished(asyncio.to_thread(stop))
+        await finished(asyncio.to_thread(stop))
 
 
 def follow_embedded(settings: Settings, admin_url: Secret) -> Settings:
@@ -479,7 +480,7 @@ def _insist(facts: Facts, settings: Settings, *, connections: bool = True) -> No
         raise failure
 
 
-async def _finished(work: Coroutine[Any, Any, T], *, undo: Callable[[], object] | None = None) -> T:
+async def finished(work: Coroutine[Any, Any, T], *, undo: Callable[[], object] | None = None) -> T:
     """Wait for a thread to its end even when cancelled, since it can't be; what it did is undone then."""
     task = asyncio.ensure_future(work)
     try:

@@ -29,7 +29,17 @@ from billfold_server.db.pools import dsn_for
 from billfold_server.http.certificates import read_trust
 from billfold_server.keys.service import check_store, open_keyring, same_database
 from billfold_server.serving import rules
-from billfold_server.serving.database import Facts, Step, embedded_for, keys_beside, look, reached, unfit, why_unwritten
+from billfold_server.serving.database import (
+    Facts,
+    Step,
+    embedded_for,
+    finished,
+    keys_beside,
+    look,
+    reached,
+    unfit,
+    why_unwritten,
+)
 from billfold_server.serving.explaining import explain
 from billfold_server.serving.failures import Failure
 from billfold_server.serving.files import look_at_keyring
@@ -192,11 +202,12 @@ async def _reachable(settings: Settings) -> AsyncIterator[Secret | None]:
         yield None
         return
     _, embedded = embedded_for(settings)
-    url = Secret(await asyncio.to_thread(embedded.start))
+    # Whoever breaks the look off leaves no database behind that nobody would stop.
+    url = Secret(await finished(asyncio.to_thread(embedded.start), undo=embedded.stop))
     try:
         yield url
     finally:
-        await asyncio.to_thread(embedded.stop)
+        await finished(asyncio.to_thread(embedded.stop))
 
 
 def _is_made(cluster: Path) -> bool:
