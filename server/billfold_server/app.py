@@ -400,7 +400,8 @@ def _refuse(request: Request[Any, Any, Any], error: Exception) -> Response[bytes
     context.problem = problem
     accept = context.headers.get("accept", "*/*")
     by_page = context.path.startswith(ROOT) and takes_pages(accept)
-    if context.tenant is not None and (by_page or request.app.state.hot.tells_by_page(context.path, accept)):
+    has_pages = context.tenant is not None or context.is_platforms
+    if has_pages and (by_page or request.app.state.hot.tells_by_page(context.below, accept)):
         return _Ready(request.app.state.services.rooms["pages"].refusal(context, problem))
     return _Ready(refusal_on(surface_at(context.path), problem, context.request_id))
 

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from billfold_server.http.routing import Operation
     from billfold_server.tenancy.context import OneUse, TenantRef
 
-__all__ = ["REQUEST", "RequestContext", "context_of", "read_headers", "trace_headers"]
+__all__ = ["PLATFORM", "REQUEST", "RequestContext", "context_of", "read_headers", "trace_headers"]
 
+PLATFORM: Final = "/platform"
+"""Where all is that is the operators'."""
 _KEY = "billfold.request"
 
 
@@ -78,6 +80,16 @@ class RequestContext(msgspec.Struct, kw_only=True, eq=False):
         if self._trace is None:
             self._trace = read_trace(self.headers)
         return self._trace
+
+    @property
+    def is_platforms(self) -> bool:
+        """Tell whether its address is one of the operators'."""
+        return self.mount == PLATFORM
+
+    @property
+    def below(self) -> str:
+        """Return the path below the mount; that of the operators' addresses is whole in ``path``."""
+        return self.path.removeprefix(PLATFORM) if self.is_platforms else self.path
 
     @property
     def host(self) -> str:

@@ -21,7 +21,7 @@ from billfold.ids import Prefix
 from billfold_server.http.answers import Answer, Header
 from billfold_server.http.card_numbers import holds_card_number
 from billfold_server.http.certificates import ClientCertificates
-from billfold_server.http.context import RequestContext, read_headers
+from billfold_server.http.context import PLATFORM, RequestContext, read_headers
 from billfold_server.http.inside import origin_in
 from billfold_server.http.logs import note_request
 from billfold_server.http.peers import Address, origin_of, read_address, within
@@ -243,7 +243,7 @@ class Edge:
             tenant = await self._tenant_of_host(context.host)
             if tenant is None or path.startswith("/health/"):
                 if path.startswith("/platform/"):
-                    context.base_url, context.mount = f"{base_url}/platform", "/platform"
+                    context.base_url, context.mount = f"{base_url}{PLATFORM}", PLATFORM
                 else:
                     context.base_url = base_url
                 if path.startswith(_AT_HOST):
@@ -281,16 +281,17 @@ class Edge:
             await answering.finish(answer.status, answer.headers, answer.body)
 
     def _page(self, error: errors.ProblemError, context: RequestContext) -> Answer | None:
-        """Return the page of a tenant's that tells a person what no operation could be reached to tell, or None.
+        """Return the page, a tenant's or the operators', that tells a person what no operation could, or None.
 
         Where the database is away nobody knows how the tenant is now; how it looked a while ago does for a page.
         """
-        if not self._hot.tells_by_page(context.path, context.headers.get("accept", "")):
+        if not self._hot.tells_by_page(context.below, context.headers.get("accept", "")):
             return None
-        tenant = context.tenant or self._last_seen(context)
-        if tenant is None or tenant.state not in _SHOWN:
-            return None
-        context.tenant = tenant
+        if not context.is_platforms:
+            tenant = context.tenant or self._last_seen(context)
+            if tenant is None or tenant.state not in _SHOWN:
+                return None
+            context.tenant = tenant
         page: Answer = self._services.rooms["pages"].refusal(context, error)
         return page
 

@@ -233,6 +233,17 @@ class TestAPageThatIsntThere:
         assert f'href="{start}"' in page.text
         assert httpx.get(live.base("alpha") + path).json()["code"] == "not_found"
 
+    @pytest.mark.parametrize("path", ["/auth", "/auth/nothing", "/oauth/nothing"])
+    def test_is_said_so_to_operators_as_well(self, live: LiveServer, path: str) -> None:
+        """The platform's own people read a page, too, and are led to their account; their programs read a problem."""
+        page = httpx.get(live.base(None) + path, headers={"accept": "text/html,*/*;q=0.8"})
+        assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+        assert 'href="/platform/auth/account"' in page.text
+        for address in (path, "/v1/nothing"):
+            assert httpx.get(live.base(None) + address).json()["code"] == "not_found"
+        programs = httpx.get(f"{live.base(None)}/v1/nothing", headers={"accept": "text/html"})
+        assert programs.headers["content-type"] == "application/problem+json"
+
     @pytest.mark.parametrize("path", ["/auth/sign-out", "/oauth/authorize/decision"])
     def test_is_told_by_a_page_where_a_form_goes(self, live: LiveServer, path: str) -> None:
         """Whoever presses Enter at the address of a page that answers a form asks for it without the form."""

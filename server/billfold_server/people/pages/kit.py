@@ -315,7 +315,9 @@ def _start_of(visit: Visit) -> str | None:
     """Return where somebody begins anew whom a page can't help; None where they are at somebody else's page."""
     if visit.path.startswith(_PORTAL):
         return visit.mount + _PORTAL
-    return f"{visit.root}/account" if visit.path.startswith(("/auth", "/oauth")) else None
+    # The platform's addresses are whole.
+    below = visit.path.removeprefix(visit.mount) if visit.tenant is None else visit.path
+    return f"{visit.root}/account" if below.startswith(("/auth", "/oauth")) else None
 
 
 def _policy(form_to: Sequence[str] | None, *, script: bool, framed_by: Sequence[str]) -> str:
