@@ -10,12 +10,12 @@ import dataclasses
 import importlib
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import anyio
@@ -307,7 +307,7 @@ async def find_database(
     settings, embedded = embedded_for(settings)
     step("Starting PostgreSQL")
     loading = asyncio.create_task(_load())
-    admin_url = Secret(await finished(asyncio.to_thread(embedded.start), undo=embedded.stop))
+    admin_url = Secret(await finished(embedded.start, undo=embedded.stop))
     stopping = threading.Event()
     watch = threading.Thread(target=embedded.watch, args=[stopping], name="watch-postgres", daemon=True)
     watch.start()
@@ -322,7 +322,7 @@ async def find_database(
         found = await _of_administrator(settings, admin_url, None, embedded, step, adopt_keyring=adopt_keyring)
         yield await _with_key_store(found, step, adopt_keyring=adopt_keyring)
     finally:
-        await finished(asyncio.to_thread(stop))
+        await finished(stop)
 
 
 def follow_embedded(settings: Settings, admin_url: Secret) -> Settings:
@@ -480,15 +480,16 @@ def _insist(facts: Facts, settings: Settings, *, connections: bool = True) -> No
         raise failure
 
 
-async def finished(work: Coroutine[Any, Any, T], *, undo: Callable[[], object] | None = None) -> T:
-    """Wait for a thread to its end even when cancelled, since it can't be; what it did is undone then."""
-    task = asyncio.ensure_future(work)
+async def finished(work: Callable[[], T], *, undo: Callable[[], object] | None = None) -> T:
+    """Do work in a thread, to its end even when cancelled, since it can't be; what it did is undone then."""
+    # No task, which would be cancelled with all others where the program is broken off in the midst of its loop.
+    working = asyncio.get_running_loop().run_in_executor(None, work)
     try:
-        return await asyncio.shield(task)
+        return await asyncio.shield(working)
     except asyncio.CancelledError:
         # Where a program embeds the platform, anyio cancels each wait anew, and not the first alone.
         with anyio.CancelScope(shield=True):
-            await asyncio.wait([task])
-            if undo is not None and not task.cancelled() and task.exception() is None:
+            await asyncio.wait([working])
+            if undo is not None and working.exception() is None:
                 await asyncio.to_thread(undo)
         raise

@@ -203,11 +203,11 @@ async def _reachable(settings: Settings) -> AsyncIterator[Secret | None]:
         return
     _, embedded = embedded_for(settings)
     # Whoever breaks the look off leaves no database behind that nobody would stop.
-    url = Secret(await finished(asyncio.to_thread(embedded.start), undo=embedded.stop))
+    url = Secret(await finished(embedded.start, undo=embedded.stop))
     try:
         yield url
     finally:
-        await finished(asyncio.to_thread(embedded.stop))
+        await finished(embedded.stop)
 
 
 def _is_made(cluster: Path) -> bool:
