@@ -26,22 +26,31 @@ def replacing(path: Path, *, mode: int = _PRIVATE) -> Iterator[BinaryIO]:
     """Open a draft that takes a file's place once all of it is on the disk; what was there stays until then.
 
     Raises:
-        OSError: The draft can't be made; it names the file, as whoever called did.
+        OSError: The draft can't be made, or can't take the file's place, as that of a file which is mounted by itself.
+            It names the file, as whoever called did.
     """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
+    with _naming(path):
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    except OSError as error:
-        error.filename = str(path)
-        raise
     try:
         with os.fdopen(descriptor, "wb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        draft.replace(path)
+        with _naming(path):
+            draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name a file where its draft has failed."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 @contextmanager

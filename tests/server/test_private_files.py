@@ -27,3 +27,11 @@ class TestAPrivateFile:
         with pytest.raises(FileNotFoundError) as caught, open_output(str(file)):
             pass
         assert caught.value.filename == str(file)
+
+    def test_is_told_by_its_own_name_where_it_can_not_take_its_place(self, tmp_path: Path) -> None:
+        """Where something else is there by then, its draft goes and that stays."""
+        file = tmp_path / "export"
+        with pytest.raises(IsADirectoryError) as caught, open_output(str(file)) as stream:
+            stream.write(b"whole")
+            file.mkdir()
+        assert (caught.value.filename, list(tmp_path.iterdir())) == (str(file), [file])

@@ -106,8 +106,12 @@ class Sending:
 
     @property
     def is_over(self) -> bool:
-        """Whether it has taken so long that others have their turn."""
-        return self._reach.is_late(time.monotonic() - self._begun_s, _SENDS_S)
+        """Whether it has taken so long that no further batch is begun; sooner where a clock waits for it."""
+        return self._reach.is_late(self._took_s, _SENDS_S)
+
+    @property
+    def _took_s(self) -> float:
+        return time.monotonic() - self._begun_s
 
     @property
     def is_in_vain(self) -> bool:
@@ -121,9 +125,14 @@ class Sending:
         It isn't sent where the turn is over, or the receiver isn't as it was when the batch was read.
         """
         async with self._places:
-            if not self.is_over and self._stands and time.monotonic() - self._looked_s >= _LOOK_S:
+            if self._goes_on and time.monotonic() - self._looked_s >= _LOOK_S:
                 await self._look_again()
-            yield self._stands and not self.is_over
+            yield self._goes_on
+
+    @property
+    def _goes_on(self) -> bool:
+        # Where a clock waits, a batch goes on nevertheless, for what it learns of who isn't there ends with the run.
+        return self._stands and self._took_s <= _SENDS_S
 
     async def _look_again(self) -> None:
         self._looked_s = time.monotonic()

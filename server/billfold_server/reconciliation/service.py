@@ -5,7 +5,7 @@ what it does to the books is one command.
 """
 
 import asyncio
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import Final
@@ -306,7 +306,7 @@ async def _sealers(keys: Keys, tenant: TenantRef, subjects: Sequence[Sequence[UU
             # Whoever is forgotten has no names any more by which entries find them; what they had ordered has its own.
             parties.remove(UUID(str(error.facts["subject_id"])))
         else:
-            return defaultdict(lambda: own, sealers)
+            return {TENANT_SUBJECT: own, **sealers}
 
 
 def _sealed(file: StatementFile, subjects: Sequence[Sequence[UUID]], sealers: Mapping[UUID, Sealer]) -> StatementFile:
@@ -322,7 +322,7 @@ def _sealed(file: StatementFile, subjects: Sequence[Sequence[UUID]], sealers: Ma
 
 def _seal(sealers: Mapping[UUID, Sealer], owner: UUID, prepared: PreparedEntry) -> bytes | None:
     """Seal what an entry says; nothing is kept of one that shows what somebody ordered who is forgotten."""
-    if prepared.ordered and owner != TENANT_SUBJECT and owner not in sealers:
+    if prepared.ordered and owner not in sealers:
         return None
     entry = prepared.entry
     texts = Texts(
@@ -331,7 +331,7 @@ def _seal(sealers: Mapping[UUID, Sealer], owner: UUID, prepared: PreparedEntry) 
         references=entry.references,
         remittance=entry.remittance,
     )
-    return sealers[owner].seal(_place(prepared.dedup_key), msgspec.json.encode(texts))
+    return sealers.get(owner, sealers[TENANT_SUBJECT]).seal(_place(prepared.dedup_key), msgspec.json.encode(texts))
 
 
 def _place(dedup_key: bytes) -> Place:

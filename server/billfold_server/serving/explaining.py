@@ -34,6 +34,7 @@ _OF_EMBEDDED: dict[type[embedded.EmbeddedPostgresError], Exit] = {
 _OF_FILES: Final = frozenset(
     {
         errno.EACCES,
+        errno.EBUSY,
         errno.EISDIR,
         errno.ELOOP,
         errno.ENAMETOOLONG,

@@ -90,8 +90,11 @@ class TestAnEndpointWhereNobodyIs:
         await sender.pass_time(seconds=1)
         assert await sender.states() == [("waiting", 1, "timeout"), ("delivered", 1, "204")]
 
-    async def test_that_says_nothing_is_waited_for_a_few_times(self, sender: Sender, monkeypatch: pytest.MonkeyPatch):
-        """Though it takes longer to find that out than a clock is to wait."""
+    @pytest.mark.parametrize("objects", [60, 3])
+    async def test_that_says_nothing_is_waited_for_a_few_times(
+        self, sender: Sender, monkeypatch: pytest.MonkeyPatch, objects: int
+    ):
+        """Though it takes longer to find that out than a clock is to wait, also where one event waits for another."""
         asked: list[str] = []
 
         async def post(_: TenantRef, url: str, **__: object) -> Failure:
@@ -104,7 +107,7 @@ class TestAnEndpointWhereNobodyIs:
         await sender.pass_time(seconds=1)
         await sender.listen("https://partner.example/billfold")
         for number in range(60):
-            await sender.happen("hold.placed", of=f"hold_{number}", told=False)
+            await sender.happen("hold.placed", of=f"hold_{number % objects}", told=False)
         await sender.relay.run(sender.tenant)
         await sender.pass_time(seconds=1)
         assert await sender.states() == [("waiting", 1, "timeout")] * 60

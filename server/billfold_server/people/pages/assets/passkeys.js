@@ -101,6 +101,8 @@ function sendOnce(form) {
     if (event.timeStamp - sentAt < PATIENCE_MS) event.preventDefault();
     else sentAt = event.timeStamp;
   });
+  // Who comes back to it sends it anew.
+  window.addEventListener("pageshow", () => { sentAt = -PATIENCE_MS; });
 }
 
 for (const form of document.querySelectorAll("form[method=post]:not([data-passkey])")) sendOnce(form);
