@@ -8,10 +8,14 @@ A server answers within two seconds where its keys are away, and takes a machine
 So servers in the tests' own process wait longer for their key store and their decryptor, unless a test says how long,
 and for their database when they are asked how they are; and signers do for Vault. They wait longer as well for a
 connection to their database, and for the simulated rail, which would have said nothing else; and for the locks of
-others, who may stand still while they hold them, unless a test is about that (``product_locks``).
+others, who may stand still while they hold them, unless a test is about that (``product_locks``). Their decryptors are
+processes of their own, which wait for the key store like them (``tests.patient_decryptor``).
 """
 
-from typing import Final
+import functools
+import os
+from pathlib import Path
+from typing import Any, Final
 
 import msgspec
 from httpx._config import DEFAULT_TIMEOUT_CONFIG
@@ -24,6 +28,7 @@ from billfold_server.db.pools import Pools, PoolSettings
 from billfold_server.decryptor.client import Client
 from billfold_server.http import health
 from billfold_server.keys.store import KeyStore
+from billfold_server.serving.supervisor import DECRYPTOR, Worker
 from tests.locks import WAITING
 
 _ANSWER_S: Final = 60.0
@@ -32,6 +37,8 @@ _LOCK_MS: Final = 8_000
 """Less than the time after which a connection that ends a transaction is given up."""
 _USUAL: Final = PoolSettings()
 _opening: Final = Pools.__init__
+_spawning: Final = Worker.spawn
+_ROOT: Final = str(Path(__file__).parents[2])
 
 
 def _open(self: Pools, dsn: str, settings: PoolSettings | None = None) -> None:
@@ -42,6 +49,16 @@ def _open(self: Pools, dsn: str, settings: PoolSettings | None = None) -> None:
     _opening(self, dsn, msgspec.structs.replace(asked, **longer))
 
 
+@functools.wraps(_spawning)
+async def _spawn(listeners: Any, environment: dict[str, str], *, module: str) -> Worker:
+    """Start the decryptor that is patient in place of the product's."""
+    if module == DECRYPTOR:
+        module = "tests.patient_decryptor"
+        path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), _ROOT]))
+        environment = environment | {"PYTHONPATH": path}
+    return await _spawning(listeners, environment, module=module)
+
+
 if settings.default is not None and settings.default.deadline is not None:
     settings.register_profile("patient", settings.default, deadline=None)
     settings.load_profile("patient")
@@ -50,6 +67,7 @@ for phase in ("connect", "read", "write", "pool"):
     setattr(DEFAULT_TIMEOUT_CONFIG, phase, _ANSWER_S)
 
 Pools.__init__ = _open  # type: ignore[method-assign]
+Worker.spawn = _spawn  # type: ignore[method-assign, assignment]
 health._PATIENCE_S = _OWN_S  # type: ignore[misc]
 
 for asked, patience in (
