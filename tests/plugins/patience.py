@@ -12,7 +12,6 @@ others, who may stand still while they hold them, unless a test is about that (`
 processes of their own, which wait for the key store like them (``tests.patient_decryptor``).
 """
 
-import functools
 import os
 from pathlib import Path
 from typing import Any, Final
@@ -28,7 +27,8 @@ from billfold_server.db.pools import Pools, PoolSettings
 from billfold_server.decryptor.client import Client
 from billfold_server.http import health
 from billfold_server.keys.store import KeyStore
-from billfold_server.serving.supervisor import DECRYPTOR, Worker
+from billfold_server.serving import on_demand
+from billfold_server.serving.supervisor import DECRYPTOR, Supervisor
 from tests.locks import WAITING
 
 _ANSWER_S: Final = 60.0
@@ -37,7 +37,6 @@ _LOCK_MS: Final = 8_000
 """Less than the time after which a connection that ends a transaction is given up."""
 _USUAL: Final = PoolSettings()
 _opening: Final = Pools.__init__
-_spawning: Final = Worker.spawn
 _ROOT: Final = str(Path(__file__).parents[2])
 
 
@@ -49,14 +48,15 @@ def _open(self: Pools, dsn: str, settings: PoolSettings | None = None) -> None:
     _opening(self, dsn, msgspec.structs.replace(asked, **longer))
 
 
-@functools.wraps(_spawning)
-async def _spawn(listeners: Any, environment: dict[str, str], *, module: str) -> Worker:
-    """Start the decryptor that is patient in place of the product's."""
-    if module == DECRYPTOR:
-        module = "tests.patient_decryptor"
+class _Supervisor(Supervisor):
+    """Starts the decryptor that is patient in place of the product's."""
+
+    def __init__(self, listeners: Any, processes: int, *, module: str) -> None:
+        if module != DECRYPTOR:
+            super().__init__(listeners, processes, module=module)
+            return
         path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), _ROOT]))
-        environment = environment | {"PYTHONPATH": path}
-    return await _spawning(listeners, environment, module=module)
+        super().__init__(listeners, processes, module="tests.patient_decryptor", environment={"PYTHONPATH": path})
 
 
 if settings.default is not None and settings.default.deadline is not None:
@@ -67,7 +67,7 @@ for phase in ("connect", "read", "write", "pool"):
     setattr(DEFAULT_TIMEOUT_CONFIG, phase, _ANSWER_S)
 
 Pools.__init__ = _open  # type: ignore[method-assign]
-Worker.spawn = _spawn  # type: ignore[method-assign, assignment]
+on_demand.Supervisor = _Supervisor  # type: ignore[attr-defined, assignment]
 health._PATIENCE_S = _OWN_S  # type: ignore[misc]
 
 for asked, patience in (
