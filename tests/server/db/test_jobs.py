@@ -445,10 +445,15 @@ class TestAClaim:
         """Whoever stood still for too long does nothing twice, once it learns that another is at the job."""
         monkeypatch.setattr(leases, "_RENEWALS", 1_000_000)
         ended: list[str] = []
+        taking: list[asyncio.Task[None]] = []
 
-        async def stand_still(run: JobRun) -> None:
-            async with run.tx() as tx:
+        async def take_it() -> None:
+            async with tenancy.database.tx(tenancy.tenant) as tx:
                 await tx.execute("UPDATE jobs SET claimed_by = gen_random_uuid()")
+
+        async def stand_still(_: JobRun) -> None:
+            # By a task of its own: a renewal may see what it commits before it hears of that itself.
+            taking.append(asyncio.create_task(take_it()))
             try:
                 async with asyncio.timeout(60):
                     await asyncio.Event().wait()
@@ -459,6 +464,7 @@ class TestAClaim:
         await enqueue(tenancy, job())
         with structlog.testing.capture_logs() as lines:
             await runner(tenancy, stand_still, RetryPolicy(timeout_s=3600)).run(tenancy.tenant)
+        await asyncio.gather(*taking)
         assert (ended, [each["event"] for each in lines]) == (["cancelled"], ["job_lease_lost"])
         assert await remaining(tenancy) == 1
 

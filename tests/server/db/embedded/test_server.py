@@ -32,6 +32,7 @@ from tests.server.db.embedded.users import (
     end,
     home,
     kill,
+    lasting,
     leave,
     postmaster,
     processes_in,
@@ -108,12 +109,14 @@ class TestAFirstStart:
         with EmbeddedPostgres(made, max_connections=23) as server:
             assert query(server.dsn(), "SHOW max_connections")[0][0] == "23"
 
-    def test_makes_the_cluster_anew_after_a_kill_in_its_middle(self, data_dir):
+    def test_makes_the_cluster_anew_after_a_kill_in_its_middle(self, data_dir, programs_dir):
         """Killed while initdb runs, the next start works and leaves nothing of the attempt."""
-        attempt = python("-c", USER_OF_THE_DATABASE, str(data_dir))
+        killed = programs_dir / "killed"
+        attempt = python("-c", lasting(programs_dir, killed) + USER_OF_THE_DATABASE, str(data_dir))
         until(lambda: any(home(data_dir).glob("init-*/data/base")))
         kill(attempt)
         assert not (home(data_dir) / "data").exists()
+        killed.touch()
         with EmbeddedPostgres(data_dir) as server:
             assert query(server.dsn(), "SELECT 1")
             assert not list(home(data_dir).glob("init-*"))

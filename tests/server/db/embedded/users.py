@@ -1,10 +1,12 @@
 """Processes that use an embedded PostgreSQL, and ways to look at its folder."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+from billfold_server.db.embedded.binaries import find_binaries
 from billfold_server.db.embedded.locks import is_locked
 
 USER_OF_THE_DATABASE = """
@@ -41,6 +43,19 @@ def python(*args: str) -> "subprocess.Popen[str]":
         text=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
     )
+
+
+def lasting(folder: Path, end: Path) -> str:
+    """Make programs in a folder, and return what lets users take them: initdb ends no sooner than a file is there.
+
+    Whoever is to be killed while it runs may otherwise stand still until it is done.
+    """
+    for name in ("initdb", "postgres"):
+        lasts = f'[ "$1" = --version ] || until [ -e {shlex.quote(str(end))} ]; do sleep 0.01; done'
+        program = folder / name
+        program.write_text(f'#!/bin/sh\n{shlex.quote(str(find_binaries() / name))} "$@" || exit\n{lasts}\n')
+        program.chmod(0o755)
+    return f"from pathlib import Path\nbinaries = Path({str(folder)!r})\n"
 
 
 def said(process: "subprocess.Popen[str]") -> str:
