@@ -14,6 +14,8 @@ from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import ParamSpec
 
+from tests.patient.sitecustomize import PATH
+
 _P = ParamSpec("_P")
 
 _LOADED = ["billfold_server.app", "billfold_server.serving.doctor", "billfold_server.serving.service", "tests.tenants"]
@@ -33,7 +35,7 @@ def _context() -> ForkServerContext:
     context.set_forkserver_preload(_LOADED)
     # Before Python 3.14 it isn't told where this process looks for modules, and passes over what it doesn't find.
     before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(each for each in sys.path if each)
+    os.environ["PYTHONPATH"] = os.pathsep.join([PATH, *filter(None, sys.path)])
     try:
         forkserver.ensure_running()
     finally:

@@ -25,6 +25,7 @@ from billfold_server.serving.instance import find_running
 from tests.announcing import announce
 from tests.examples import nginx
 from tests.examples.conftest import ROOT
+from tests.patient.sitecustomize import PATH
 from tests.postgres import binaries
 from tests.server.certificates import SERVER, Pair, authority, client_side, issue
 from tests.server.identity.clients_of import certified
@@ -159,7 +160,7 @@ class TestTheJourney:
     def test_prints_what_it_promises_in_ones_own_process(self, tmp_path: Path):
         """Embedded, it needs nothing but a folder."""
         binaries(18)
-        path = os.pathsep.join(map(str, (announce(tmp_path), ROOT / "sdk", ROOT / "server")))
+        path = os.pathsep.join(map(str, (PATH, announce(tmp_path), ROOT / "sdk", ROOT / "server")))
         with data_dirs() as give:
             assert journey("--embedded", f"--data-dir={give()}", path=path) == EXPECTED
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from billfold_server.serving.testing.folders import folder_of
 from tests.announcing import announce
+from tests.patient.sitecustomize import PATH
 
 ROOT = Path(__file__).parents[2]
 EXPECTED = (Path(__file__).parent / "testing_a_shop.txt").read_text(encoding="utf-8")
@@ -18,7 +19,7 @@ class TestAShopsTests:
     def test_print_what_they_promise(self, tmp_path: Path):
         """A partner's suite passes, and the database server that it had is gone with it."""
         run = uuid.uuid4().hex
-        path = os.pathsep.join(map(str, (announce(tmp_path), ROOT / "sdk", ROOT / "server")))
+        path = os.pathsep.join(map(str, (PATH, announce(tmp_path), ROOT / "sdk", ROOT / "server")))
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "BILLFOLD_"))}
         kept |= {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": ""}
         # As a process of pytest-xdist's is told, and as a developer may have set for a server.

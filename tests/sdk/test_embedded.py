@@ -19,6 +19,7 @@ from billfold import Billfold, Money, _server, errors
 from billfold.embedded import embedded, embedded_sync
 from billfold_server.db.embedded import EmbeddedPostgres
 from tests.announcing import announce
+from tests.patient.sitecustomize import PATH
 from tests.postgres import binaries, own_data_dir
 from tests.texts import snippet
 
@@ -56,7 +57,7 @@ class Process:
     """Another process that embeds the platform."""
 
     def __init__(self, data_dir: Path, site: Path) -> None:
-        path = os.pathsep.join(map(str, (site, ROOT / "sdk", ROOT / "server")))
+        path = os.pathsep.join(map(str, (PATH, site, ROOT / "sdk", ROOT / "server")))
         self.running = subprocess.Popen(
             [
                 sys.executable,

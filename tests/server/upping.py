@@ -21,6 +21,7 @@ import httpx
 from billfold_server import cli
 from billfold_server.db.embedded import EmbeddedPostgres
 from tests.forks import forked
+from tests.patient.sitecustomize import PATH
 from tests.postgres import own_data_dir
 from tests.processes import children
 
@@ -36,7 +37,7 @@ SIMULATING = "billfold_server.serving.simulating"
 def environment(**changes: str) -> dict[str, str]:
     """Return an environment in which a Python finds what an installation has, and none of our settings."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("BILLFOLD_")}
-    path = os.pathsep.join([AS_INSTALLED, *filter(None, sys.path)])
+    path = os.pathsep.join([AS_INSTALLED, PATH, *filter(None, sys.path)])
     # What the first of them compiles, the others needn't, wherever a machine would keep no bytecode.
     return ours | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": ""} | changes
 

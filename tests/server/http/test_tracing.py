@@ -165,7 +165,6 @@ class TestARequest:
                 sealing_key=SEALING_KEY,
             )
             await backend._in_thread(backend._session.look, patience_s=20)
-            backend._patience_s = 20
             note_request(context := request())
             await backend.health()
             asked = len(vault.seen)

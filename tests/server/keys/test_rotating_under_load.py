@@ -29,6 +29,7 @@ from billfold_server.keys.service import (
 )
 from billfold_server.keys.standing import standing
 from tests.keystores import Owner, StoreUrls
+from tests.patient.sitecustomize import PATH
 from tests.soak import SOAK
 
 SUBJECTS = int(os.environ.get("BILLFOLD_SOAK_SUBJECTS") or (1_000_000 if SOAK else 3_000))
@@ -113,7 +114,7 @@ async def waiting(keys: Keys, owner: Owner) -> int:
 def rewrapper(urls: StoreUrls, owner: Owner, *, least: int = -1) -> "subprocess.Popen[bytes]":
     """Start a process that rewraps, slowly enough to be killed on the way, and no further than it is told."""
     command = [sys.executable, "-m", "tests.server.keys.rewrapper", urls.own, SECRET.hex(), str(owner.id)]
-    paths = [str(Path(__file__).parents[3]), *sys.path]
+    paths = [PATH, str(Path(__file__).parents[3]), *sys.path]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
     return subprocess.Popen([*command, str(BATCH), "0" if SOAK else "1", str(least)], env=environment)
 

@@ -15,6 +15,7 @@ import pytest
 from billfold import ids
 from billfold.ids import Prefix
 from tests.live import LiveServer
+from tests.patient.sitecustomize import PATH
 
 
 class Desk:
@@ -189,7 +190,7 @@ def workers(live: LiveServer) -> Iterator[list[str]]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([PATH, *filter(None, sys.path)])},
     )
     assert process.stdout is not None
     assert process.stdin is not None

@@ -17,14 +17,13 @@ import pytest
 from billfold import errors
 from billfold_server.keys.backends import TenantKey
 from billfold_server.keys.backends.vault.answers import REASONS, Cause
-from billfold_server.keys.backends.vault.backend import VaultBackend, open_vault
+from billfold_server.keys.backends.vault.backend import PATIENCE_S, VaultBackend, open_vault
 from billfold_server.keys.backends.vault.policies import policies
 from billfold_server.keys.rules import Domain
 from billfold_server.settings import Settings
 from tests.openbao import OpenBao
 
 SEALING_KEY = b"k" * 32
-_PATIENT_S = 20.0
 
 
 def a_key(domain: Domain = "data") -> TenantKey:
@@ -53,7 +52,7 @@ async def opened(
 ) -> AsyncIterator[VaultBackend]:
     """Open a backend until the block ends; without a login it gets an AppRole of least privilege.
 
-    It waits for the tests' OpenBao, unless that is asked by another address, for longer than the product does.
+    It waits for the tests' OpenBao for longer than the product does, and for what is at another address as long.
     """
     if "vault_login" not in settings:
         settings |= approle(openbao, folder)
@@ -61,8 +60,8 @@ async def opened(
         key_backend="vault", vault_address=address or openbao.url, data_dir=str(folder / "data"), **settings
     )
     backend = open_vault(made, domain, sealing_key=SEALING_KEY)
-    if address is None:
-        backend._patience_s = _PATIENT_S
+    if address is not None:
+        backend._patience_s = PATIENCE_S
     try:
         yield backend
     finally:
