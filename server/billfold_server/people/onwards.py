@@ -11,12 +11,12 @@ import msgspec
 
 from billfold_server.http.routing import Call
 
-__all__ = ["ACCOUNT", "Onward", "onward"]
+__all__ = ["ACCOUNT", "Onward", "leads_to", "onward"]
 
 _INTERACTION: Final = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _PLACE: Final = re.compile(
     r"(?:/portal(?:/[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}){0,6}|/oauth/(?:apps|consents(?:/one)?)|/auth/approve)"
-    r"(?:\?[A-Za-z0-9_.=&-]{1,200})?"
+    r"(?:\?[A-Za-z0-9_.=&-]{1,400})?"
 )
 """Pages of the developer portal, of who has access, and of approval: all below the tenant's own address."""
 
@@ -52,8 +52,13 @@ class Onward(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 ACCOUNT: Final = Onward()
 
 
+def leads_to(to: str) -> bool:
+    """Tell whether a sign-in leads to a page, by its address below the tenant's."""
+    return _PLACE.fullmatch(to) is not None
+
+
 def onward(interaction: str | None, to: str | None) -> Onward:
     """Return where a sign-in leads by what an address or a form says; a client's request goes before a page."""
     if interaction and _INTERACTION.fullmatch(interaction):
         return Onward(interaction=interaction)
-    return Onward(to=to) if to and _PLACE.fullmatch(to) else ACCOUNT
+    return Onward(to=to) if to and leads_to(to) else ACCOUNT

@@ -21,7 +21,7 @@ from billfold_server.http.routing import Call, Reply
 from billfold_server.identity import service as identity
 from billfold_server.people import service as people
 from billfold_server.people.pages.words import amount_text
-from billfold_server.portal.pages import admit, admitted, form_of, go, page, render
+from billfold_server.portal.pages import admit, admitted, form_of, go, looked_at, page, render
 from billfold_server.portal.reference import reference_of
 from billfold_server.portal.viewers import Viewer
 from billfold_server.tenancy.transaction import TenantTx
@@ -55,7 +55,8 @@ async def show_approvals(
     """Show what waits for a second person, or all that ever has."""
     place = call.cursors.decode(_KIND, cursor)
     status = None if which == _ALL else ApprovalStatus.PENDING
-    async with admitted(call, _READ, back="/approvals") as (tx, viewer):
+    back = looked_at("/approvals", {"which": which if status is None else None, "cursor": cursor})
+    async with admitted(call, _READ, back=back) as (tx, viewer):
         before = UUID(str(place[0])) if place else None
         rows, now = await approvals.list_approvals(tx, status=status, before=before, limit=_SHOWN + 1)
     found = await approvals.show(call.services.keys, call.tenant, rows, now)

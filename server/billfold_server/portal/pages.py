@@ -23,6 +23,7 @@ service as ``viewer.caller(call)`` and answers by ``go``. The function's module 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, Literal, TypeVar
+from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
@@ -49,6 +50,7 @@ __all__ = [
     "came_before",
     "form_of",
     "go",
+    "looked_at",
     "once",
     "page",
     "render",
@@ -158,6 +160,17 @@ async def _admit(call: Call, tx: TenantTx, scope: str, back: str | None) -> View
     if found.is_recovered:
         return _see(f"{root_of(call, found.login_realm)}/account?notice=limited")
     return found if scope in found.scopes else _refused(call, found)
+
+
+def looked_at(path: str, asked: Mapping[str, str | None]) -> str:
+    """Return a page with what is looked for on it, to come back to.
+
+    Args:
+        path: The page, below ``/portal``.
+        asked: What its address says, as far as it may stand in one: ids and words of ours, nothing that was typed.
+    """
+    said = urlencode({name: value for name, value in asked.items() if value})
+    return f"{path}?{said}" if said else path
 
 
 @asynccontextmanager

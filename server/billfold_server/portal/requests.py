@@ -15,7 +15,7 @@ from billfold.ids import InvalidIdError, Prefix
 from billfold_server.http.pagination import Cursor
 from billfold_server.http.routing import Call, Reply
 from billfold_server.http.services import REQUEST_LOG
-from billfold_server.portal.pages import admit, page, render
+from billfold_server.portal.pages import admit, looked_at, page, render
 from billfold_server.request_log import service as request_log
 
 __all__: list[str] = []
@@ -43,7 +43,6 @@ async def show_requests(
     ui_locales: str | None = None,
 ) -> Reply[bytes]:
     """Show what programs have asked, the newest first, as far as it is looked for."""
-    viewer = await admit(call, _SCOPE)
     asked = {
         "status_class": status_class,
         "method": method,
@@ -53,6 +52,7 @@ async def show_requests(
     }
     asked = {name: value for name, value in asked.items() if value}
     wanted = _wanted(asked)
+    viewer = await admit(call, _SCOPE, back=looked_at("/requests", {**asked, "cursor": cursor} if wanted else {}))
     place = call.cursors.decode(_KIND, cursor)
     rows: list[request_log.RequestRow] = []
     if wanted is not None:

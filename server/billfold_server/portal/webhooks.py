@@ -25,7 +25,7 @@ from billfold.contract.webhooks import (
 from billfold.ids import Prefix
 from billfold_server.http.pagination import Cursor
 from billfold_server.http.routing import Call, Reply
-from billfold_server.portal.pages import admit, admitted, came_before, form_of, go, once, page, render
+from billfold_server.portal.pages import admit, admitted, came_before, form_of, go, looked_at, once, page, render
 from billfold_server.portal.viewers import Viewer
 from billfold_server.webhooks import service as webhooks
 
@@ -178,7 +178,8 @@ async def show_webhook(
     endpoint_id = _endpoint_id(webhook_endpoint_id)
     place = call.cursors.decode(_KIND, cursor)
     state = state if state in _STATES else ""
-    async with admitted(call, _READ) as (tx, viewer):
+    back = looked_at(f"/webhooks/{webhook_endpoint_id}", {"state": state, "cursor": cursor})
+    async with admitted(call, _READ, back=back) as (tx, viewer):
         endpoint = await webhooks.get_endpoint(tx, viewer.caller(call), endpoint_id)
         rows = await webhooks.list_deliveries(
             tx,

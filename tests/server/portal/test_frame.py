@@ -7,7 +7,9 @@ from uuid import UUID
 import httpx
 import pytest
 
+from billfold import ids
 from billfold.contract.roles import StaffRole
+from billfold.ids import Prefix
 from billfold_server.http.routing import Call, Reply
 from billfold_server.people.onwards import ACCOUNT, onward
 from billfold_server.people.pages import words
@@ -20,6 +22,7 @@ from tests.callers import CALLER
 from tests.live import LiveServer
 from tests.server.people.persons import Browser, Person, a_person, enrol
 
+CLIENT, ENDPOINT = (ids.new(each) for each in (Prefix.CLIENT, Prefix.WEBHOOK_ENDPOINT))
 PUBLIC = [each for each in SECTIONS if each.scope is None]
 OWN = [each for each in SECTIONS if each.scope is not None]
 NAVIGATION = re.compile(r'<nav class="beside".*?</nav>', re.DOTALL)
@@ -173,6 +176,27 @@ class TestAViewer:
 
 
 class TestAWayBack:
+    @pytest.mark.parametrize(
+        ("path", "query", "kept"),
+        [
+            ("/requests", "status_class=4xx&method=POST&operation=createTransfer", True),
+            ("/requests", f"operation={'o' * 100}&client_id={CLIENT}&request_id={'r' * 64}&cursor={'c' * 90}", True),
+            ("/requests", "operation=Grace%20Hopper&method=POST", False),
+            ("/requests", "client_id=evil.example", False),
+            ("/approvals", "which=all", True),
+            ("/approvals", "which=grace", False),
+            (f"/webhooks/{ENDPOINT}", "state=dead", True),
+            (f"/webhooks/{ENDPOINT}", "state=grace", False),
+        ],
+    )
+    def test_has_what_was_looked_for(self, live: LiveServer, path: str, query: str, *, kept: bool) -> None:
+        """Words and ids of ours alone: what somebody typed that is neither stands in no further address."""
+        answer = httpx.get(f"{live.base('alpha')}{ROOT}{path}?{query}&ui_locales=en")
+        assert answer.status_code == 303
+        back = httpx.URL(answer.headers["location"]).params["to"]
+        assert back == (f"{ROOT}{path}?{query}" if kept else f"{ROOT}{path}")
+        assert onward(None, back).to == back
+
     def test_is_taken_after_signing_in(self, developer: Person) -> None:
         """Through both steps, and at once for who is signed in already."""
         browser = developer.browser()

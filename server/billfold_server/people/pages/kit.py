@@ -27,6 +27,7 @@ from billfold_server.http.answers import Answer, on_the_wire
 from billfold_server.http.context import RequestContext
 from billfold_server.http.routing import Call, Reply, Routes
 from billfold_server.keys.service import Keyring
+from billfold_server.people.onwards import leads_to
 from billfold_server.people.pages import brand, cookies, forms, words
 from billfold_server.tenancy.context import TenantRef
 
@@ -410,8 +411,11 @@ def sign_in_address(call: Call, back: str) -> str:
 
     Args:
         call: The request.
-        back: The page, as an address below the tenant's: ``/portal/…``. One that isn't foreseen leads to the account.
+        back: The page, as an address below the tenant's: ``/portal/…``. One that isn't foreseen leads to the account,
+            and what isn't in its query to the page without it.
     """
+    if not leads_to(back):
+        back = back.partition("?")[0]
     return f"{root_of(call)}/sign-in?{urlencode({'to': back})}"
 
 
