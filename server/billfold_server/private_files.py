@@ -2,9 +2,10 @@
 
 import os
 import secrets
+import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -12,7 +13,7 @@ __all__ = ["EVERYBODY", "keep_privately", "open_output", "replacing"]
 
 _PRIVATE: Final = 0o600
 EVERYBODY: Final = 0o666
-"""Whom the umask lets in."""
+"""Whom the umask lets in; a file that was there before goes on letting in whom it did."""
 
 
 def keep_privately(path: Path, content: bytes, *, mode: int = _PRIVATE) -> None:
@@ -25,6 +26,8 @@ def keep_privately(path: Path, content: bytes, *, mode: int = _PRIVATE) -> None:
 def replacing(path: Path, *, mode: int = _PRIVATE) -> Iterator[BinaryIO]:
     """Open a draft that takes a file's place once all of it is on the disk; what was there stays until then.
 
+    What is for us alone is so whoever could read what was there.
+
     Raises:
         OSError: The draft can't be made, or can't take the file's place, as that of a file which is mounted by itself.
             It names the file, as whoever called did.
@@ -34,6 +37,8 @@ def replacing(path: Path, *, mode: int = _PRIVATE) -> Iterator[BinaryIO]:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with os.fdopen(descriptor, "wb") as stream:
+            if mode == EVERYBODY:
+                _resemble(descriptor, path)
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -41,6 +46,17 @@ def replacing(path: Path, *, mode: int = _PRIVATE) -> Iterator[BinaryIO]:
             draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _resemble(descriptor: int, path: Path) -> None:
+    """Give a draft the mode of the file that it replaces, and its owner as far as we may."""
+    try:
+        former = path.stat()
+    except FileNotFoundError:
+        return
+    with suppress(PermissionError):
+        os.fchown(descriptor, former.st_uid, former.st_gid)
+    os.fchmod(descriptor, stat.S_IMODE(former.st_mode) & EVERYBODY)
 
 
 @contextmanager

@@ -1,11 +1,56 @@
 """Files that commands write what others mustn't read into."""
 
+import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from billfold_server.private_files import open_output
+from billfold_server.private_files import EVERYBODY, open_output
+from tests.server.upping import billfold
+
+NOBODY = 65534
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts files and gives them away")
+
+
+class TestAFileForEverybody:
+    @pytest.mark.parametrize("mode", [0o600, 0o640, 0o664])
+    def test_goes_on_letting_in_whom_it_did(self, tmp_path: Path, mode: int) -> None:
+        """Whoever has closed it, or opened it to others, finds it so."""
+        file = tmp_path / "contract.yaml"
+        file.write_text("former")
+        file.chmod(mode)
+        with open_output(str(file), mode=EVERYBODY) as stream:
+            stream.write(b"whole")
+        assert (file.read_text(), stat.S_IMODE(file.stat().st_mode)) == ("whole", mode)
+
+    @as_root
+    def test_goes_on_belonging_to_whom_it_did(self, tmp_path: Path) -> None:
+        """Root takes nobody's file from them."""
+        file = tmp_path / "contract.yaml"
+        file.touch()
+        os.chown(file, NOBODY, NOBODY)
+        with open_output(str(file), mode=EVERYBODY):
+            pass
+        assert (file.stat().st_uid, file.stat().st_gid) == (NOBODY, NOBODY)
+
+
+class TestAFileThatIsMountedByItself:
+    @as_root
+    def test_is_told_to_be_busy_and_stays(self, tmp_path: Path) -> None:
+        """As containers have single files of their host: nothing can take its place."""
+        file, host = tmp_path / "contract.yaml", tmp_path / "host"
+        for each in (file, host):
+            each.write_text("former")
+        if subprocess.run(["mount", "--bind", host, file], check=False, capture_output=True).returncode:
+            pytest.skip("this root may not mount a file")
+        try:
+            done = billfold("openapi", str(file))
+            assert (done.returncode, str(file) in done.stderr, host.read_text()) == (73, True, "former")
+            assert sorted(tmp_path.iterdir()) == [file, host]
+        finally:
+            subprocess.run(["umount", str(file)], check=True)
 
 
 class TestAPrivateFile:
