@@ -89,7 +89,7 @@ class Person:
 
     def wait_for(self, heading: str) -> str:
         """Wait for a page with a heading, take its picture where somebody wants it, and return what it says."""
-        WebDriverWait(self.driver, 20).until(lambda _: heading in self._said()[0], heading)
+        WebDriverWait(self.driver, 60).until(lambda _: heading in self._said()[0], heading)
         if PICTURES:
             self._pictures += 1
             for name, width in (("wide", 1280), ("narrow", 390)):
@@ -120,20 +120,20 @@ class Person:
 
     def sign_in(self) -> None:
         """Sign in at the bank with password and app."""
-        WebDriverWait(self.driver, 20).until(lambda driver: driver.find_elements(By.ID, "password"))
+        WebDriverWait(self.driver, 60).until(lambda driver: driver.find_elements(By.ID, "password"))
         self.fill("form[action$='/sign-in']", name=self.customer.person.name, password=self.customer.person.password)
-        WebDriverWait(self.driver, 20).until(lambda driver: driver.find_elements(By.ID, "code"))
+        WebDriverWait(self.driver, 60).until(lambda driver: driver.find_elements(By.ID, "code"))
         self.fill("form[action$='/code']", code=self.customer.person.code())
 
     def agree(self, *, approves: bool) -> None:
         """Choose the first wallet on the bank's page, agree, and show the factors where that is asked for."""
         chosen = f"input[value='{self.customer.wallet}']"
-        WebDriverWait(self.driver, 20).until(lambda driver: driver.find_elements(By.CSS_SELECTOR, chosen))
+        WebDriverWait(self.driver, 60).until(lambda driver: driver.find_elements(By.CSS_SELECTOR, chosen))
         if not self.find(chosen).is_selected():
             self.find(chosen).click()
         self.find("button[value=approve]").click()
         if approves:
-            WebDriverWait(self.driver, 20).until(lambda driver: driver.find_elements(By.ID, "code"))
+            WebDriverWait(self.driver, 60).until(lambda driver: driver.find_elements(By.ID, "code"))
             self.fill("form[action$='/approve']", code=self.customer.person.code())
 
 

@@ -191,4 +191,4 @@ class TestTheCardFrame:
             return any("frame-ancestors" in each for each in screen.complaints())
 
         # The console is told by another process than the page is shown by, and on a busy machine not of each refusal.
-        WebDriverWait(chromium, 20).until(complained)
+        WebDriverWait(chromium, PATIENCE_S).until(complained)
