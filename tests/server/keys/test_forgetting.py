@@ -395,13 +395,16 @@ class TestAtTheCommandLine:
         assert {record["reason"] for record in records} == {"drill"}
 
     def test_the_inventory_says_where_keys_are_used(
-        self, bank: Bank, operator: httpx.Client, approver: httpx.Client
+        self, bank: Bank, operator: httpx.Client, approver: httpx.Client, tmp_path: Path
     ) -> None:
         """Every sealed column with its counts, and every key with what it has sealed, destroyed ones too."""
         party, forgotten = bank.party(), bank.party()
         approval = waits(shred(operator, forgotten))
         assert approver.post(f"/v1/approvals/{approval}/approve", json={}).status_code == 200
+        file = tmp_path / "inventory.json"
+        assert bank.invoke("export-inventory", "--tenant", SLUG, "--output", str(file)).stdout == ""
         found = json.loads(bank.invoke("export-inventory", "--tenant", SLUG, "--json").stdout)
+        assert json.loads(file.read_bytes()) | {"made_at": found["made_at"]} == found
         columns = {f"{each['table']}.{each['column']}": each for each in found["columns"]}
         assert columns["notes.card"]["domain"] == "cards"
         assert columns["parties.sealed_profile"]["category"] is not None

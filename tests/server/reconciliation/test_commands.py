@@ -11,6 +11,8 @@ from click.testing import CliRunner, Result
 
 from billfold_server.app import open_services
 from billfold_server.reconciliation.commands import statements
+from billfold_server.serving.explaining import explain
+from billfold_server.serving.failures import Exit
 from tests.live import LiveServer
 from tests.server.reconciliation.statement_files import Entry, Plan, camt053, mt940
 from tests.tenants import manifest
@@ -90,6 +92,19 @@ class TestAnImportOnTheCommandLine:
         assert (shown.exit_code, shown.stdout) == (1, "")
         assert str(file) in shown.stderr
         assert "SEK" in shown.stderr
+
+    def test_is_refused_where_the_feature_is_off(self, live: LiveServer, tmp_path: Path) -> None:
+        """In a sentence that says where it is turned on; nothing is imported."""
+        name = f"bank_{secrets.token_hex(4)}"
+        live.add_tenant(manifest(name, features=[]))
+        file = tmp_path / "day.xml"
+        file.write_bytes(camt053(PLAN))
+        shown = invoke(live, "import", "--tenant", name, file)
+        assert shown.stdout == ""
+        assert shown.exception is not None
+        failure = explain(shown.exception)
+        assert (failure.code, failure.exit_code) == ("feature_disabled", Exit.REFUSED)
+        assert "manifest doesn't list statements under features" in failure.sentence
 
     def test_shows_in_the_audit_trail(self, live: LiveServer, slug: str, tmp_path: Path) -> None:
         """Who imported is the operator at the command line."""

@@ -193,6 +193,17 @@ class TestADebitThatNamesAWithdrawal:
         async with desk.database.tx(desk.tenant) as tx:
             assert await tx.fetchval("SELECT count(sealed_texts) FROM statement_entries") == 1
 
+    @pytest.mark.parametrize("alias_first", [True, False])
+    async def test_says_nothing_of_them_beside_what_names_their_wallet(self, desk: Desk, *, alias_first: bool) -> None:
+        """Whichever comes first in a file that comes while they are forgotten, and whose names are still there."""
+        wallet, statements = await payer(desk)
+        ordered = await desk.withdraw(wallet, 2_500)
+        await forget(desk, wallet)
+        shown = [Entry(100, name="By name", iban=IBAN), named(ordered, -2_500, name="By order")]
+        await statements.show(*(shown if alias_first else reversed(shown)))
+        told = {each.amount_minor: each.counterparty_name for each in await desk.entries()}
+        assert (told[100], told[-2_500]) == ("By name", None)
+
     async def test_is_not_forgotten_with_whose_it_is_not(self, desk: Desk) -> None:
         """Whatever else has the id that it names: it waits, and staff must know what it says."""
         wallet, statements = await payer(desk)

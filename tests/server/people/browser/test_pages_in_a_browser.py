@@ -23,6 +23,13 @@ setTimeout(() => button.click(), 400);
 """
 
 
+SENT_IN_VAIN = """
+document.querySelector("form[action$='/sign-in'] button").click();
+window.stop();
+"""
+BACK = "dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}));"
+
+
 def enrol_with_app(screen: Screen, person: Person) -> None:
     """Enrol with password and authenticator app, by the mouse."""
     screen.open(f"/enrol?code={person.enrolment}")
@@ -94,6 +101,19 @@ class TestAPersonWithoutPasskeys:
         chromium.execute_script(PRESSED_TWICE)
         screen.wait_for("/account")
         chromium.execute_cdp_cmd("Network.emulateNetworkConditions", usual)
+
+    def test_sends_a_form_anew_that_they_come_back_to(self, chromium: Chrome, banks: LiveServer) -> None:
+        """At once, where the browser shows the page again as it was left, with all that its script knew."""
+        person = a_person(banks, "sandbox")
+        enrol(person)
+        screen = Screen(chromium, banks, "sandbox")
+        screen.open("/sign-in")
+        screen.fill(name=person.name, password=person.password)
+        # This browser keeps no page that may ask for passkeys, so one is kept from going, and told what a kept one is.
+        chromium.execute_script(SENT_IN_VAIN)
+        chromium.execute_script(BACK)
+        screen.click("form[action$='/sign-in'] button")
+        screen.wait_until_there("#code")
 
 
 class TestAPersonWithAPasskey:
