@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from billfold_server.tenancy.roles import AdminConnection
-from billfold_server.tenancy.rules import quoted
+from billfold_server.tenancy.rules import create_index, indexed_table, quoted
 
 __all__ = ["GROWN_BYTES", "build"]
 
@@ -44,14 +44,13 @@ async def build(connection: AdminConnection, owner: str, schema: str, indexes: M
     await connection.execute(f"SET ROLE {quoted(owner)}")
     try:
         for name, definition in indexes.items():
-            index, table = (f"{quoted(schema)}.{quoted(each)}" for each in (name, definition.split()[0]))
+            index, table = (f"{quoted(schema)}.{quoted(each)}" for each in (name, indexed_table(definition)))
             standing = await connection.fetchrow(_STANDING, index, table, GROWN_BYTES)
             assert standing is not None
             if standing["valid"] is False:
                 await connection.execute(f"DROP INDEX CONCURRENTLY {index}")
             if standing["grown"] and not standing["valid"]:
-                on = f"{quoted(schema)}.{definition.strip()}"
-                await connection.execute(f"CREATE INDEX CONCURRENTLY {quoted(name)} ON {on}")
+                await connection.execute(create_index(name, definition, beside_writers_of=schema))
     finally:
         if not connection.is_closed():
             await connection.execute("RESET ROLE")

@@ -16,6 +16,8 @@ __all__ = [
     "TRANSITIONS",
     "Deployment",
     "TenantNames",
+    "create_index",
+    "indexed_table",
     "new_deployment_id",
     "objection",
     "quoted",
@@ -144,3 +146,26 @@ def quoted(identifier: str) -> str:
         msg = f"{identifier!r} is no identifier of Billfold's"
         raise ValueError(msg)
     return f'"{identifier}"'
+
+
+_UNIQUE = "UNIQUE "
+
+
+def indexed_table(definition: str) -> str:
+    """Return the table of an index that a migration asks for: ``notes`` of ``"UNIQUE notes (day, id)"``."""
+    return definition.removeprefix(_UNIQUE).split()[0]
+
+
+def create_index(name: str, definition: str, *, beside_writers_of: str | None = None) -> str:
+    """Return the SQL that creates an index which a migration asks for.
+
+    Args:
+        name: The index's name.
+        definition: On what, with ``UNIQUE`` before it where it is.
+        beside_writers_of: The schema, where it is built beside whoever writes; else the search path tells.
+    """
+    on = definition.removeprefix(_UNIQUE).strip()
+    how = "UNIQUE INDEX" if definition.startswith(_UNIQUE) else "INDEX"
+    if beside_writers_of is None:
+        return f"CREATE {how} {quoted(name)} ON {on}"
+    return f"CREATE {how} CONCURRENTLY {quoted(name)} ON {quoted(beside_writers_of)}.{on}"

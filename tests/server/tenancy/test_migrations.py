@@ -20,6 +20,7 @@ from billfold_server.tenancy import indexing, migrations
 from billfold_server.tenancy.context import SYSTEM
 from billfold_server.tenancy.migrations import SqlMigration
 from billfold_server.tenancy.migrations import tenant as tenant_package
+from billfold_server.tenancy.rules import create_index
 from billfold_server.tenancy.service import Migrated
 from tests.postgres import WAITS
 from tests.tenants import Tenancy, manifest
@@ -328,6 +329,15 @@ class TestAnIndexOfATableThatHasGrown:
         assert (failed.error is None, await is_valid(tenancy)) == (False, False)
         assert [result.error for result in await tenancy.tenants.migrate()] == [None]
         assert await is_valid(tenancy)
+
+    async def test_may_be_unique(self, tenancy: Tenancy, write: Write) -> None:
+        """Built beside writers or within the step, it takes no row twice."""
+        write("tenant_9003_once", indexes={"notes_once": "UNIQUE notes ((id % 100)) WHERE id >= 0"})
+        assert [result.error for result in await tenancy.tenants.migrate()] == [None]
+        with pytest.raises(asyncpg.UniqueViolationError):
+            await note(tenancy, 100)
+        step = create_index("notes_once", "UNIQUE notes (id)")
+        assert step == 'CREATE UNIQUE INDEX "notes_once" ON notes (id)'
 
     async def test_is_built_once_by_two_processes(self, tenancy: Tenancy) -> None:
         """Who waits for the other is no transaction whose end the other would wait for."""

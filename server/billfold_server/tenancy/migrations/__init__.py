@@ -15,7 +15,7 @@ from piccolo.apps.migrations.auto.migration_manager import MigrationManager
 from piccolo.apps.migrations.tables import Migration
 
 from billfold_server.db.engine import ENGINE
-from billfold_server.tenancy.rules import quoted
+from billfold_server.tenancy.rules import create_index, quoted
 
 __all__ = ["App", "SqlMigration", "applied", "is_behind", "lacking", "load", "newer", "newest"]
 
@@ -37,7 +37,8 @@ class SqlMigration(MigrationManager):
             are named with their kind: ``{"SEQUENCE numbers": "USAGE"}``.
         indexes: Indexes of tables that earlier steps have made, and so may have grown, by name:
             ``{"notes_by_day": "notes (day, id)"}``. Of a table that has, they are built before the step, beside whoever
-            writes (``tenancy.indexing``); of another one by the step, after its statements.
+            writes (``tenancy.indexing``); of another one by the step, after its statements. One that
+            is unique begins with ``UNIQUE``.
     """
 
     def __init__(
@@ -64,14 +65,14 @@ class SqlMigration(MigrationManager):
         for name, definition in self.indexes.items():
             # Even where it is there, "IF NOT EXISTS" would wait for the table's writers.
             if await connection.fetchval("SELECT to_regclass($1) IS NULL", quoted(name)):
-                await connection.execute(f"CREATE INDEX {quoted(name)} ON {definition}")
+                await connection.execute(create_index(name, definition))
         if self.grants:
             await connection.execute("; ".join(self._granting(runtime_role)))
         await Migration.insert(Migration(name=self.migration_id, app_name=self.app_name))
 
     def from_nothing(self, runtime_role: str) -> str:
         """Return all of the step as one text, for a schema in which there is nothing but the steps before it."""
-        built = [f"CREATE INDEX {quoted(name)} ON {definition}" for name, definition in self.indexes.items()]
+        built = [create_index(name, definition) for name, definition in self.indexes.items()]
         noted = f"INSERT INTO migration (name, app_name) VALUES ('{self.migration_id}', '{self.app_name}')"  # noqa: S608 - ours
         return ";\n".join([*self.statements, *built, *self._granting(runtime_role), noted])
 
