@@ -230,7 +230,10 @@ SECTIONS = {
         open_services,
     ),
     "statements": Section(
-        "billfold_server.reconciliation.commands", "statements", "Import bank statements.", open_services
+        "billfold_server.reconciliation.commands",
+        "statements",
+        "Import bank statements, and take wrong ones back.",
+        open_services,
     ),
 }
 """The rooms' commands, by the name under which they are called."""

@@ -364,6 +364,7 @@ CONFLICTS: dict[str, Recipe] = {
     "reverseJournalEntry": _with("amount_minor", TOO_MUCH),
     "createStatementImport": _currency_of_statement,
     "assignStatementEntry": _twice,
+    "reverseStatementImport": _twice,
     # It always waits for another person first.
     "shredSubject": lambda reaching, operation: reaching.send(operation),
     # Its wallets are open.

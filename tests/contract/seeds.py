@@ -459,6 +459,7 @@ FRESH: dict[str, Callable[[Seeds], dict[str, str]]] = {
     "cancelSimulation": lambda seeds: {"simulation_id": _simulation(seeds)},
     "deleteWebhookEndpoint": lambda seeds: {"webhook_endpoint_id": _webhook_endpoint(seeds)},
     "assignStatementEntry": lambda seeds: {"statement_entry_id": _statement_entry(seeds)},
+    "reverseStatementImport": lambda seeds: {"statement_import_id": _statement_import(seeds)},
     "reverseJournalEntry": lambda seeds: {"journal_entry_id": _journal_entry(seeds)},
 }
 """The path parameters of operations that use up what they are given, made anew for each request that is meant well."""

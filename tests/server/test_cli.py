@@ -58,6 +58,7 @@ class TestEveryCommand:
             "billfold ledger verify",
             "billfold openapi",
             "billfold statements import",
+            "billfold statements reverse",
             "billfold up",
             "billfold version",
             *(

@@ -293,6 +293,9 @@ IMPORT_STATEMENTS: Final = Operation("POST", "/v1/statement-imports", statements
 GET_STATEMENT_IMPORT: Final = Operation(
     "GET", "/v1/statement-imports/{statement_import_id}", statements.StatementImport
 )
+REVERSE_STATEMENT_IMPORT: Final = Operation(
+    "POST", "/v1/statement-imports/{statement_import_id}/reversal", statements.StatementImport, patience=_LONG
+)
 LIST_STATEMENT_ENTRIES: Final = paged("/v1/statement-entries", statements.StatementEntry)
 GET_STATEMENT_ENTRY: Final = Operation("GET", "/v1/statement-entries/{statement_entry_id}", statements.StatementEntry)
 ASSIGN_STATEMENT_ENTRY: Final = Operation(

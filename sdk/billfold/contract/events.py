@@ -92,6 +92,7 @@ __all__ = [
     "PRODUCT_UPDATED",
     "STATEMENT_ENTRY_ASSIGNED",
     "STATEMENT_IMPORTED",
+    "STATEMENT_IMPORT_REVERSED",
     "THIRD_PARTY_BLOCKED",
     "THIRD_PARTY_UNBLOCKED",
     "TOP_UP_POSTED",
@@ -224,6 +225,9 @@ WITHDRAWAL_REVERSED: Final = _event(
 )
 
 STATEMENT_IMPORTED: Final = _event("statement.imported", StatementImport, "A bank's statement file was booked.")
+STATEMENT_IMPORT_REVERSED: Final = _event(
+    "statement_import.reversed", StatementImport, "The import of a bank's statement file was taken back as a whole."
+)
 STATEMENT_ENTRY_ASSIGNED: Final = _event(
     "statement_entry.assigned",
     StatementEntryEventData,

@@ -10,6 +10,7 @@ from billfold.contract.common import (
     AccountId,
     Instant,
     JournalEntryId,
+    LongText,
     Request,
     Response,
     StatementEntryId,
@@ -24,6 +25,7 @@ __all__ = [
     "EntryOutcome",
     "EntryReason",
     "ImportedStatement",
+    "ReverseStatementImport",
     "StatementEntry",
     "StatementFormat",
     "StatementImport",
@@ -43,7 +45,8 @@ class StatementFormat(StrEnum):
 class EntryOutcome(StrEnum):
     """What became of a statement entry.
 
-    ``suspense`` waits to be assigned. ``reversed`` would wait there, but what had brought it was undone by hand.
+    ``suspense`` waits to be assigned. ``reversed`` would wait there, but what had brought it was undone by hand; or it
+    had moved money, and its whole import was taken back.
     """
 
     TOPPED_UP = "topped_up"
@@ -123,6 +126,13 @@ class StatementImport(Response, frozen=True, kw_only=True):
     format: StatementFormat
     statements: list[ImportedStatement]
     created_at: Instant
+    reversed_at: Annotated[Instant | None, Meta(description="When it was taken back as a whole; null is not.")] = None
+
+
+class ReverseStatementImport(Request, frozen=True, kw_only=True):
+    """An order to take back an import as a whole."""
+
+    reason: LongText | None = None
 
 
 class StatementEntry(Response, frozen=True, kw_only=True):
@@ -172,6 +182,9 @@ class StatementEntry(Response, frozen=True, kw_only=True):
         bool, Meta(description="Whether its booking date lay in the tenant's future, so that it took effect at once.")
     ]
     created_at: Instant
+    taken_back: Annotated[
+        bool, Meta(description="Whether its import was taken back as a whole, so that it may be imported again.")
+    ] = False
 
 
 class AssignStatementEntry(Request, frozen=True, kw_only=True):

@@ -15,6 +15,9 @@ __all__ = ["BANK_STATEMENTS"]
 
 _MOVED: Final = "e.currency = s.currency AND e.outcome NOT IN ('duplicate', 'not_booked')"
 """Whether an entry has moved its statement's own cash account when it was imported."""
+_STANDING: Final = """statements AS s
+                JOIN statement_imports AS i ON i.id = s.statement_import_id AND i.reversed_at IS NULL"""
+"""The statements of imports that weren't taken back."""
 
 
 def _shown_once(table: str, key: str, way: str, *, went: str) -> str:
@@ -101,9 +104,9 @@ BANK_STATEMENTS: Final[dict[str, str]] = {
     """,  # noqa: S608
     "bank_accounts_equal_their_statements": f"""
         WITH told AS (
-            SELECT DISTINCT bank_account, currency, statement_key, opening_date, closing_date, opening_minor,
-                reached_minor, TRUE AS there
-            FROM statements WHERE reached_minor IS NOT NULL)
+            SELECT DISTINCT s.bank_account, s.currency, s.statement_key, s.opening_date, s.closing_date,
+                s.opening_minor, s.reached_minor, TRUE AS there
+            FROM {_STANDING} WHERE s.reached_minor IS NOT NULL)
         SELECT b.bank_account || ' ' || b.currency AS object,
             'its ends are no statement''s, or its opening of ' || coalesce(b.first_opening_minor, 0)::text
                 || ' and breaks of ' || b.break_minor::text || ' aren''t what its statements make, '
@@ -111,15 +114,15 @@ BANK_STATEMENTS: Final[dict[str, str]] = {
                 || coalesce(s.break_minor, 0)::text AS fact
         FROM bank_accounts AS b
         LEFT JOIN (
-            SELECT bank_account, currency, sum(break_minor) AS break_minor,
-                sum(cash_after_minor - cash_before_minor - break_minor) AS opening_minor,
-                nullif(count(reached_minor) > 0, FALSE) AS reaches
-            FROM statements GROUP BY bank_account, currency) AS s
+            SELECT s.bank_account, s.currency, sum(s.break_minor) AS break_minor,
+                sum(s.cash_after_minor - s.cash_before_minor - s.break_minor) AS opening_minor,
+                nullif(count(s.reached_minor) > 0, FALSE) AS reaches
+            FROM {_STANDING} GROUP BY s.bank_account, s.currency) AS s
             ON s.bank_account = b.bank_account AND s.currency = b.currency
         LEFT JOIN (
             SELECT s.bank_account, s.currency, sum(e.amount_minor) AS moved
             FROM statement_entries AS e JOIN statements AS s ON s.id = e.statement_id
-            WHERE {_MOVED} GROUP BY s.bank_account, s.currency) AS e
+            WHERE {_MOVED} AND NOT e.taken_back GROUP BY s.bank_account, s.currency) AS e
             ON e.bank_account = b.bank_account AND e.currency = b.currency
         LEFT JOIN told AS f ON (f.bank_account, f.currency, f.statement_key, f.opening_date, f.closing_date,
                 f.opening_minor, f.reached_minor)
@@ -166,6 +169,57 @@ BANK_STATEMENTS: Final[dict[str, str]] = {
     """,  # noqa: S608
     "withdrawals_are_shown_once": _shown_once("withdrawals_shown", "withdrawal_id", "out", went="<"),
     "top_ups_are_shown_once": _shown_once("top_ups_shown", "top_up_id", "in", went=">"),
+    "imports_are_taken_back_whole": f"""
+        SELECT e.id::text AS object,
+            CASE WHEN i.reversed_at IS NULL THEN 'it is taken back, and its import isn''t'
+                WHEN NOT e.taken_back THEN 'its import was taken back, and it wasn''t'
+                ELSE 'it was taken back, and what has booked it wasn''t undone' END AS fact
+        FROM statement_entries AS e
+        JOIN statement_imports AS i ON i.id = e.statement_import_id
+        LEFT JOIN reversals AS r ON r.journal_entry_id = e.journal_entry_id
+        WHERE (e.taken_back OR i.reversed_at IS NOT NULL)
+            AND (NOT e.taken_back OR i.reversed_at IS NULL
+                OR (e.journal_entry_id > {DETACHED} AND r.reversed_minor IS DISTINCT FROM abs(e.amount_minor)))
+        ORDER BY e.id LIMIT 100
+    """,  # noqa: S608
+    "statements_name_what_they_posted": f"""
+        SELECT s.id::text AS object,
+            'what it names as its opening or break isn''t what moved the cash account by that' AS fact
+        FROM statements AS s
+        LEFT JOIN (
+            SELECT e.statement_id, sum(e.amount_minor) AS moved
+            FROM statement_entries AS e JOIN statements AS s ON s.id = e.statement_id
+            WHERE {_MOVED} GROUP BY e.statement_id) AS e ON e.statement_id = s.id
+        LEFT JOIN LATERAL (
+            SELECT p.amount_minor FROM journal_entries AS j JOIN postings AS p ON p.entry_id = j.id
+            WHERE j.id = s.opening_entry_id AND j.kind = 'statement_opening' AND p.account_id = s.cash_account_id
+            OFFSET 0) AS o ON TRUE
+        LEFT JOIN LATERAL (
+            SELECT p.amount_minor FROM journal_entries AS j JOIN postings AS p ON p.entry_id = j.id
+            WHERE j.id = s.break_entry_id AND j.kind = 'statement_break' AND p.account_id = s.cash_account_id
+            OFFSET 0) AS b ON TRUE
+        WHERE (s.opening_entry_id > {DETACHED} AND o.amount_minor IS DISTINCT FROM
+                s.cash_after_minor - s.cash_before_minor - s.break_minor - coalesce(e.moved, 0))
+            OR (s.break_entry_id > {DETACHED} AND b.amount_minor IS DISTINCT FROM s.break_minor)
+        ORDER BY s.id LIMIT 100
+    """,  # noqa: S608
+    "statements_are_taken_back_whole": f"""
+        SELECT s.id::text AS object,
+            'its import was taken back, and what it posted besides entries wasn''t undone' AS fact
+        FROM statements AS s JOIN statement_imports AS i ON i.id = s.statement_import_id
+        CROSS JOIN LATERAL unnest(ARRAY[s.opening_entry_id, s.break_entry_id]) AS p (id)
+        LEFT JOIN reversals AS r ON r.journal_entry_id = p.id
+        WHERE i.reversed_at IS NOT NULL AND p.id > {DETACHED}
+            AND (r.amount_minor IS NULL OR r.reversed_minor <> r.amount_minor)
+        ORDER BY s.id LIMIT 100
+    """,  # noqa: S608
+    "copies_are_of_what_stands": """
+        SELECT d.id::text AS object,
+            'statement entry ' || e.id::text || ', of which it is a copy, was taken back' AS fact
+        FROM statement_entries AS d JOIN statement_entries AS e ON e.id = d.duplicate_of
+        WHERE e.taken_back AND NOT d.taken_back
+        ORDER BY d.id LIMIT 100
+    """,
     "duplicates_equal_their_entries": """
         SELECT d.id::text AS object,
             'it isn''t what statement entry ' || d.duplicate_of::text || ' is, of which it is a copy' AS fact

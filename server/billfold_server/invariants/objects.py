@@ -42,13 +42,13 @@ _KINDS: Final[Mapping[str, str]] = {
     "posting": "running_balances_add_up postings_are_in_their_accounts_currency",
     "statement": """
         statements_add_up statements_are_of_bank_accounts statements_say_where_the_books_stood
-        statements_refer_to_what_is_there
+        statements_refer_to_what_is_there statements_are_taken_back_whole statements_name_what_they_posted
     """,
     "statement entry": """
         statement_entries_are_posted statement_entries_have_their_movement statement_entries_took_effect_when_booked
         duplicates_equal_their_entries statement_entries_refer_to_what_is_there
         statement_entries_are_of_their_statements assigned_entries_are_posted_to_their_wallets
-        entries_show_what_was_ordered
+        entries_show_what_was_ordered imports_are_taken_back_whole copies_are_of_what_stands
     """,
     "transfer": """
         transfers_have_their_entry transfers_refer_to_what_is_there transfers_are_posted_to_their_wallets

@@ -232,7 +232,10 @@ INVARIANTS: Final[dict[str, str]] = {
                 sum(p.amount_minor) FILTER (WHERE j.kind = 'statement_opening') AS opening_minor,
                 sum(p.amount_minor) FILTER (WHERE j.kind = 'statement_break') AS break_minor
             FROM journal_entries AS j JOIN postings AS p ON p.entry_id = j.id
-            WHERE j.kind IN ('statement_opening', 'statement_break') GROUP BY p.account_id) AS p
+            WHERE j.kind IN ('statement_opening', 'statement_break') AND NOT EXISTS (
+                SELECT FROM statements AS s JOIN statement_imports AS i ON i.id = s.statement_import_id
+                WHERE i.reversed_at IS NOT NULL AND j.id IN (s.opening_entry_id, s.break_entry_id))
+            GROUP BY p.account_id) AS p
             ON p.account_id = b.cash_account_id
         WHERE (coalesce(b.first_opening_minor, 0) <> coalesce(p.opening_minor, 0)
                 OR b.break_minor <> coalesce(p.break_minor, 0))

@@ -25,7 +25,15 @@ _PLAIN: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
     "reversals": ("journal_entry_id", {"journal_entry_id": "journal_entries"}),
     "checkpoint_balances": ("account_id", {"account_id": "accounts"}),
     "bank_accounts": ("cash_account_id", {"cash_account_id": "accounts"}),
-    "statements": ("id", {"statement_import_id": "statement_imports", "cash_account_id": "accounts"}),
+    "statements": (
+        "id",
+        {
+            "statement_import_id": "statement_imports",
+            "cash_account_id": "accounts",
+            "opening_entry_id": "journal_entries",
+            "break_entry_id": "journal_entries",
+        },
+    ),
     "statement_entries": (
         "id",
         {

@@ -23,6 +23,7 @@ __all__ = [
     "alone_below",
     "is_large_entry",
     "is_large_in_parts",
+    "is_large_refund",
     "is_large_withdrawal",
     "refund",
 ]
@@ -103,6 +104,13 @@ def is_large_withdrawal(call: Call, amount_minor: int, currency: str) -> bool:
     rules = call.tenant.manifest.approvals
     least = rules.withdrawal_from_minor.get(currency)
     return "withdrawal" in rules.always or (least is not None and amount_minor >= least)
+
+
+def is_large_refund(call: Call, amount_minor: int, currency: str) -> bool:
+    """Tell whether so much may be undone only if a second person agrees."""
+    rules = call.tenant.manifest.approvals
+    least = rules.refund_from_minor.get(currency)
+    return "refund" in rules.always or (least is not None and amount_minor >= least)
 
 
 def is_large_in_parts(call: Call, before_minor: int, amount_minor: int, currency: str) -> bool:

@@ -85,14 +85,14 @@ BESIDE: Final = {
             "last_opening_minor, last_reached_minor, break_minor, break_at, created_at, updated_at"
         ),
     ),
-    "statement_imports": ("id", "id, format, created_at"),
+    "statement_imports": ("id", "id, format, created_at, reversed_at"),
     "statements": (
         "id",
         (
             "id, statement_import_id, position, bank_account, statement_key, currency, cash_account_id, opening_date, "
             "closing_date, opening_minor, closing_minor, reached_minor, entries, topped_up, withdrawn, suspense, "
             "matched, duplicates, not_booked, difference_minor, cash_before_minor, cash_after_minor, break_minor, "
-            "verdict"
+            "verdict, opening_entry_id, break_entry_id"
         ),
     ),
     "statement_entries": (
@@ -101,7 +101,8 @@ BESIDE: Final = {
             "id, statement_import_id, statement_id, position, bank_account, dedup_key, booking_date, value_date, "
             "amount_minor, currency, status, bank_transaction_code, "
             "outcome, reason, matched_by, wallet_id, account_id, withdrawal_id, top_up_id, duplicate_of, "
-            "movement_id, journal_entry_id, assigning_journal_entry_id, effective_at, booked_ahead, created_at"
+            "movement_id, journal_entry_id, assigning_journal_entry_id, effective_at, booked_ahead, created_at, "
+            "taken_back"
         ),
     ),
     "payments": (

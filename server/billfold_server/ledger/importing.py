@@ -95,8 +95,9 @@ _FURTHER: Final = {"postings": POSTINGS, "checkpoint_balances": BALANCES}
 _BESIDE_COLUMNS: Final = {table: frozenset(columns.split(", ")) for table, (_, columns) in BESIDE.items()}
 
 _LATER: Final[Mapping[str, Mapping[str, object]]] = {
-    "statements": {"matched": 0},
-    "statement_entries": {"account_id": None, "withdrawal_id": None, "top_up_id": None},
+    "statement_imports": {"reversed_at": None},
+    "statements": {"matched": 0, "opening_entry_id": None, "break_entry_id": None},
+    "statement_entries": {"account_id": None, "withdrawal_id": None, "top_up_id": None, "taken_back": False},
     "payments": {"returned_minor": 0},
 }
 """Columns that exports from before don't have, with what stands there then.

@@ -110,8 +110,10 @@ BESIDE_MAY_BE_NULL: Final[Mapping[str, frozenset[str]]] = {
     "bank_accounts": frozenset(
         {f"{place}_{name}" for place in ("first", "last") for name in _ENDS} | {"break_at"},
     ),
-    "statement_imports": frozenset(),
-    "statements": frozenset({"opening_minor", "closing_minor", "reached_minor", "difference_minor"}),
+    "statement_imports": frozenset({"reversed_at"}),
+    "statements": frozenset(
+        {"opening_minor", "closing_minor", "reached_minor", "difference_minor", "opening_entry_id", "break_entry_id"}
+    ),
     "statement_entries": frozenset(
         {
             "value_date",

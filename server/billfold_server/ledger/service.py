@@ -33,6 +33,7 @@ from billfold_server.ledger.approving import (
     alone_below,
     is_large_entry,
     is_large_in_parts,
+    is_large_refund,
     is_large_withdrawal,
     refund,
 )
@@ -136,6 +137,7 @@ __all__ = [
     "head_claims",
     "is_large_entry",
     "is_large_in_parts",
+    "is_large_refund",
     "is_large_withdrawal",
     "list_bookings",
     "list_reversed_kinds",

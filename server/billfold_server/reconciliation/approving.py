@@ -1,4 +1,4 @@
-"""What of this room's operations needs a second person: moving much money out of suspense, or into it."""
+"""What of this room's operations needs a second person: moving much money out of suspense, and taking much back."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from billfold_server.http.routing import Call, NeedsApproval
 from billfold_server.ledger import service as ledger
 from billfold_server.reconciliation import service
 
-__all__ = ["ASSIGNMENT"]
+__all__ = ["ASSIGNMENT", "REVERSAL"]
 
 
 async def _moves_much(call: Call, values: Mapping[str, Any]) -> bool:
@@ -29,3 +29,13 @@ async def _moves_much(call: Call, values: Mapping[str, Any]) -> bool:
 
 ASSIGNMENT = NeedsApproval("withdrawal", _moves_much)
 """It is held to the amounts from which money leaves wallets by hand, as a journal entry that does the same is."""
+
+
+async def _undoes_much(call: Call, values: Mapping[str, Any]) -> bool:
+    async with call.tx() as tx:
+        moved = await service.sums_of_import(tx, ids.decode(Prefix.STATEMENT_IMPORT, values["statement_import_id"]))
+    return any(ledger.is_large_refund(call, moved_minor, currency) for currency, moved_minor in moved.items())
+
+
+REVERSAL = NeedsApproval("refund", _undoes_much)
+"""Many small entries are as much as a large one, and each could be undone by its journal entry."""

@@ -97,6 +97,14 @@ def _waits(draft: Draft, row: StatementEntryRow) -> bool:
     return is_undone(draft, row.assigning_journal_entry_id)
 
 
+def _not_waiting(draft: Draft, row: StatementEntryRow) -> str | None:
+    if row.taken_back:
+        return "Its import was taken back as a whole."
+    if row.journal_entry_id is not None and draft.find(ReversalRow, row.journal_entry_id) is not None:
+        return "What had brought its money into suspense was undone by hand."
+    return None
+
+
 def _destination(draft: Draft, body: Assignment, currency: str) -> AccountRow:
     """Return the account that an entry's money goes to.
 
@@ -126,9 +134,7 @@ def _assign(draft: Draft, body: Assignment) -> Reply:
         detail = "There is no such statement entry."
         raise errors.NotFound(detail)
     if not _waits(draft, row):
-        undone = row.journal_entry_id is not None and draft.find(ReversalRow, row.journal_entry_id) is not None
-        reason = "What had brought its money into suspense was undone by hand." if undone else None
-        raise errors.StatementEntryNotInSuspense(reason, statement_entry_id=row.wire_id)
+        raise errors.StatementEntryNotInSuspense(_not_waiting(draft, row), statement_entry_id=row.wire_id)
     if body.ordered is None:
         to = _destination(draft, body, row.currency)
         row = assign(draft, _retold(row, body), to, wallet_id=body.wallet_id)

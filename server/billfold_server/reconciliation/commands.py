@@ -11,14 +11,15 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from billfold import errors, money
+from billfold import errors, ids, money
 from billfold.contract.statements import ImportedStatement, StatementImport
-from billfold_server.commands import OpenServices, json_line
+from billfold.ids import InvalidIdError, Prefix
+from billfold_server.commands import OpenServices, counted, json_line, json_option
 from billfold_server.listings import PlainTable
-from billfold_server.reconciliation.service import dedup_secret, import_file
+from billfold_server.reconciliation.service import dedup_secret, import_file, reverse_import
 from billfold_server.tenancy.context import COMMAND_LINE
 
-__all__ = ["ImportedFile", "RefusedFile", "statements", "table_of"]
+__all__ = ["ImportedFile", "RefusedFile", "ReversedImport", "statements", "table_of"]
 
 
 _REFUSED: Final = 1
@@ -50,9 +51,16 @@ class _Report(msgspec.Struct, frozen=True, kw_only=True):
     found_their_wallet: int
 
 
+class ReversedImport(msgspec.Struct, frozen=True):
+    """An import that was taken back."""
+
+    tenant: str
+    statement_import: StatementImport = msgspec.field(name="import")
+
+
 @click.group()
 def statements() -> None:
-    """Import bank statements."""
+    """Import bank statements, and take wrong ones back."""
 
 
 @statements.command("import")
@@ -83,6 +91,44 @@ def import_files(open_services: OpenServices, tenant: str, files: Sequence[Path]
         _print(report)
     if report.refused:
         raise click.exceptions.Exit(_REFUSED)
+
+
+@statements.command("reverse")
+@click.option("--tenant", required=True, metavar="SLUG", help="The tenant whose bank statements they are.")
+@click.option("--reason", metavar="TEXT", help="Why, for the audit trail.")
+@json_option
+@click.argument("statement_import_id", metavar="IMPORT")
+@click.pass_obj
+def reverse(
+    open_services: OpenServices, tenant: str, statement_import_id: str, reason: str | None, *, as_json: bool
+) -> None:
+    """Take back the import of a wrong file as a whole, or not at all.
+
+    IMPORT is the import's id (sti_...), as import prints it with --json. What it has posted is undone by reversing
+    entries, and the same file, or a corrected one, may be imported afterwards. Only the last import of a bank account
+    is taken back, and what is in the way is named. No second person is asked, unlike over HTTP.
+    """
+    done = asyncio.run(_take_back(open_services, tenant, statement_import_id, reason))
+    if as_json:
+        click.echo(json_line(ReversedImport(tenant, done)))
+    else:
+        entries = counted(sum(one.entries for one in done.statements), "entry", "entries")
+        click.echo(f"{done.id} was taken back: {entries} in {counted(len(done.statements), 'statement')}.")
+
+
+async def _take_back(
+    open_services: OpenServices, slug: str, statement_import_id: str, reason: str | None
+) -> StatementImport:
+    try:
+        import_id = ids.decode(Prefix.STATEMENT_IMPORT, statement_import_id)
+    except InvalidIdError:
+        raise errors.NotFound("there is no such statement import") from None
+    async with open_services() as services:
+        tenant = await services.registry.get(slug)
+        answer = await reverse_import(services.engine, tenant, import_id, caller=COMMAND_LINE, reason=reason)
+    if answer.error is not None:
+        raise answer.error
+    return msgspec.json.decode(answer.body, type=StatementImport)
 
 
 async def _import_all(

@@ -30,14 +30,17 @@ INVENTORY: Final = Inventory(
                 "last_opening_minor last_reached_minor break_minor break_at created_at updated_at"
             ),
         ),
-        NotPersonal(table="statement_imports", because="formats, ids and times", columns="id format created_at"),
+        NotPersonal(
+            table="statement_imports", because="formats, ids and times", columns="id format created_at reversed_at"
+        ),
         NotPersonal(
             table="statements",
             because="the tenant's own accounts at banks, and sums",
             columns=(
                 "id statement_import_id position bank_account statement_key currency cash_account_id opening_date "
                 "closing_date opening_minor closing_minor reached_minor entries topped_up withdrawn suspense matched "
-                "duplicates not_booked difference_minor cash_before_minor cash_after_minor break_minor verdict"
+                "duplicates not_booked difference_minor cash_before_minor cash_after_minor break_minor verdict "
+                "opening_entry_id break_entry_id"
             ),
         ),
         NotPersonal(
@@ -55,7 +58,7 @@ INVENTORY: Final = Inventory(
                 "id statement_import_id statement_id position bank_account dedup_key booking_date value_date "
                 "amount_minor currency status bank_transaction_code outcome reason matched_by wallet_id account_id "
                 "withdrawal_id top_up_id duplicate_of movement_id journal_entry_id assigning_journal_entry_id "
-                "effective_at booked_ahead created_at"
+                "effective_at booked_ahead created_at taken_back"
             ),
         ),
     ),

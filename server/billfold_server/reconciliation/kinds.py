@@ -43,6 +43,7 @@ from billfold_server.reconciliation.ordered import (
 from billfold_server.reconciliation.rows import (
     BankAccountKey,
     BankAccountRow,
+    HistoryRow,
     ImportRow,
     KnownStatementRow,
     SeenEntryRow,
@@ -197,6 +198,8 @@ class _Statement:
         self.entries = prepared.entries
         self.aliases = aliases
         self.rows: list[StatementEntryRow] = []
+        self.opening_entry_id: UUID | None = None
+        self.break_entry_id: UUID | None = None
 
     def book(self) -> StatementRow:
         """Book what is new in the statement, and take the cash account to where the statement leads."""
@@ -222,6 +225,7 @@ class _Statement:
                 reached_minor=row.reached_minor,
             )
         )
+        self.draft.put(HistoryRow(bank_account=row.bank_account, latest_import_id=row.statement_import_id))
         return row
 
     # What is new.
@@ -232,7 +236,7 @@ class _Statement:
         seen: list[tuple[PreparedEntry, UUID]] = []
         for prepared in self.entries:
             first = self.draft.find(SeenEntryRow, prepared.dedup_key)
-            if first is None:
+            if first is None or first.entry_id is None:
                 new.append(prepared)
             else:
                 seen.append((prepared, first.entry_id))
@@ -242,7 +246,9 @@ class _Statement:
         """Tell whether the statement says just what it said when it was imported before."""
         known = self.draft.find(KnownStatementRow, self.statement.statement_id)
         says = (*_own_balances(self.statement), reached)
-        return known is not None and not new and says == (known.opening_minor, known.closing_minor, known.reached_minor)
+        if known is None or not known.stands or new:
+            return False
+        return says == (known.opening_minor, known.closing_minor, known.reached_minor)
 
     # Where the cash account stands.
 
@@ -286,10 +292,9 @@ class _Statement:
             moved_minor=sum(entry.amount_minor for entry in moved),
         )
         opened_at = rules.opened_at(span.opening_date, draft.now)
-        # A statement that comes in late takes its break back where the one that missed it had made it.
-        break_at = opened_at if place.last is span else (account.break_at or opened_at)
-        self.post("statement_opening", EQUITY, cash, place.opening_minor, opened_at)
-        self.post("statement_break", BREAKS, cash, place.break_minor, break_at)
+        break_at = rules.break_at(span, place.last, account.break_at, draft.now)
+        self.opening_entry_id = self.post("statement_opening", EQUITY, cash, place.opening_minor, opened_at)
+        self.break_entry_id = self.post("statement_break", BREAKS, cash, place.break_minor, break_at)
         draft.put(
             msgspec.structs.replace(
                 account,
@@ -521,6 +526,8 @@ class _Statement:
             cash_after_minor=cash.posted_minor,
             break_minor=break_minor,
             verdict=_verdict(statement, break_minor, repeated=repeated),
+            opening_entry_id=self.opening_entry_id,
+            break_entry_id=self.break_entry_id,
         )
 
 

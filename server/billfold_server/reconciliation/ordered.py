@@ -37,6 +37,7 @@ from billfold_server.reconciliation.rows import OrderedKind, ShownRow, Statement
 from billfold_server.wallets.service import TransferRow
 
 __all__ = [
+    "REVERSED",
     "SUSPENSE",
     "Ordered",
     "Shown",
@@ -44,6 +45,7 @@ __all__ = [
     "assign_to_ordered",
     "check_cash",
     "check_uncounted",
+    "comes_back",
     "find_shown",
     "give_back",
     "ordered_named",
@@ -56,10 +58,11 @@ _NAMED: Final = re.compile(r"(?<![a-z0-9])(wdr|top)[^a-z0-9]?([0-7][0-9a-hjkmnp-
 """SEPA's characters have no underscore, so banks leave it out, or put another one in its place."""
 _KINDS: Final[Mapping[str, OrderedKind]] = {Prefix.WITHDRAWAL.value: "withdrawal", Prefix.TOP_UP.value: "top_up"}
 _CALLED: Final[Mapping[OrderedKind, str]] = {"withdrawal": "withdrawal", "top_up": "top-up"}
-_REVERSED: Final[Mapping[OrderedKind, EventType[Any]]] = {
+REVERSED: Final[Mapping[OrderedKind, EventType[Any]]] = {
     "withdrawal": events.WITHDRAWAL_REVERSED,
     "top_up": events.TOP_UP_REVERSED,
 }
+"""What tells that one was undone."""
 _MOST_NAMED: Final = 2
 SUSPENSE: Final = "suspense"
 """Where the money of entries waits that no wallet could take or bear."""
@@ -249,7 +252,7 @@ def give_back(draft: Draft, ordered: TransferRow, amount_minor: int) -> None:
     reverses_minor = _reverses(draft, ordered, amount_minor)
     if reverses_minor:
         entry = reverse_by_hand(draft, _reversal(ordered.id, reverses_minor))
-        draft.event(_REVERSED[_kind_of(ordered)], ordered.wire_id, entry.to_response())
+        draft.event(REVERSED[_kind_of(ordered)], ordered.wire_id, entry.to_response())
 
 
 def assign(
@@ -280,6 +283,13 @@ def assign_to_ordered(draft: Draft, row: StatementEntryRow, ordered: TransferRow
     draft.put(_counting(known, row.amount_minor, 1))
     cash = draft.get_account(ordered.cash_account_id)
     return assign(draft, row, cash, wallet_id=wallet_of(ordered), ordered=ordered)
+
+
+def comes_back(row: StatementEntryRow) -> bool:
+    """Tell whether an entry shows that something ordered here came back, which may have undone it for its wallet."""
+    if row.ordered_id is None:
+        return False
+    return _as_withdrawn("withdrawal" if row.withdrawal_id is not None else "top_up", row.amount_minor) > 0
 
 
 def uncount(draft: Draft, row: StatementEntryRow) -> None:

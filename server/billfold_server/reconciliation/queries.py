@@ -17,7 +17,15 @@ from billfold_server.reconciliation.stores import (
 )
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["count_waiting", "find_entry", "find_import", "list_entries", "list_imports", "list_statements"]
+__all__ = [
+    "count_waiting",
+    "find_entry",
+    "find_import",
+    "list_entries",
+    "list_imports",
+    "list_statements",
+    "sums_of_import",
+]
 
 # S608 below: the texts are made of constants and numbered parameters only.
 
@@ -52,6 +60,25 @@ async def list_statements(tx: TenantTx, import_ids: Sequence[UUID]) -> dict[UUID
     return found
 
 
+async def sums_of_import(tx: TenantTx, import_id: UUID) -> dict[str, int]:
+    """Return how much an import has moved by entries, openings and breaks, in either direction, by currency."""
+    rows = await tx.fetch(
+        """
+        SELECT m.currency, sum(abs(m.amount_minor))::bigint AS moved_minor FROM (
+            SELECT e.currency, e.amount_minor FROM statement_entries AS e
+            WHERE e.statement_import_id = $1 AND e.journal_entry_id IS NOT NULL
+            UNION ALL
+            SELECT p.currency, p.amount_minor
+            FROM statements AS s JOIN postings AS p
+                ON p.entry_id IN (s.opening_entry_id, s.break_entry_id) AND p.account_id = s.cash_account_id
+            WHERE s.statement_import_id = $1) AS m
+        GROUP BY m.currency
+        """,
+        import_id,
+    )
+    return {row["currency"]: row["moved_minor"] for row in rows}
+
+
 async def find_entry(tx: TenantTx, entry_id: UUID) -> StatementEntryRow | None:
     """Return a statement entry, or None."""
     row = await tx.fetchrow(f"SELECT {ENTRY_COLUMNS} FROM statement_entries AS e WHERE e.id = $1", entry_id)  # noqa: S608
@@ -78,9 +105,12 @@ async def list_entries(
     """Return statement entries, newest first."""
     where = Filter()
     where.add("e.statement_import_id = $", import_id)
-    where.add("e.outcome = $", EntryOutcome.SUSPENSE if outcome is EntryOutcome.REVERSED else outcome)
-    if outcome in {EntryOutcome.SUSPENSE, EntryOutcome.REVERSED}:
-        where.add(f"{REVERSED} = $", outcome is EntryOutcome.REVERSED)
+    if outcome is EntryOutcome.REVERSED:
+        where.add(f"(e.taken_back AND e.journal_entry_id IS NOT NULL OR e.outcome = $ AND {REVERSED})", "suspense")
+    elif outcome is EntryOutcome.SUSPENSE:
+        where.add(f"e.outcome = $ AND NOT {REVERSED}", outcome)
+    elif outcome is not None:
+        where.add("e.outcome = $ AND (e.journal_entry_id IS NULL OR NOT e.taken_back)", outcome)
     where.add("e.id < $", before)
     rows = await tx.fetch(
         f"SELECT {ENTRY_COLUMNS} FROM statement_entries AS e WHERE {where} ORDER BY e.id DESC LIMIT {limit:d}",  # noqa: S608

@@ -4,7 +4,13 @@ import msgspec
 
 from billfold import errors, ids
 from billfold.contract.common import Page, StatementEntryId, StatementImportId
-from billfold.contract.statements import AssignStatementEntry, EntryOutcome, StatementEntry, StatementImport
+from billfold.contract.statements import (
+    AssignStatementEntry,
+    EntryOutcome,
+    ReverseStatementImport,
+    StatementEntry,
+    StatementImport,
+)
 from billfold.ids import Prefix
 from billfold_server.http.pagination import DEFAULT_LIMIT, Cursor, Limit
 from billfold_server.http.routing import Call, Link, Reply, Routes
@@ -99,6 +105,39 @@ async def get_statement_import(call: Call, statement_import_id: StatementImportI
     service.require_feature(call.tenant)
     async with call.tx() as tx:
         return await service.get_import(tx, ids.decode(Prefix.STATEMENT_IMPORT, statement_import_id))
+
+
+@routes.post(
+    "/v1/statement-imports/{statement_import_id}/reversal",
+    scope="statements:write",
+    idempotency="required",
+    errors=(errors.FeatureDisabled, errors.NotFound, errors.StatementImportNotReversible),
+    approval=approving.REVERSAL,
+    links=(
+        Link(operation_id="getStatementImport", parameters={"statement_import_id": "$response.body#/id"}),
+        Link(operation_id="listStatementEntries", parameters={"statement_import_id": "$response.body#/id"}),
+    ),
+    examples={"request": {"reason": "The file of a test system"}},
+)
+async def reverse_statement_import(
+    call: Call, statement_import_id: StatementImportId, body: ReverseStatementImport
+) -> Reply[StatementImport]:
+    """Take back the import of a wrong file as a whole, or not at all.
+
+    What was assigned is undone, wallets give back what they were topped up with and get what was withdrawn, and the
+    bank account stands where the statements before have led it. All of it is done by reversing journal entries, as of
+    now. Statements and entries stay, with `reversed_at` and `taken_back`; the same file, or a corrected one, is
+    imported afterwards as if it hadn't come before.
+
+    It is refused (`statement_import_not_reversible`) where it was taken back before, or a later import has continued
+    one of its bank accounts, which is then taken back first; where an entry has given a withdrawal back to its wallet,
+    or taken a top-up back; and where something can't be undone, because its money was spent, its wallet is frozen or
+    closed, or its month has left the ledger. `reason` and the facts beside it name the first thing in the way. What was
+    undone by hand before stays so. While it is done nothing else of the tenant's money moves.
+    """
+    service.require_feature(call.tenant)
+    order = service.ImportReversal(ids.decode(Prefix.STATEMENT_IMPORT, statement_import_id), body.reason)
+    return await ledger.command(call, service.REVERSE_IMPORT, order)
 
 
 @routes.get(

@@ -21,6 +21,8 @@ from billfold_server.reconciliation.rules import Span
 __all__ = [
     "BankAccountKey",
     "BankAccountRow",
+    "ContentsRow",
+    "HistoryRow",
     "ImportRow",
     "KnownStatementRow",
     "OfJournalEntryRow",
@@ -31,6 +33,7 @@ __all__ = [
     "StatementEntryRow",
     "StatementRow",
     "Texts",
+    "ToldStatement",
 ]
 
 
@@ -68,11 +71,16 @@ class BankAccountRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImportRow(msgspec.Struct, frozen=True, kw_only=True):
-    """The import of one file."""
+    """The import of one file.
+
+    Attributes:
+        reversed_at: When it was taken back as a whole.
+    """
 
     id: UUID
     format: StatementFormat
     created_at: datetime
+    reversed_at: datetime | None = None
 
     @property
     def key(self) -> UUID:
@@ -91,6 +99,7 @@ class ImportRow(msgspec.Struct, frozen=True, kw_only=True):
             format=self.format,
             statements=[statement.to_response() for statement in statements],
             created_at=self.created_at,
+            reversed_at=self.reversed_at,
         )
 
 
@@ -102,6 +111,8 @@ class StatementRow(msgspec.Struct, frozen=True, kw_only=True):
         statement_key: Equal for the same statement sent again.
         reached_minor: Where its booked entries lead from its opening balance.
         matched: How many of those in suspense were taken on at once, as withdrawals that had been ordered here.
+        opening_entry_id: What moved the cash account against equity.
+        break_entry_id: What moved it though no entry tells why.
     """
 
     id: UUID
@@ -128,6 +139,8 @@ class StatementRow(msgspec.Struct, frozen=True, kw_only=True):
     cash_after_minor: int
     break_minor: int
     verdict: str
+    opening_entry_id: UUID | None = None
+    break_entry_id: UUID | None = None
 
     @property
     def key(self) -> UUID:
@@ -160,13 +173,79 @@ class StatementRow(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class ContentsRow(msgspec.Struct, frozen=True):
+    """What one import has put into the books, as it was when it was loaded.
+
+    Attributes:
+        import_id: Which import.
+        statements: Its statements, in the file's order.
+        entry_ids: Its entries.
+        journal_entry_ids: What has booked or assigned these.
+    """
+
+    import_id: UUID
+    statements: tuple[StatementRow, ...]
+    entry_ids: tuple[UUID, ...]
+    journal_entry_ids: tuple[UUID, ...]
+
+    @property
+    def key(self) -> UUID:
+        """What the row is loaded by."""
+        return self.import_id
+
+
+class ToldStatement(msgspec.Struct, frozen=True, kw_only=True):
+    """What a statement said, and what became of its bank account by it.
+
+    Attributes:
+        imported_at: When it was imported, by the tenant's time.
+        is_new: Whether it had entries that weren't imported before.
+    """
+
+    statement_import_id: UUID
+    statement_key: str
+    currency: str
+    opening_date: date
+    closing_date: date
+    opening_minor: int | None
+    closing_minor: int | None
+    reached_minor: int | None
+    break_minor: int
+    imported_at: datetime
+    is_new: bool
+
+
+class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The statements of a bank account, in all its currencies, of imports that weren't taken back.
+
+    Attributes:
+        latest_import_id: Which import was the last.
+        statements: In the order in which they were imported. None are told by an import itself, which leaves word only
+            that it was the last.
+    """
+
+    bank_account: str
+    latest_import_id: UUID | None
+    statements: tuple[ToldStatement, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """What the row is loaded by."""
+        return self.bank_account
+
+
 class KnownStatementRow(msgspec.Struct, frozen=True, kw_only=True):
-    """Word that a statement was imported before, and what it said the last time."""
+    """Word that a statement was imported before, and what it said the last time.
+
+    Attributes:
+        stands: Whether that wasn't taken back.
+    """
 
     statement_key: str
     opening_minor: int | None
     closing_minor: int | None
     reached_minor: int | None
+    stands: bool = True
 
     @property
     def key(self) -> str:
@@ -175,10 +254,10 @@ class KnownStatementRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SeenEntryRow(msgspec.Struct, frozen=True):
-    """Word that an entry was imported before."""
+    """Word that an entry was imported before; without ``entry_id`` that was taken back."""
 
     dedup_key: bytes
-    entry_id: UUID
+    entry_id: UUID | None
 
     @property
     def key(self) -> bytes:
@@ -265,6 +344,7 @@ class StatementEntryRow(msgspec.Struct, frozen=True, kw_only=True):
         movement_id: The top-up (of a positive amount) or withdrawal that it became.
         journal_entry_id: What booked it, on the cash account and a wallet or suspense.
         assigning_journal_entry_id: What moved it out of suspense.
+        taken_back: Whether its import was taken back as a whole.
     """
 
     id: UUID
@@ -294,6 +374,7 @@ class StatementEntryRow(msgspec.Struct, frozen=True, kw_only=True):
     effective_at: datetime | None = None
     booked_ahead: bool = False
     created_at: datetime
+    taken_back: bool = False
 
     @property
     def key(self) -> UUID:
@@ -349,6 +430,7 @@ class StatementEntryRow(msgspec.Struct, frozen=True, kw_only=True):
             effective_at=self.effective_at,
             booked_ahead=self.booked_ahead,
             created_at=self.created_at,
+            taken_back=self.taken_back,
         )
 
 

@@ -31,7 +31,9 @@ __all__ = [
     "alias_candidates",
     "alias_levels",
     "booked_at",
+    "break_at",
     "cash_code",
+    "ends",
     "is_cash_code",
     "match_levels",
     "opened_at",
@@ -217,21 +219,41 @@ def place(span: Span, *, first: Span | None, last: Span | None, cash_minor: int,
         cash_minor: Where the cash account stands.
         moved_minor: What the statement's new entries move it by.
     """
+    now_first, now_last = ends(span, first=first, last=last)
     opening = 0
-    if span.begins_before(first):
+    if now_first is span:
         opening = span.opening_minor - (0 if first is None else first.opening_minor)
-        first = span
-    stands_at = cash_minor
-    if span.reaches_beyond(last):
-        last, stands_at = span, span.reached_minor
-    assert first is not None, "a first statement begins before none"
-    assert last is not None, "a first statement reaches beyond none"
+    stands_at = span.reached_minor if now_last is span else cash_minor
     return Place(
-        first=first,
-        last=last,
+        first=now_first,
+        last=now_last,
         opening_minor=opening,
         break_minor=stands_at - (cash_minor + opening + moved_minor),
     )
+
+
+def ends(span: Span, *, first: Span | None, last: Span | None) -> tuple[Span, Span]:
+    """Return which statement begins earliest and which reaches furthest, once one more is known."""
+    now_first = span if span.begins_before(first) else first
+    now_last = span if span.reaches_beyond(last) else last
+    assert now_first is not None, "a first statement begins before none"
+    assert now_last is not None, "a first statement reaches beyond none"
+    return now_first, now_last
+
+
+def break_at(span: Span, last: Span, before: datetime | None, now: datetime) -> datetime:
+    """Return when a statement's break took effect.
+
+    A statement that comes in late takes its break back where the one that missed it had made it.
+
+    Args:
+        span: From where to where the statement leads.
+        last: The statement that reaches furthest, with this one.
+        before: When the break before it took effect.
+        now: When the statement is imported.
+    """
+    opened = opened_at(span.opening_date, now)
+    return opened if last is span else (before or opened)
 
 
 def reached_minor(statement: Statement) -> int | None:

@@ -28,6 +28,7 @@ from billfold_server.reconciliation.kinds import (
 )
 from billfold_server.reconciliation.model import unreadable
 from billfold_server.reconciliation.ordered import ordered_named
+from billfold_server.reconciliation.reversing import REVERSE_IMPORT, ImportReversal
 from billfold_server.reconciliation.rows import SealedEntry, StatementEntryRow, Texts
 from billfold_server.reconciliation.statements import Statement, read_statements
 from billfold_server.reconciliation.stores import STORES
@@ -40,8 +41,10 @@ from billfold_server.wallets import service as wallets
 __all__ = [
     "ASSIGN_ENTRY",
     "IMPORT_STATEMENTS",
+    "REVERSE_IMPORT",
     "STORES",
     "Assignment",
+    "ImportReversal",
     "StatementFile",
     "count_waiting",
     "dedup_secret",
@@ -55,6 +58,8 @@ __all__ = [
     "prepare_assignment",
     "prepare_file",
     "require_feature",
+    "reverse_import",
+    "sums_of_import",
 ]
 
 _FEATURE: Final = "statements"
@@ -135,6 +140,19 @@ async def import_file(
     require_feature(tenant)
     file = await prepare_file(database, keys, tenant, data, secret=secret)
     return await engine.submit(tenant, caller, IMPORT_STATEMENTS, file)
+
+
+async def reverse_import(
+    engine: Engine, tenant: TenantRef, import_id: UUID, *, caller: Caller, reason: str | None = None
+) -> Answer:
+    """Take an import back on behalf of somebody who needs no idempotency key: it is taken back once.
+
+    Raises:
+        FeatureDisabled: The tenant's manifest doesn't turn statements on.
+        ProblemError: The outcome can't be told now.
+    """
+    require_feature(tenant)
+    return await engine.submit(tenant, caller, REVERSE_IMPORT, ImportReversal(import_id, reason))
 
 
 def _read(data: bytes, secret: bytes) -> tuple[list[Statement], _Levels, list[wallets.AliasKey]]:
@@ -242,6 +260,11 @@ async def get_import(tx: TenantTx, import_id: UUID) -> StatementImport:
         detail = "There is no such statement import."
         raise errors.NotFound(detail)
     return found.to_response((await queries.list_statements(tx, [import_id]))[import_id])
+
+
+async def sums_of_import(tx: TenantTx, import_id: UUID) -> dict[str, int]:
+    """Return how much an import has moved in all, in either direction, by currency; nothing where there is none."""
+    return await queries.sums_of_import(tx, import_id)
 
 
 async def list_imports(tx: TenantTx, *, limit: int, before: UUID | None) -> list[StatementImport]:

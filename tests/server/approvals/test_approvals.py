@@ -26,7 +26,6 @@ from tests.contract.paying import block, pay_out
 from tests.live import LiveServer
 from tests.server.approvals.waiting import waits
 from tests.server.identity.flows import add_app, add_person, tokens_of
-from tests.server.reconciliation.statement_files import Entry, Plan, camt053
 from tests.tenants import manifest
 
 SLUG = "four_eyes"
@@ -244,35 +243,6 @@ class TestARequest:
         to_a_wallet = {"amount_minor": 300, "to_wallet_id": bank.wallets[1], "final": False}
         assert bank.post(f"/v1/holds/{hold}/capture", to_a_wallet, uuid4().hex).status_code == 200
         assert bank.decide(approval).outcome["captured_minor"] == 1_000
-
-    @pytest.mark.parametrize("sign", [1, -1])
-    def test_that_assigns_much_from_suspense_needs_it_as_an_entry_by_hand_does(self, bank: Bank, sign: int) -> None:
-        """Nobody alone gives a wallet much of what a bank's statement left in suspense, nor takes it from one."""
-        plan = Plan([Entry(sign * 799), Entry(sign * 800)], account=uuid4().hex.upper())
-        headers = {"Content-Type": "application/octet-stream", "Idempotency-Key": uuid4().hex}
-        made = bank.client.post("/v1/statement-imports", content=camt053(plan), headers=headers).json()
-        listed = bank.client.get("/v1/statement-entries", params={"statement_import_id": made["id"]}).json()["data"]
-        less, much = sorted(listed, key=lambda each: abs(each["amount_minor"]))
-        before, body = bank.balance(), {"wallet_id": bank.wallets[0]}
-        assert bank.post(f"/v1/statement-entries/{less['id']}/assign", body, uuid4().hex).status_code == 200
-        approval = waits(bank.post(f"/v1/statement-entries/{much['id']}/assign", body, uuid4().hex))
-        assert bank.balance() == before + sign * 799
-        assert bank.decide(approval).outcome["outcome"] == "assigned"
-        assert bank.balance() == before + sign * 1_599
-
-    def test_that_assigns_to_an_account_needs_it_from_where_an_entry_by_hand_does(self, bank: Bank) -> None:
-        """What goes to no wallet is posted beside them, so the smaller of both amounts counts, as by hand."""
-        plan = Plan([Entry(-499), Entry(-500)], account=uuid4().hex.upper())
-        headers = {"Content-Type": "application/octet-stream", "Idempotency-Key": uuid4().hex}
-        made = bank.client.post("/v1/statement-imports", content=camt053(plan), headers=headers).json()
-        listed = bank.client.get("/v1/statement-entries", params={"statement_import_id": made["id"]}).json()["data"]
-        less, much = sorted(listed, key=lambda each: abs(each["amount_minor"]))
-        account = bank.post("/v1/accounts", {"code": "bank_fees", "type": "expense", "currency": "EUR"}, uuid4().hex)
-        body = {"account_id": account.json()["id"]}
-        assert bank.post(f"/v1/statement-entries/{less['id']}/assign", body, uuid4().hex).status_code == 200
-        approval = waits(bank.post(f"/v1/statement-entries/{much['id']}/assign", body, uuid4().hex))
-        assert bank.client.get(f"/v1/statement-entries/{much['id']}").json() == much
-        assert bank.decide(approval).outcome["account_id"] == body["account_id"]
 
     def test_has_one_approval_under_its_key(self, bank: Bank) -> None:
         """Copies, also at the same time, wait for the same one; another body under the key is refused."""

@@ -22,6 +22,8 @@ STOOD = "statements_say_where_the_books_stood"
 ENDS = "bank_accounts_equal_their_statements"
 BOOKED = "statement_entries_took_effect_when_booked"
 COPIES = "duplicates_equal_their_entries"
+NAMED = "statements_name_what_they_posted"
+WHOLE = "imports_are_taken_back_whole"
 
 STATEMENT = {
     "opening_minor": SUMS,
@@ -65,6 +67,16 @@ TAMPERING = [
     ("UPDATE statement_entries SET effective_at = effective_at - interval '1 day' WHERE outcome = 'suspense'", BOOKED),
     ("UPDATE statement_entries SET {earlier} WHERE outcome = 'assigned'", BOOKED),
     ("UPDATE statement_entries SET amount_minor = amount_minor + 1 WHERE outcome = 'duplicate'", COPIES),
+    # What was posted besides entries, and what was taken back.
+    ("UPDATE statements SET break_entry_id = {opening} WHERE break_entry_id IS NOT NULL", NAMED),
+    ("UPDATE statements SET opening_entry_id = {break} WHERE opening_entry_id IS NOT NULL", NAMED),
+    ("UPDATE statement_imports SET reversed_at = NULL WHERE reversed_at IS NOT NULL", WHOLE),
+    ("UPDATE statement_imports SET reversed_at = created_at WHERE reversed_at IS NULL", WHOLE),
+    ("UPDATE statement_entries SET taken_back = FALSE WHERE taken_back", WHOLE),
+    ("UPDATE statement_entries SET taken_back = TRUE WHERE outcome = 'topped_up'", WHOLE),
+    ("UPDATE reversals SET reversed_minor = reversed_minor - 1 WHERE journal_entry_id IN {taken_back}", WHOLE),
+    ("DELETE FROM reversals WHERE journal_entry_id IN {beside}", "statements_are_taken_back_whole"),
+    ("UPDATE statement_entries SET duplicate_of = {gone} WHERE outcome = 'duplicate'", "copies_are_of_what_stands"),
 ]
 """What is done to statements, each from the same beginning, and which invariant finds it at the least."""
 WORDS = {
@@ -76,6 +88,12 @@ WORDS = {
     "balances": ", ".join(f"{end}_minor = {end}_minor + 1" for end in ("opening", "closing", "reached")),
     "cash": "cash_before_minor = cash_before_minor + 1, cash_after_minor = cash_after_minor + 1",
     "earlier": "booking_date = booking_date - 1, effective_at = effective_at - interval '1 day'",
+    "opening": "(SELECT opening_entry_id FROM statements WHERE opening_entry_id IS NOT NULL LIMIT 1)",
+    "break": "(SELECT break_entry_id FROM statements WHERE break_entry_id IS NOT NULL LIMIT 1)",
+    "taken_back": "(SELECT journal_entry_id FROM statement_entries WHERE taken_back)",
+    "gone": "(SELECT id FROM statement_entries WHERE taken_back LIMIT 1)",
+    "beside": "(SELECT s.break_entry_id FROM statements AS s "
+    "JOIN statement_imports AS i ON i.id = s.statement_import_id WHERE i.reversed_at IS NOT NULL)",
     "no_ends": ", ".join(
         f"{end}_{name} = NULL"
         for end in ("first", "last")
@@ -132,6 +150,9 @@ async def desk(tenancy: Tenancy, tenant_keys: Keys) -> AsyncIterator[Desk]:
     await desk.take_in(opened.replace(b'"EUR">200.00', b'"USD">200.00'))
     # A statement that doesn't close.
     await desk.take_in(camt053(on_day(13, entry(444, 13))).replace(b'"EUR">204.44', b'"EUR">205.00'))
+    # A wrong one, which was taken back.
+    wrong = await desk.take_in(camt053(on_day(14, entry(555, 14), entry(-66, 14, iban=None))))
+    await desk.take_back(wrong.id)
     yield desk
     await desk.engine.close()
 

@@ -191,6 +191,7 @@ class TestAnImport:
             "bank_accounts_equal_their_statements",
             "statement_entries_are_posted",
             "statements_add_up",
+            "statements_name_what_they_posted",
             "suspense_equals_unassigned_entries",
         }
         assert await lines_of(other) == empty

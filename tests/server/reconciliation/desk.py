@@ -167,7 +167,22 @@ class Desk:
         entry_id = ids.decode(Prefix.JOURNAL_ENTRY, str(journal_entry_id))
         await self.submit(ledger_kinds.REVERSE_JOURNAL_ENTRY, ledger_kinds.Reversal(entry_id, order))
 
+    async def take_back(self, import_id: str) -> StatementImport:
+        """Take an import back as a whole, see that every invariant of the books holds, and return what it is then."""
+        key = ids.decode(Prefix.STATEMENT_IMPORT, import_id)
+        answer = await service.reverse_import(self.engine, self.tenant, key, caller=CALLER, reason="wrong file")
+        if answer.error is not None:
+            raise answer.error
+        assert await check(self.database, self.tenant) == []
+        return msgspec.json.decode(answer.body, type=StatementImport)
+
     # What is in the books.
+
+    async def newest(self) -> StatementImport:
+        """Return the newest import."""
+        async with self.database.tx(self.tenant) as tx:
+            (found,) = await service.list_imports(tx, limit=1, before=None)
+        return found
 
     async def entries(self, outcome: EntryOutcome | None = None) -> list[StatementEntry]:
         """Return the statement entries, oldest first."""

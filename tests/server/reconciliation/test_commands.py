@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from billfold import errors
 from billfold_server.app import open_services
 from billfold_server.reconciliation.commands import statements
 from billfold_server.serving.explaining import explain
@@ -115,3 +116,34 @@ class TestAnImportOnTheCommandLine:
             [record] = client.get("/v1/audit-records", params={"action": "statement.imported"}).json()["data"]
         assert record["actor"] == "operator:command line"
         assert record["facts"] == {"statements": 1, "entries": 2, "duplicates": 0, "suspense": 2}
+
+
+class TestTakingBackOnTheCommandLine:
+    def test_says_what_was_taken_back(self, live: LiveServer, slug: str, tmp_path: Path) -> None:
+        """The import by the id that importing has printed; a second time it is refused by its code."""
+        file = tmp_path / "day.sta"
+        file.write_bytes(mt940(PLAN))
+        made = json.loads(invoke(live, "import", "--tenant", slug, "--json", file).stdout)["imported"][0]["import"]
+        done = invoke(live, "reverse", "--tenant", slug, "--reason", "a test system's", "--json", made["id"])
+        assert done.exit_code == 0, done.output
+        told = json.loads(done.stdout)
+        assert (told["tenant"], told["import"]["id"], told["import"]["statements"]) == (
+            slug,
+            made["id"],
+            made["statements"],
+        )
+        again = invoke(live, "reverse", "--tenant", slug, made["id"])
+        assert isinstance(again.exception, errors.StatementImportNotReversible)
+        assert again.exception.reason == "already_reversed"
+        with live.client(slug) as client:
+            [record] = client.get("/v1/audit-records", params={"action": "statement_import.reversed"}).json()["data"]
+            assert (record["reason"], record["facts"]["entries"]) == ("a test system's", 2)
+
+    def test_tells_people_how_much(self, live: LiveServer, slug: str, tmp_path: Path) -> None:
+        """One sentence; what is no import's id is not found."""
+        file = tmp_path / "day.sta"
+        file.write_bytes(mt940(PLAN))
+        made = json.loads(invoke(live, "import", "--tenant", slug, "--json", file).stdout)["imported"][0]["import"]
+        done = invoke(live, "reverse", "--tenant", slug, made["id"])
+        assert done.stdout == f"{made['id']} was taken back: 2 entries in 1 statement.\n"
+        assert isinstance(invoke(live, "reverse", "--tenant", slug, "nothing").exception, errors.NotFound)

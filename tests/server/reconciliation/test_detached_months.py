@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from billfold import errors
 from billfold.contract.statements import EntryOutcome, EntryReason
 from billfold_server.keys.service import Keys
 from tests.server.ledger.past import MARCH, past, tenancy_template
@@ -43,3 +44,21 @@ class TestAnEntryOfADetachedMonthsOrder:
         back = entries[-way * 2_500]
         assert (back.outcome, back.reason) == (EntryOutcome.SUSPENSE, EntryReason.HISTORY_DETACHED)
         assert (entries[300].outcome, await desk.wallet_minor(wallet)) == (EntryOutcome.SUSPENSE, held)
+
+
+class TestTakingBackADetachedMonthsImport:
+    async def test_is_refused_by_its_first_entry(self, tenancy: Tenancy, tenant_keys: Keys, tmp_path: Path) -> None:
+        """What it posted has left the ledger, so nothing of it can be undone any more."""
+        books = await past(tenancy)
+        await tenant_keys.forget_tenant(books.tenant)
+        desk = Desk(books.bench.database, tenant_keys, books.tenant)
+        await desk.engine.close()
+        desk.engine = books.bench.engine
+        await books.at(MARCH + timedelta(days=1))
+        made = await desk.take_in(camt053(Statements(desk).plan))
+        await books.at(APRIL)
+        await books.detach(date(2025, 4, 1), tmp_path)
+        (entry,) = await desk.entries()
+        with pytest.raises(errors.StatementImportNotReversible) as caught:
+            await desk.take_back(made.id)
+        assert (caught.value.reason, caught.value.statement_entry_id) == ("history_detached", entry.id)

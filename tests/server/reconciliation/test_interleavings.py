@@ -12,8 +12,9 @@ from billfold.contract.wallets import AliasScheme
 from billfold.ids import Prefix
 from billfold_server.invariants.service import check
 from billfold_server.keys.service import Keys
+from billfold_server.reconciliation import service
 from tests.server.reconciliation.desk import Desk
-from tests.server.reconciliation.statement_files import ACCOUNT, Entry, camt053
+from tests.server.reconciliation.statement_files import ACCOUNT, Entry, Plan, camt053
 from tests.server.reconciliation.test_withdrawals import IBAN, Statements
 from tests.soak import many
 from tests.tenants import Tenancy
@@ -34,6 +35,11 @@ class Play:
     wallets: list[str]
     fees: str
     orders: dict[str, tuple[str, int]] = field(default_factory=dict)
+    shown: list[Plan] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Begin with what the bank has shown."""
+        self.shown.append(self.statements.plan)
 
     async def order(self) -> None:
         """Withdraw from a wallet, or top one up."""
@@ -58,6 +64,7 @@ class Play:
     async def show(self) -> None:
         """Import the statement of the next day."""
         await self.statements.show(*(self.entry() for _ in range(self.random_.randrange(1, 4))))
+        self.shown.append(self.statements.plan)
 
     async def assign(self) -> None:
         """Say what an entry shows that waits, or whose it is, rightly or not."""
@@ -72,6 +79,16 @@ class Play:
         if done:
             await self.desk.undo(self.random_.choice(done).assigning_journal_entry_id)
 
+    async def take_back(self) -> None:
+        """Take an import back as a whole: the newest, or one that others have continued."""
+        async with self.desk.database.tx(self.desk.tenant) as tx:
+            found = await service.list_imports(tx, limit=100, before=None)
+        standing = [each for each in found if each.reversed_at is None]
+        if len(standing) > 1:
+            await self.desk.take_back(self.random_.choice([*standing[:1] * 4, *standing]).id)
+            self.shown.pop()
+            self.statements.plan = self.shown[-1]
+
     async def reverse(self) -> None:
         """Undo an order by hand, whole or in part."""
         if self.orders:
@@ -84,7 +101,7 @@ class Play:
 
     async def step(self) -> None:
         """Do one thing, or several at once; what is refused changes nothing."""
-        moves = [self.assign] * 3 + [self.undo] * 2 + [self.reverse, self.freeze]
+        moves = [self.assign] * 3 + [self.undo] * 2 + [self.reverse, self.freeze, self.take_back]
         if self.random_.random() < _AT_ONCE:
             todo = self.random_.choices(moves, k=4)
         else:
@@ -98,7 +115,7 @@ class Play:
         """Every wallet has what was ordered and booked for it, and what is on its way is where it was ordered."""
         desk = self.desk
         assert await check(desk.database, desk.tenant) == []
-        found = await desk.entries()
+        found = [each for each in await desk.entries() if not each.taken_back]
         waiting = [each for each in found if each.outcome is EntryOutcome.SUSPENSE]
         assert await desk.account_minor("suspense") == -sum(each.amount_minor for each in waiting)
         assert await desk.cash_minor(ACCOUNT) == self.statements.plan.closing_minor

@@ -103,11 +103,60 @@ class TestAnImportOverHttp:
                 send(client, camt053(PLAN)),
                 client.get("/v1/statement-imports"),
                 client.get("/v1/statement-imports/sti_01m7w9tnzcejq9b78b81gh4nmw"),
+                client.post(
+                    "/v1/statement-imports/sti_01m7w9tnzcejq9b78b81gh4nmw/reversal",
+                    json={},
+                    headers={"Idempotency-Key": "k"},
+                ),
                 client.get("/v1/statement-entries"),
                 client.get(f"/v1/statement-entries/{nothing}"),
                 client.post(f"/v1/statement-entries/{nothing}/assign", json=order, headers={"Idempotency-Key": "k"}),
             ):
                 assert (answer.status_code, answer.json()["facts"]) == (403, {"feature": "statements"})
+
+
+def take_back(client: httpx.Client, import_id: str, key: str | None = None) -> httpx.Response:
+    """Take an import back as a whole."""
+    headers = {"Idempotency-Key": key or secrets.token_hex(16)}
+    return client.post(f"/v1/statement-imports/{import_id}/reversal", json={"reason": "wrong file"}, headers=headers)
+
+
+class TestAReversalOverHttp:
+    """Taking an import back over HTTP."""
+
+    def test_is_told_by_answer_list_event_and_audit(self, client: httpx.Client) -> None:
+        """The import says when, its entries that they were taken back; the file is new when it comes again."""
+        made = send(client, camt053(PLAN)).json()
+        done = take_back(client, made["id"], "once")
+        assert done.status_code == 200, done.text
+        assert {**done.json(), "reversed_at": None} == made
+        assert done.json()["reversed_at"] is not None
+        assert take_back(client, made["id"], "once").content == done.content
+        assert client.get(f"/v1/statement-imports/{made['id']}").json() == done.json()
+        told = [(one["outcome"], one["taken_back"]) for one in listed(client, statement_import_id=made["id"])]
+        assert told == [("reversed", True)] * 2
+        assert len(listed(client, outcome="reversed")) == 2
+        assert listed(client, outcome="suspense") == []
+        [event] = client.get("/v1/events", params={"type": "statement_import.reversed"}).json()["data"]
+        assert event["data"] == done.json()
+        [record] = client.get("/v1/audit-records", params={"action": "statement_import.reversed"}).json()["data"]
+        assert (record["reason"], record["facts"]) == ("wrong file", {"statements": 1, "entries": 2})
+        again = send(client, camt053(PLAN)).json()
+        assert [one["outcome"] for one in listed(client, statement_import_id=again["id"])] == ["suspense"] * 2
+
+    def test_names_what_is_in_the_way(self, client: httpx.Client) -> None:
+        """409 with the later import; each fact is there, whether it says something or not."""
+        made, later = (send(client, camt053(PLAN)).json()["id"] for _ in range(2))
+        refused = take_back(client, made)
+        assert (refused.status_code, refused.json()["code"]) == (409, "statement_import_not_reversible")
+        assert refused.json()["facts"] == {
+            "statement_import_id": made,
+            "reason": "later_import",
+            "later_statement_import_id": later,
+            "statement_entry_id": None,
+            "journal_entry_id": None,
+        }
+        assert take_back(client, "sti_01m7w9tnzcejq9b78b81gh4nmw").status_code == 404
 
 
 class TestAnEntryOverHttp:

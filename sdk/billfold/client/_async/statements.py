@@ -54,6 +54,30 @@ class AsyncStatements(AsyncResource):
         """
         return await self._ask(operations.GET_STATEMENT_IMPORT, statement_import_id)
 
+    async def reverse(
+        self, statement_import_id: str, *, reason: str | None = None, idempotency_key: str | None = None
+    ) -> StatementImport:
+        """Take back the import of a wrong file as a whole, or not at all.
+
+        The same file, or a corrected one, may be imported afterwards as if it hadn't come before.
+
+        Args:
+            statement_import_id: Which import.
+            reason: Why, for the audit trail.
+            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
+
+        Raises:
+            errors.ApprovalRequired: It moved so much money that another person must agree.
+            errors.NotFound: There is none with this id.
+            errors.StatementImportNotReversible: Something is in the way; ``reason`` and the ids beside it say what.
+        """
+        return await self._order(
+            operations.REVERSE_STATEMENT_IMPORT,
+            statement_import_id,
+            body=encoding.fields(reason=reason),
+            idempotency_key=idempotency_key,
+        )
+
     def list(self, *, limit: int | None = None, cursor: str | None = None) -> AsyncPages[StatementImport]:
         """List imports.
 
