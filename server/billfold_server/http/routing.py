@@ -249,7 +249,13 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
         return Cursors(self.services.cursor_key, owner)
 
     def page(
-        self, kind: str, rows: Sequence[Row], limit: int, *, key: Callable[[Row], Sequence[str | int | None]]
+        self,
+        kind: str,
+        rows: Sequence[Row],
+        limit: int,
+        *,
+        key: Callable[[Row], Sequence[str | int | None]],
+        further: Sequence[str | int | None] | None = None,
     ) -> Page[Row]:
         """Cut a page from ``limit + 1`` rows; the one too many tells that there is a next page.
 
@@ -258,10 +264,12 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
             rows: What the query found, at most ``limit + 1`` rows.
             limit: How many the caller asked for.
             key: Gives a row's sort key, which the next page's cursor holds.
+            further: The sort key behind which to look for more where not so many rows were found, but enough was
+                looked at for one page.
         """
         shown = list(rows[:limit])
-        more = len(rows) > limit
-        return Page(data=shown, next_cursor=self.cursors.encode(kind, key(shown[-1])) if more else None)
+        place = key(shown[-1]) if len(rows) > limit else further
+        return Page(data=shown, next_cursor=None if place is None else self.cursors.encode(kind, place))
 
 
 class Dialect(typing.Protocol):

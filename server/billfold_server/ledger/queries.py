@@ -3,9 +3,9 @@
 Lists are keyset pages, newest first: ``before`` is the key of the last row of the page before.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -13,6 +13,7 @@ import msgspec
 
 from billfold import ids
 from billfold.chain import StoredLink
+from billfold.contract.ledger import AccountType
 from billfold_server.db.filters import Filter
 from billfold_server.ledger.reading import UnreadableError, check_row, shape_of
 from billfold_server.ledger.rows import AccountRow, EntryRow, HoldRow
@@ -75,7 +76,10 @@ async def list_accounts(
     """Return accounts, newest first."""
     where = Filter()
     where.add("a.code = $", code)
-    where.add("a.type = $", type)
+    where.add_word("a.type", type)
+    if type is not None and type != AccountType.LIABILITY:
+        # Wallets' accounts are liabilities. The others are the bank's own, which are few, and all have a code.
+        where.add("a.code IS NOT NULL")
     where.add("a.currency = $", currency)
     where.add("a.id < $", before)
     rows = await tx.fetch(
@@ -106,12 +110,67 @@ async def list_entries(
     kind: str | None = None,
     from_: datetime | None = None,
     to: datetime | None = None,
-) -> list[EntryRow]:
-    """Return journal entries with their postings, newest first; ``from_`` and ``to`` bound the effective time."""
+) -> tuple[list[EntryRow], UUID | None]:
+    """Return journal entries with their postings, newest first; ``from_`` and ``to`` bound the effective time.
+
+    Of an account's, those of a kind are picked from so many of all kinds at most; what is returned beside them is the
+    last that was looked at where that was all.
+    """
+
+    async def heads(place: UUID | None, limit: int) -> list[asyncpg.Record]:
+        led = None if account_id is not None else kind
+        return await _list_heads(tx, limit=limit, before=place, account_id=account_id, kind=led, from_=from_, to=to)
+
+    if account_id is None or kind is None:
+        return await with_postings(tx, await heads(before, limit)), None
+    found, further = await _pick(heads, kind, before, limit, place_of=lambda row: row["id"])
+    return await with_postings(tx, found), further
+
+
+_MOST_LOOKED_AT: Final = 2_000
+"""How many postings or entries are looked at for a page of one kind at most, so that what it costs has an end."""
+_FIRST_LOOK: Final = 3
+"""For how many pages are looked at first for one of a kind, which is enough where kinds take turns."""
+
+P = TypeVar("P")
+
+
+async def _pick(
+    read: Callable[[P | None, int], Awaitable[list[asyncpg.Record]]],
+    kind: str,
+    place: P | None,
+    limit: int,
+    *,
+    place_of: Callable[[asyncpg.Record], P],
+) -> tuple[list[asyncpg.Record], P | None]:
+    """Return the newest rows of a kind behind a place, and the place where to go on if not all were looked at."""
+    picked: list[asyncpg.Record] = []
+    looked, window = 0, min(_FIRST_LOOK * limit, _MOST_LOOKED_AT)
+    while True:
+        rows = await read(place, window)
+        picked += [row for row in rows if row["kind"] == kind]
+        if len(picked) >= limit or len(rows) < window:
+            return picked[:limit], None
+        looked, place = looked + window, place_of(rows[-1])
+        if looked >= _MOST_LOOKED_AT:
+            return picked, place
+        window = min(2 * window, _MOST_LOOKED_AT - looked)
+
+
+async def _list_heads(
+    tx: TenantTx,
+    *,
+    limit: int,
+    before: UUID | None,
+    account_id: UUID | None,
+    kind: str | None,
+    from_: datetime | None,
+    to: datetime | None,
+) -> list[asyncpg.Record]:
     where = Filter()
     place = "j.id"
     if account_id is None:
-        source = late = "journal_entries AS j"
+        source, late = "journal_entries AS j", _LATE_ENTRIES
         if kind in _MOVED:
             place, source, late = "own.id", _MOVED_ENTRIES, _MOVED_LATE
             where.values.append(kind)
@@ -122,20 +181,19 @@ async def list_entries(
     else:
         place = "own.entry_id"
         # The account's own postings lead, so that an account that rests is found as fast as one that doesn't.
-        source = late = (
-            "(SELECT DISTINCT p.entry_id FROM postings AS p WHERE p.account_id = $1 ORDER BY p.entry_id DESC) AS own "
-            "JOIN journal_entries AS j ON j.id = own.entry_id"
-        )
+        source, late = _OF_ACCOUNT, _LATE_OF_ACCOUNT
         where.values.append(account_id)
-        where.add("j.kind = $", kind)
     where.add("j.effective_at >= $", from_)
+    since = "TRUE" if from_ is None else f"j.effective_at >= ${len(where.values)}"
     where.add(f"{place} < $", before)
     if from_ is not None:
         where.add(f"{place} > {_PLACE}", from_)
     spans = [(source, "TRUE")]
     if to is not None:
         where.add("j.effective_at < $", to)
-        before_it = _PLACE.replace("$", f"${len(where.values)}")
+        end = f"${len(where.values)}"
+        before_it = _PLACE.replace("$", end)
+        late = late.replace("{end}", end).replace("{since}", since)
         spans = [
             (source, f"{place} <= {before_it}"),
             (late, f"{place} > {before_it} AND j.effective_at < j.effective_high"),
@@ -144,11 +202,10 @@ async def list_entries(
         f"(SELECT {ENTRY_COLUMNS} FROM {each} WHERE {where} AND {span} ORDER BY {place} DESC LIMIT {limit:d})"  # noqa: S608
         for each, span in spans
     )
-    heads = await tx.fetch(
+    return await tx.fetch(
         f"SELECT {ENTRY_COLUMNS} FROM ({newest}) AS j ORDER BY j.id DESC LIMIT {limit:d}",  # noqa: S608
         *where.values,
     )
-    return await with_postings(tx, heads)
 
 
 # Entries are in the order in which they were recorded, and ``effective_high`` only rises. So a time has a place: after
@@ -170,8 +227,13 @@ _MOVED_ENTRIES: Final = f"""
         (SELECT c.entry_id FROM ledger_checkpoints AS c ORDER BY c.number DESC LIMIT 1),
         '00000000-0000-0000-0000-000000000000'::uuid)) AS own
     CROSS JOIN LATERAL (SELECT {ENTRY_COLUMNS} FROM journal_entries AS j WHERE j.id = own.id OFFSET 0) AS j"""  # noqa: S608 - constants
-# What is late has an index of its own, by when it took effect.
-_MOVED_LATE: Final = "journal_entries AS j CROSS JOIN LATERAL (SELECT j.id WHERE j.kind = $1) AS own"
+# What is late has an index of its own, by when it took effect. How little that is, statistics don't tell: without
+# OFFSET the planner may look through all that was recorded since.
+_LATE_ENTRIES: Final = f"""
+    (SELECT {ENTRY_COLUMNS} FROM journal_entries AS j
+     WHERE j.effective_at < j.effective_high AND j.effective_at < {{end}} AND {{since}}
+     ORDER BY j.effective_at DESC OFFSET 0) AS j"""  # noqa: S608 - constants
+_MOVED_LATE: Final = f"{_LATE_ENTRIES} CROSS JOIN LATERAL (SELECT j.id WHERE j.kind = $1) AS own"
 
 
 async def reversed_so_far(tx: TenantTx, entry_id: UUID) -> int:
@@ -197,7 +259,7 @@ async def list_holds(
     """Return holds, newest first."""
     where = Filter()
     where.add("h.wallet_id = $", wallet_id)
-    where.add("h.status = $", status)
+    where.add_word("h.status", status)
     where.add("h.id < $", before)
     rows = await tx.fetch(
         f"SELECT {HOLD_COLUMNS} FROM holds AS h WHERE {where} ORDER BY h.id DESC LIMIT {limit:d}",  # noqa: S608
@@ -215,14 +277,32 @@ async def list_statement(
     kind: str | None = None,
     from_: datetime | None = None,
     to: datetime | None = None,
-) -> list[asyncpg.Record]:
+) -> tuple[list[asyncpg.Record], tuple[UUID, int] | None]:
     """Return postings of these accounts with what their entries say, newest first.
 
-    ``before`` is the entry's id and the line of the last posting of the page before.
+    ``before`` is the entry's id and the line of the last posting of the page before. Those of a kind are picked from so
+    many of all kinds at most; what is returned beside them is the last that was looked at where that was all.
     """
+
+    async def lines(place: tuple[UUID, int] | None, limit: int) -> list[asyncpg.Record]:
+        return await _list_lines(tx, account_ids, limit=limit, before=place, from_=from_, to=to)
+
+    if kind is None:
+        return await lines(before, limit), None
+    return await _pick(lines, kind, before, limit, place_of=lambda row: (row["id"], row["line"]))
+
+
+async def _list_lines(
+    tx: TenantTx,
+    account_ids: Sequence[UUID],
+    *,
+    limit: int,
+    before: tuple[UUID, int] | None,
+    from_: datetime | None,
+    to: datetime | None,
+) -> list[asyncpg.Record]:
     where = Filter()
     where.values.append(list(account_ids))
-    where.add("j.kind = $", kind)
     where.add("p.effective_at >= $", from_)
     if from_ is not None:
         where.add(f"p.entry_id > {_PLACE}", from_)
@@ -271,6 +351,15 @@ async def list_statement(
 _LATE: Final = "generate_series(0, 35) AS late (class) JOIN postings AS p ON p.late_class = late.class"
 _NOT_EARLIER: Final = (
     "(late.class = 35 OR p.effective_at > {end}::timestamptz - interval '2 seconds' * (1::bigint << late.class))"
+)
+# An account's own postings lead, so that an account that rests is found as fast as one that doesn't.
+_OF_ACCOUNT: Final = (
+    "(SELECT DISTINCT p.entry_id FROM postings AS p WHERE p.account_id = $1 ORDER BY p.entry_id DESC) AS own "  # noqa: S608 - constants
+    f"CROSS JOIN LATERAL (SELECT {ENTRY_COLUMNS} FROM journal_entries AS j WHERE j.id = own.entry_id OFFSET 0) AS j"
+)
+_LATE_OF_ACCOUNT: Final = (
+    f"(SELECT DISTINCT p.entry_id FROM {_LATE} AND p.account_id = $1 AND p.effective_at < {{end}} "  # noqa: S608 - constants
+    f"AND {_NOT_EARLIER} OFFSET 0) AS own JOIN journal_entries AS j ON j.id = own.entry_id"
 )
 _AS_OF: Final = f"""
     WITH mark AS (

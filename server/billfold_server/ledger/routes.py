@@ -141,15 +141,16 @@ async def get_account_statement(
 ) -> Page[StatementLine]:
     """List an account's postings, newest first, each with the balance after it.
 
-    `from` and `to` bound the effective time; `from` is inside, `to` is outside.
+    `from` and `to` bound the effective time; `from` is inside, `to` is outside. Of a `kind` a page may have fewer lines
+    than its limit, or none, though there are more: `next_cursor` tells.
     """
     after = call.cursors.decode("statement", cursor)
     async with call.tx() as tx:
         account = await service.get_account(tx, ids.decode(Prefix.ACCOUNT, account_id))
-        lines = await service.statement(
+        lines, further = await service.statement(
             tx, [account.id], limit=limit + 1, before=service.position(after), kind=kind, from_=from_, to=to
         )
-    return call.page("statement", lines, limit, key=service.place)
+    return call.page("statement", lines, limit, key=service.place, further=further)
 
 
 @routes.post(
@@ -195,11 +196,12 @@ async def list_journal_entries(
 ) -> Page[JournalEntry]:
     """List journal entries with their postings, newest first.
 
-    `from` and `to` bound the effective time; `from` is inside, `to` is outside.
+    `from` and `to` bound the effective time; `from` is inside, `to` is outside. Of a `kind` on an account a page may
+    have fewer entries than its limit, or none, though there are more: `next_cursor` tells.
     """
     before = call.cursors.decode_id("journal-entries", cursor, Prefix.JOURNAL_ENTRY)
     async with call.tx() as tx:
-        rows = await queries.list_entries(
+        rows, further = await queries.list_entries(
             tx,
             limit=limit + 1,
             before=before,
@@ -208,7 +210,13 @@ async def list_journal_entries(
             from_=from_,
             to=to,
         )
-    return call.page("journal-entries", [row.to_response() for row in rows], limit, key=lambda entry: [entry.id])
+    return call.page(
+        "journal-entries",
+        [row.to_response() for row in rows],
+        limit,
+        key=lambda entry: [entry.id],
+        further=None if further is None else [ids.encode(Prefix.JOURNAL_ENTRY, further)],
+    )
 
 
 @routes.get(

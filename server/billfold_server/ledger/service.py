@@ -384,10 +384,15 @@ async def statement(
     kind: str | None,
     from_: datetime | None,
     to: datetime | None,
-) -> list[StatementLine]:
-    """Return an account's postings, newest first, each with the balance after it."""
-    rows = await queries.list_statement(tx, account_ids, limit=limit, before=before, kind=kind, from_=from_, to=to)
-    return [_line(row) for row in rows]
+) -> tuple[list[StatementLine], tuple[str, int] | None]:
+    """Return an account's postings, newest first, each with the balance after it, and where to look for more.
+
+    The latter is there where fewer of a kind were found, but enough was looked at for one page.
+    """
+    rows, further = await queries.list_statement(
+        tx, account_ids, limit=limit, before=before, kind=kind, from_=from_, to=to
+    )
+    return [_line(row) for row in rows], None if further is None else (str(further[0]), further[1])
 
 
 def _line(row: "asyncpg.Record") -> StatementLine:

@@ -220,14 +220,15 @@ async def get_wallet_statement(
 ) -> Page[StatementLine]:
     """List what was posted to a wallet, newest first, each with the balance after it.
 
-    `from` and `to` bound the effective time; `from` is inside, `to` is outside.
+    `from` and `to` bound the effective time; `from` is inside, `to` is outside. Of a `kind` a page may have fewer lines
+    than its limit, or none, though there are more: `next_cursor` tells.
     """
     after = call.cursors.decode("wallet-statement", cursor)
     key = ids.decode(Prefix.WALLET, wallet_id)
     async with call.tx() as tx:
         await service.get_wallet(tx, key, own=call.caller.own, entries=True)
         accounts = (await ledger.list_wallet_accounts(tx, [key]))[key]
-        lines = await ledger.statement(
+        lines, further = await ledger.statement(
             tx,
             [account.id for account in accounts if currency in (None, account.currency)],
             limit=limit + 1,
@@ -236,7 +237,7 @@ async def get_wallet_statement(
             from_=from_,
             to=to,
         )
-    return call.page("wallet-statement", lines, limit, key=ledger.place)
+    return call.page("wallet-statement", lines, limit, key=ledger.place, further=further)
 
 
 # Aliases.

@@ -50,7 +50,7 @@ async def wallet_account(bench: Bench, wallet: int) -> str:
     """Return the account of a wallet in euros, which has had some."""
     answer = accepted(await bench.top_up(wallet, 1))
     async with bench.database.tx(bench.tenant) as tx:
-        entry = (await list_entries(tx, limit=1))[0].to_response()
+        entry = (await list_entries(tx, limit=1))[0][0].to_response()
     assert entry.id == answer["journal_entry_id"]
     return next(posting.account_id for posting in entry.postings if posting.amount_minor < 0)
 

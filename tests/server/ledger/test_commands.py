@@ -388,7 +388,7 @@ class TestAnEffectiveTime:
         made = accepted(await bench.submit(kinds.TOP_UP, kinds.top_up(body)))
         assert made["balance_after_minor"] == 111
         async with bench.database.tx(bench.tenant) as tx:
-            entries = await list_entries(tx, limit=2)
+            entries, _ = await list_entries(tx, limit=2)
         assert [each.sequence for each in entries] == [2, 1]
         assert entries[0].effective_at == yesterday < entries[1].effective_at
         assert entries[0].recorded_at > entries[1].recorded_at

@@ -269,11 +269,11 @@ class TestHistory:
         books = await past(tenancy)
         await books.detach(date(2025, 2, 1), tmp_path)
         async with books.bench.database.tx(books.tenant) as tx:
-            entries = await queries.list_entries(tx, limit=100)
+            entries, _ = await queries.list_entries(tx, limit=100)
             (account,) = (
                 await service.list_wallet_accounts(tx, [ids.decode(Prefix.WALLET, books.bench.wallets[1])])
             ).popitem()[1]
-            lines = await service.statement(tx, [account.id], limit=100, before=None, kind=None, from_=None, to=None)
+            lines, _ = await service.statement(tx, [account.id], limit=100, before=None, kind=None, from_=None, to=None)
         assert [entry.sequence for entry in entries] == [7, 6, 5, 4]
         assert [line.balance_after_minor for line in lines] == [374, 381, 370, 400]
 

@@ -41,7 +41,7 @@ class TestAListBetweenTwoInstants:
             order: CreateJournalEntry = entry((one, 5), (two, -5))
             await bench.submit(kinds.POST_JOURNAL_ENTRY, CreateJournalEntry(postings=order.postings, effective_at=at))
         async with bench.database.tx(bench.tenant) as tx:
-            every = await queries.list_entries(tx, limit=1000)
+            every, _ = await queries.list_entries(tx, limit=1000)
             account_id = UUID(int=every[0].postings[0].account_id.int)
             instants = [None, now, *(each.effective_at for each in every)]
             for _ in range(60):
@@ -54,13 +54,13 @@ class TestAListBetweenTwoInstants:
                 bounds: dict[str, Any] = {"limit": LIMIT, "from_": from_, "to": to}
 
                 async def entries(before: Any, bounds: dict[str, Any] = bounds) -> list[Any]:
-                    return await queries.list_entries(tx, before=before, account_id=account_id, **bounds)
+                    return (await queries.list_entries(tx, before=before, account_id=account_id, **bounds))[0]
 
                 async def all_entries(before: Any, bounds: dict[str, Any] = bounds) -> list[Any]:
-                    return await queries.list_entries(tx, before=before, **bounds)
+                    return (await queries.list_entries(tx, before=before, **bounds))[0]
 
                 async def lines(before: Any, bounds: dict[str, Any] = bounds) -> list[Any]:
-                    return await queries.list_statement(tx, [account_id], before=before, **bounds)
+                    return (await queries.list_statement(tx, [account_id], before=before, **bounds))[0]
 
                 for read in (entries, all_entries):
                     assert [each.id for each in await page_on(read, lambda row: row.id)] == wanted
@@ -91,7 +91,7 @@ class TestEntriesOfOneKind:
                 case _:
                     await bench.transfer(0, 1, 1)
         async with bench.database.tx(bench.tenant) as tx:
-            every = await queries.list_entries(tx, limit=1000)
+            every, _ = await queries.list_entries(tx, limit=1000)
             instants = [None, now, *(each.effective_at for each in every)]
             assert {each.kind for each in every} == {"journal_entry", "top_up", "transfer"}
             for _ in range(40):
@@ -100,7 +100,8 @@ class TestEntriesOfOneKind:
 
                     async def read(before: Any, bounds: Any = (kind, from_, to)) -> list[Any]:
                         kind, from_, to = bounds
-                        return await queries.list_entries(tx, limit=LIMIT, before=before, kind=kind, from_=from_, to=to)
+                        page = queries.list_entries(tx, limit=LIMIT, before=before, kind=kind, from_=from_, to=to)
+                        return (await page)[0]
 
                     assert [each.id for each in await page_on(read, lambda row: row.id)] == [
                         each.id
