@@ -13,9 +13,16 @@ from billfold_server.http.routing import Call
 
 __all__ = ["SUBJECTS"]
 
+# The index is the only way to what lies between an object and itself in this order; said to be equal, one of which
+# there is nothing might be looked for along the whole trail.
 _RECORDS: Final = """
-SELECT id, actor, action, object_id, reason, facts::text AS facts, recorded_at FROM audit_records
-WHERE object_id = ANY($1::text[]) AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3
+SELECT r.id, r.actor, r.action, r.object_id, r.reason, r.facts, r.recorded_at FROM unnest($1::text[]) AS o (id)
+CROSS JOIN LATERAL (
+    SELECT id, actor, action, object_id, reason, facts::text AS facts, recorded_at FROM audit_records
+    WHERE object_id >= o.id AND object_id <= o.id AND id > coalesce($2::uuid, '00000000-0000-0000-0000-000000000000')
+    ORDER BY object_id, id LIMIT $3
+) AS r
+ORDER BY r.id LIMIT $3
 """
 
 

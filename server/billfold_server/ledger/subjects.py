@@ -30,9 +30,16 @@ SELECT j.id, j.sequence, j.kind, j.description, j.metadata::text AS metadata, j.
     json_agg(json_build_object('amount_minor', p.amount_minor, 'currency', p.currency) ORDER BY p.line)::text
         AS postings
 FROM (
-    SELECT o.entry_id, o.line, o.amount_minor, o.currency FROM postings AS o
-    WHERE o.account_id IN ({_OWN}) AND ($2::uuid IS NULL OR o.entry_id > $2)
-) AS p JOIN journal_entries AS j ON j.id = p.entry_id
+    SELECT DISTINCT n.entry_id FROM ({_OWN}) AS own
+    CROSS JOIN LATERAL (
+        SELECT DISTINCT o.entry_id FROM postings AS o
+        WHERE o.account_id = own.id AND o.entry_id > coalesce($2::uuid, '00000000-0000-0000-0000-000000000000')
+        ORDER BY o.entry_id LIMIT $3
+    ) AS n
+    ORDER BY n.entry_id LIMIT $3
+) AS own
+JOIN postings AS p ON p.entry_id = own.entry_id AND p.account_id IN ({_OWN})
+JOIN journal_entries AS j ON j.id = own.entry_id
 GROUP BY j.id, j.sequence, j.kind, j.description, j.metadata, j.effective_at, j.recorded_at
 ORDER BY j.id LIMIT $3
 """  # noqa: S608 - constants

@@ -92,8 +92,9 @@ async def list_payments(
     where.add("p.wallet_id = $", wallet_id)
     where.add("p.consent_id = $", consent_id)
     where.add("p.client_id = $", client_id)
-    where.add("p.status = $", status)
-    where.add("(p.needs IS NOT NULL) = $", needs_attention)
+    where.add_word("p.status", status)
+    if needs_attention is not None:
+        where.add("p.needs IS NOT NULL" if needs_attention else "p.needs IS NULL")
     rows = await tx.fetch(
         f"SELECT {PAYMENT_COLUMNS} FROM payments AS p WHERE {where} ORDER BY p.id DESC LIMIT {limit:d}",  # noqa: S608
         *where.values,
@@ -148,8 +149,13 @@ async def count_open(tx: TenantTx, wallet_ids: Sequence[UUID]) -> int:
 
 
 _OF: Final = f"""
-SELECT {PAYMENT_COLUMNS} FROM payments AS p
-WHERE p.wallet_id = ANY($1::uuid[]) AND ($2::uuid IS NULL OR p.id > $2) ORDER BY p.id LIMIT $3
+SELECT {PAYMENT_COLUMNS} FROM unnest($1::uuid[]) AS w (id)
+CROSS JOIN LATERAL (
+    SELECT {PAYMENT_COLUMNS} FROM payments AS p
+    WHERE p.wallet_id = w.id AND p.id > coalesce($2::uuid, '00000000-0000-0000-0000-000000000000')
+    ORDER BY p.id LIMIT $3
+) AS p
+ORDER BY p.id LIMIT $3
 """  # noqa: S608
 _DELETE_TEXTS: Final = """
 DELETE FROM payment_texts WHERE payment_id IN (SELECT id FROM payments WHERE wallet_id = ANY($1::uuid[]))

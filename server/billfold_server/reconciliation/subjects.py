@@ -13,8 +13,16 @@ from billfold_server.tenancy.transaction import TenantTx
 __all__ = ["SUBJECTS"]
 
 _ENTRIES: Final = f"""
-SELECT {ENTRY_COLUMNS} FROM statement_entries AS e
-WHERE e.wallet_id = ANY($1::uuid[]) AND ($2::uuid IS NULL OR e.id > $2) ORDER BY e.id LIMIT $3
+SELECT {ENTRY_COLUMNS}
+FROM (
+    SELECT n.id FROM unnest($1::uuid[]) AS w (id)
+    CROSS JOIN LATERAL (
+        SELECT id FROM statement_entries
+        WHERE wallet_id = w.id AND id > coalesce($2::uuid, '00000000-0000-0000-0000-000000000000') ORDER BY id LIMIT $3
+    ) AS n
+    ORDER BY n.id LIMIT $3
+) AS own
+JOIN statement_entries AS e ON e.id = own.id ORDER BY e.id
 """  # noqa: S608 - constants
 _BLANK: Final = """
 UPDATE statement_entries SET sealed_texts = NULL WHERE wallet_id = ANY($1::uuid[]) AND sealed_texts IS NOT NULL

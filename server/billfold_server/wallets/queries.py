@@ -176,7 +176,7 @@ async def list_wallets(
     """
     where = Filter()
     where.add("w.party_id = $", party_id)
-    where.add("w.status = $", status)
+    where.add_word("w.status", status)
     where.add("w.id < $", before)
     where.add("w.id = ANY($::uuid[])", None if chosen is None else list(chosen))
     if alias is not None:
@@ -346,11 +346,21 @@ ALIASES_OF: Final = (
     f"SELECT {ALIAS_COLUMNS} FROM wallet_aliases AS a "  # noqa: S608
     f"WHERE a.wallet_id = ANY($1::uuid[]) AND {_BEHIND.format(alias='a')}"
 )
-TRANSFERS_OF: Final = (
-    f"SELECT {TRANSFER_COLUMNS} FROM transfers AS t "  # noqa: S608
-    "WHERE (t.from_wallet_id = ANY($1::uuid[]) OR t.to_wallet_id = ANY($1::uuid[])) "
-    f"AND {_BEHIND.format(alias='t')}"
-)
+# Each side has an index of its own for each kind, along which a page is read; between two of one's own it is in both.
+_NEXT_OF_SIDE: Final = """
+    SELECT t.kind, t.id FROM transfers AS t
+    WHERE t.{side} = w.id AND t.kind = k.kind AND t.id > coalesce($2::uuid, '00000000-0000-0000-0000-000000000000')
+    ORDER BY t.id LIMIT $3
+"""
+TRANSFERS_OF: Final = f"""
+    SELECT {TRANSFER_COLUMNS}
+    FROM (
+        SELECT DISTINCT n.id, n.kind FROM unnest($1::uuid[]) AS w (id)
+        CROSS JOIN unnest('{{transfer,top_up,withdrawal}}'::text[]) AS k (kind)
+        CROSS JOIN LATERAL ({" UNION ALL ".join(f"({_NEXT_OF_SIDE.format(side=each)})" for each in _SIDES)}) AS n
+        ORDER BY n.id LIMIT $3) AS own
+    JOIN transfers AS t ON t.kind = own.kind AND t.id = own.id ORDER BY t.id
+"""  # noqa: S608
 
 BLANK_WALLETS: Final = """
 UPDATE wallets SET label = NULL, status_reason = NULL, metadata = '{}'
