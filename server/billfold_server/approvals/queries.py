@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from billfold_server.db.filters import Filter
 from billfold_server.db.personal import counted
 from billfold_server.tenancy.transaction import TenantTx
 
@@ -64,15 +65,6 @@ _INSERT: Final = (
 _FIND: Final = f"SELECT {_COLUMNS} FROM approvals WHERE id = $1"  # noqa: S608
 _LOCK: Final = f"{_FIND} FOR NO KEY UPDATE"
 _FIND_BY_KEY: Final = f"SELECT {_COLUMNS} FROM approvals WHERE client_id = $1 AND idempotency_key = $2"  # noqa: S608
-_LIST: Final = f"""
-SELECT {_COLUMNS} FROM approvals
-WHERE ($1::uuid IS NULL OR id < $1)
-  AND ($2::text IS NULL OR state = $2)
-  AND ($3::timestamptz IS NULL OR expires_at > $3)
-  AND ($4::timestamptz IS NULL OR expires_at <= $4)
-ORDER BY id DESC
-LIMIT $5
-"""  # noqa: S608
 _LOCK_OPEN: Final = f"""
 SELECT {_COLUMNS} FROM approvals
 WHERE client_id = $1 AND user_id IS NOT DISTINCT FROM $2 AND fingerprint = $3
@@ -150,7 +142,13 @@ async def list_page(
         over_at: Only those whose time has.
         limit: How many at most.
     """
-    return [ApprovalRow(**dict(row)) for row in await tx.fetch(_LIST, before, state, open_at, over_at, limit)]
+    where = Filter()
+    where.add("id < $", before)
+    where.add_word("state", state)
+    where.add("expires_at > $", open_at)
+    where.add("expires_at <= $", over_at)
+    sql = f"SELECT {_COLUMNS} FROM approvals WHERE {where} ORDER BY id DESC LIMIT {limit:d}"  # noqa: S608
+    return [ApprovalRow(**dict(row)) for row in await tx.fetch(sql, *where.values)]
 
 
 async def decide(

@@ -109,8 +109,8 @@ async def list_page(
     """Return arrangements that meet all conditions given, newest first."""
     where = Filter()
     where.add("a.wallet_id = $", wallet_id)
-    where.add("a.kind = $", kind)
-    where.add("a.status = $", status)
+    where.add_word("a.kind", kind)
+    where.add_word("a.status", status)
     where.add("a.id < $", before)
     rows = await tx.fetch(
         f"SELECT {_COLUMNS} FROM arrangements AS a WHERE {where} ORDER BY a.id DESC LIMIT {limit:d}",  # noqa: S608

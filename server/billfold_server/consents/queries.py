@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from billfold_server.consents.rows import COLUMNS, Consent, PreparedEvidence, Step, Use, read
+from billfold_server.db.filters import Filter
 from billfold_server.db.personal import counted
 from billfold_server.db.sets import Write
 from billfold_server.http.entering import GRANT_STANDS
@@ -144,15 +145,8 @@ RETURNING times
 _HISTORY: Final = f"""
 SELECT {_STEP} FROM consent_history WHERE consent_id = $1 AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3
 """  # noqa: S608 - constants
-_LIST: Final = f"""
-SELECT {COLUMNS} FROM consents
-WHERE ($1::uuid IS NULL OR id < $1)
-  AND ($2::uuid IS NULL OR client_id = $2)
-  AND ($3::uuid IS NULL OR party_id = $3)
-  AND ($4::text IS NULL OR kind = $4)
-  AND ($5::text IS NULL OR status = $5)
-ORDER BY id DESC LIMIT $6
-"""  # noqa: S608 - constants
+_STANDING_STATUSES: Final = frozenset({"AWAU", "AUTH"})
+"""Those of consents that haven't ended, as the table's own constraint says; they are found by an index of such."""
 
 _OF_PARTY: Final = f"""
 SELECT {COLUMNS} FROM consents
@@ -431,7 +425,16 @@ async def list_page(
         status: Only of a status, as rows say.
         limit: How many at most.
     """
-    return [read(row) for row in await tx.fetch(_LIST, before, client_id, party_id, kind, status, limit)]
+    where = Filter()
+    where.add("id < $", before)
+    where.add("client_id = $", client_id)
+    where.add("party_id = $", party_id)
+    where.add_word("kind", kind)
+    where.add_word("status", status)
+    if status in _STANDING_STATUSES:
+        where.add("ended_at IS NULL")
+    sql = f"SELECT {COLUMNS} FROM consents WHERE {where} ORDER BY id DESC LIMIT {limit:d}"  # noqa: S608 - constants
+    return [read(row) for row in await tx.fetch(sql, *where.values)]
 
 
 async def list_of_party(tx: TenantTx, party_id: UUID, *, after: UUID | None, limit: int) -> list[Consent]:

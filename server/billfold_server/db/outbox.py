@@ -227,21 +227,24 @@ _LIST = _page(
 )
 _LIST_TYPE = _page(f"SELECT {_COLUMNS} FROM outbox_events WHERE type = $3 AND sequence > $1")  # noqa: S608 - constants
 # Each type's next events are read from the index, and no more of them than are asked for: together, types would be
-# looked for along the whole stream, or all of their events be sorted.
-_LIST_EACH_TYPE = _page(
-    f"""
+# looked for along the whole stream, or all of their events be sorted. So might one that is rare, if it were said to be
+# equal: the index is the only way to what lies between the type and itself in this order.
+_EACH_TYPE = f"""
     SELECT next.* FROM unnest($3::text[]) AS wanted (name) CROSS JOIN LATERAL (
-        SELECT {_COLUMNS} FROM outbox_events WHERE type = wanted.name AND sequence > $1 ORDER BY sequence LIMIT $2
+        SELECT {_COLUMNS} FROM outbox_events WHERE type >= wanted.name AND type <= wanted.name AND sequence > $1
+            AND ({{condition}})
+        ORDER BY type, sequence LIMIT $2
     ) AS next
-    """  # noqa: S608 - constants
-)
+"""  # noqa: S608 - constants
+_LIST_EACH_TYPE = _page(_EACH_TYPE.format(condition="TRUE"))
 _OF_PARTNER = "split_part(type, '.', 1) <> ALL ($4::text[]) OR object_id = $5 OR data->>'partner_id' = $5"
 _LIST_OF_PARTNER = _page(
     f"""
     SELECT {_COLUMNS} FROM outbox_events
-    WHERE sequence > $1 AND ($3::text[] IS NULL OR type = ANY ($3)) AND ({_OF_PARTNER})
+    WHERE sequence > $1 AND ({_OF_PARTNER.replace("$4", "$3").replace("$5", "$4")})
     """  # noqa: S608 - constants
 )
+_LIST_EACH_TYPE_OF_PARTNER = _page(_EACH_TYPE.format(condition=_OF_PARTNER))
 _LIST_TYPES = _page(
     f"""
     SELECT {_COLUMNS} FROM outbox_events
@@ -298,7 +301,11 @@ async def list_events(
         ours = (types, sorted(OF_SOMEBODY), of_partner, object_id, _id_in(object_id))
         rows = await tx.fetch(_LIST_OF_OBJECT, after, limit, *ours)
     elif of_partner is not None:
-        rows = await tx.fetch(_LIST_OF_PARTNER, after, limit, types, sorted(OF_SOMEBODY), of_partner)
+        whose = (sorted(OF_SOMEBODY), of_partner)
+        if types is None:
+            rows = await tx.fetch(_LIST_OF_PARTNER, after, limit, *whose)
+        else:
+            rows = await tx.fetch(_LIST_EACH_TYPE_OF_PARTNER, after, limit, list(types), *whose)
     elif each_type is not None:
         rows = await tx.fetch(_LIST_EACH_TYPE, after, limit, list(each_type))
     elif event_types is not None:

@@ -261,7 +261,7 @@ async def list_parties(
         limit: How many at most.
     """
     assert tx.open
-    return await queries.list_page(external_id=external_id, kind=kind, search=search, before=before, limit=limit)
+    return await queries.list_page(tx, external_id=external_id, kind=kind, search=search, before=before, limit=limit)
 
 
 # Changing.

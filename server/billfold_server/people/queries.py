@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from billfold_server.db.filters import Filter
 from billfold_server.db.personal import counted
 from billfold_server.db.row_locks import lock_rows
 from billfold_server.tenancy.transaction import TenantTx, Tx
@@ -207,15 +208,14 @@ async def list_users(
     limit: int,
 ) -> list[UserRow]:
     """Return users that meet all conditions given, the newest first."""
-    sql = f"""
-        SELECT {_user(tx)} FROM users
-        WHERE ($1::text IS NULL OR login_realm = $1) AND ($2::text IS NULL OR state = $2)
-          AND ($3::uuid IS NULL OR party_id = $3) AND ($4::text IS NULL OR login_name = $4)
-          AND ($5::uuid IS NULL OR id < $5)
-        ORDER BY id DESC LIMIT $6
-    """  # noqa: S608 - constants
-    rows = await tx.fetch(sql, login_realm, state, party_id, login_name, before, limit)
-    return [UserRow(**dict(row)) for row in rows]
+    where = Filter()
+    where.add_word("login_realm", login_realm)
+    where.add_word("state", state)
+    where.add("party_id = $", party_id)
+    where.add("login_name = $", login_name)
+    where.add("id < $", before)
+    sql = f"SELECT {_user(tx)} FROM users WHERE {where} ORDER BY id DESC LIMIT {limit:d}"  # noqa: S608 - constants
+    return [UserRow(**dict(row)) for row in await tx.fetch(sql, *where.values)]
 
 
 async def list_members(tx: Tx, partner_id: UUID, *, before: UUID | None, limit: int) -> list[UserRow]:

@@ -128,7 +128,7 @@ async def exempted_since_sca(tx: Tx, user_id: UUID, currency: str) -> tuple[int,
         SELECT count(*), coalesce(sum(amount_minor) FILTER (WHERE currency = $2), 0)::bigint AS sum_minor
         FROM sca_challenges
         WHERE user_id = $1 AND exemption = 'low_value' AND id > coalesce(
-            (SELECT max(id::text)::uuid FROM sca_challenges WHERE user_id = $1 AND state = 'completed'),
+            (SELECT id FROM sca_challenges WHERE user_id = $1 AND state = 'completed' ORDER BY id DESC LIMIT 1),
             '00000000-0000-0000-0000-000000000000'
         )
     """

@@ -106,11 +106,13 @@ async def list_entries(
     where = Filter()
     where.add("e.statement_import_id = $", import_id)
     if outcome is EntryOutcome.REVERSED:
-        where.add(f"(e.taken_back AND e.journal_entry_id IS NOT NULL OR e.outcome = $ AND {REVERSED})", "suspense")
+        where.add(f"(e.taken_back AND e.journal_entry_id IS NOT NULL OR e.outcome = 'suspense' AND {REVERSED})")
     elif outcome is EntryOutcome.SUSPENSE:
-        where.add(f"e.outcome = $ AND NOT {REVERSED}", outcome)
+        where.add_word("e.outcome", outcome)
+        where.add(f"NOT {REVERSED}")
     elif outcome is not None:
-        where.add("e.outcome = $ AND (e.journal_entry_id IS NULL OR NOT e.taken_back)", outcome)
+        where.add_word("e.outcome", outcome)
+        where.add("(e.journal_entry_id IS NULL OR NOT e.taken_back)")
     where.add("e.id < $", before)
     rows = await tx.fetch(
         f"SELECT {ENTRY_COLUMNS} FROM statement_entries AS e WHERE {where} ORDER BY e.id DESC LIMIT {limit:d}",  # noqa: S608

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from billfold_server.db.filters import Filter
 from billfold_server.db.personal import counted
 from billfold_server.db.sets import Columns, Write, instants, joined, texts, uuids
 from billfold_server.decryptor.service import Fingerprint
@@ -172,16 +173,14 @@ async def list_page(
     limit: int,
 ) -> list[tuple[TokenRow, datetime]]:
     """Return tokens that meet all conditions given, the newest first, each with the tenant's time."""
-    given = {"t.party_id =": party_id, "t.kind =": kind, "t.fingerprint_id =": fingerprint_id, "t.place <": before}
-    arguments = [value for value in given.values() if value is not None]
-    asked = [name for name, value in given.items() if value is not None]
-    # Only the conditions that are there, so that each has its own plan and index.
-    where = "".join(f" AND {name} ${number}" for number, name in enumerate(asked, 2))
-    sql = (
-        f"SELECT {_NOW}, {_COLUMNS} FROM vault_tokens AS t WHERE t.forgotten_at IS NULL{where} "  # noqa: S608 - constants
-        "ORDER BY t.place DESC LIMIT $1"
-    )
-    return [(TokenRow.of(row), row["now"]) for row in await tx.fetch(sql, limit, *arguments)]
+    where = Filter()
+    where.add("t.forgotten_at IS NULL")
+    where.add("t.party_id = $", party_id)
+    where.add_word("t.kind", kind)
+    where.add("t.fingerprint_id = $", fingerprint_id)
+    where.add("t.place < $", before)
+    sql = f"SELECT {_NOW}, {_COLUMNS} FROM vault_tokens AS t WHERE {where} ORDER BY t.place DESC LIMIT {limit:d}"  # noqa: S608 - constants
+    return [(TokenRow.of(row), row["now"]) for row in await tx.fetch(sql, *where.values)]
 
 
 _OF_PARTY: Final = f"""
@@ -335,11 +334,12 @@ async def delete_fingerprints(tx: TenantTx, fingerprint_ids: Sequence[UUID]) -> 
 
 # When the key of fingerprints has changed.
 
+# OFFSET keeps the planner from reading all values for each batch, to find those that are known already.
 _OUTDATED: Final = f"""
 SELECT {_COLUMNS} FROM (
     SELECT DISTINCT f.id FROM vault_fingerprints AS f
     WHERE f.purpose = $1 AND f.version < $2 AND f.id > $3
-      AND NOT EXISTS (SELECT FROM vault_fingerprints AS n WHERE n.id = f.id AND n.version >= $2)
+      AND NOT EXISTS (SELECT FROM vault_fingerprints AS n WHERE n.id = f.id AND n.version >= $2 OFFSET 0)
     ORDER BY f.id LIMIT $4
 ) AS f, LATERAL (SELECT id FROM vault_tokens WHERE fingerprint_id = f.id LIMIT 1) AS one, vault_tokens AS t
 WHERE t.id = one.id
