@@ -203,10 +203,12 @@ WHERE ($2::timestamptz IS NULL OR (used.hour, used.operation) < ($2, $3::text))
 ORDER BY hour DESC, operation DESC LIMIT $4
 """
 
+# The last use was in the last hour of any, so no other hour is read.
 _LAST_USES: Final = """
 SELECT consent_id, max(last_at) AS last_at
 FROM (
-    SELECT consent_id, last_at FROM consent_uses WHERE consent_id = ANY($1::uuid[])
+    SELECT u.consent_id, u.last_at FROM unnest($1::uuid[]) AS c (id) JOIN consent_uses AS u ON u.consent_id = c.id
+        AND u.hour = (SELECT l.hour FROM consent_uses AS l WHERE l.consent_id = c.id ORDER BY l.hour DESC LIMIT 1)
     UNION ALL SELECT id, ended_at FROM consents WHERE id = ANY($1::uuid[]) AND status = 'COND'
 ) AS used
 GROUP BY consent_id
