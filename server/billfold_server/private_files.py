@@ -1,5 +1,6 @@
 """Files that are written whole or not at all, most of which others mustn't read."""
 
+import errno
 import os
 import secrets
 import stat
@@ -79,7 +80,10 @@ def open_output(output: str, *, mode: int = _PRIVATE) -> Iterator[BinaryIO]:
     if output == "-":
         yield sys.stdout.buffer
         return
-    path = Path(output).resolve()
+    path = Path(os.path.realpath(output))
+    if path.is_symlink():
+        # Of one that leads to itself Path.resolve says nothing that could be told from a mistake of ours.
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), output)
     if path.exists() and not path.is_file():
         # A pipe, or a device.
         with path.open("wb") as stream:

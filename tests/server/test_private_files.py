@@ -1,5 +1,6 @@
 """Files that commands write what others mustn't read into."""
 
+import errno
 import os
 import stat
 import subprocess
@@ -72,6 +73,16 @@ class TestAPrivateFile:
         with pytest.raises(FileNotFoundError) as caught, open_output(str(file)):
             pass
         assert caught.value.filename == str(file)
+
+    def test_is_told_by_its_own_name_where_that_leads_to_itself(self, tmp_path: Path) -> None:
+        """A symlink that goes round in a circle is no place for a file, and stays."""
+        file, other = tmp_path / "export", tmp_path / "other"
+        file.symlink_to(other)
+        other.symlink_to(file)
+        with pytest.raises(OSError, match="symbolic links") as caught, open_output(str(file)):
+            pass
+        assert (caught.value.filename, caught.value.errno) == (str(file), errno.ELOOP)
+        assert file.is_symlink()
 
     def test_is_told_by_its_own_name_where_it_can_not_take_its_place(self, tmp_path: Path) -> None:
         """Where something else is there by then, its draft goes and that stays."""
