@@ -349,6 +349,12 @@ class TestAJobOfTheRealWorld:
             await driving
 
 
+async def claim_again(tenancy: Tenancy) -> None:
+    """Claim every job for another one than has it."""
+    async with tenancy.database.tx(tenancy.tenant) as tx:
+        await tx.execute("UPDATE jobs SET claimed_by = $1", uuid4())
+
+
 class TestAClaim:
     async def test_is_made_by_one_of_many(self, tenancy: Tenancy):
         """Runners that compete do each job once."""
@@ -362,14 +368,10 @@ class TestAClaim:
         """Who comes back after another has claimed the job can't commit anything for it."""
 
         async def finish_late(run: JobRun) -> None:
-            await apart(claim_again())
+            await apart(claim_again(tenancy))
             async with run.tx() as tx:
                 await jobs.enqueue(tx, job("written"))
                 await run.finish(tx)
-
-        async def claim_again() -> None:
-            async with tenancy.database.tx(tenancy.tenant) as tx:
-                await tx.execute("UPDATE jobs SET claimed_by = $1", uuid4())
 
         await enqueue(tenancy, job())
         await runner(tenancy, finish_late).run(tenancy.tenant)
@@ -444,19 +446,13 @@ class TestAClaim:
     async def test_that_is_lost_ends_what_is_done(self, tenancy: Tenancy, monkeypatch: pytest.MonkeyPatch):
         """Whoever stood still for too long does nothing twice, once it learns that another is at the job."""
         monkeypatch.setattr(leases, "_RENEWALS", 1_000_000)
-        ended: list[str] = []
-        taking: list[asyncio.Task[None]] = []
-
-        async def take_it() -> None:
-            async with tenancy.database.tx(tenancy.tenant) as tx:
-                await tx.execute("UPDATE jobs SET claimed_by = gen_random_uuid()")
+        ended, taking = list[str](), list[asyncio.Task[None]]()
 
         async def stand_still(_: JobRun) -> None:
             # By a task of its own: a renewal may see what it commits before it hears of that itself.
-            taking.append(asyncio.create_task(take_it()))
+            taking.append(asyncio.create_task(claim_again(tenancy)))
             try:
-                async with asyncio.timeout(60):
-                    await asyncio.Event().wait()
+                await asyncio.wait_for(asyncio.Event().wait(), 60)
             except asyncio.CancelledError:
                 ended.append("cancelled")
                 raise
