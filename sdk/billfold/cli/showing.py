@@ -54,12 +54,16 @@ def show(document: Any, *, as_json: bool) -> None:
 
 
 def _show_page(page: dict[str, Any]) -> None:
-    if not page["data"]:
-        click.echo("There is nothing.", err=True)
+    cursor = page.get("next_cursor")
+    if page["data"]:
+        _print_table(page["data"])
+    if cursor is None:
+        if not page["data"]:
+            click.echo("There is nothing.", err=True)
         return
-    _print_table(page["data"])
-    if (cursor := page.get("next_cursor")) is not None:
-        click.echo(f"There is more: --all, or --cursor {cursor}", err=True)
+    # So many may have been looked at for a page that none was among them, though others follow.
+    said = "There is more" if page["data"] else "There is nothing on this page. Look further"
+    click.echo(f"{said}: --all, or --cursor {cursor}", err=True)
 
 
 def _show_one(document: dict[str, Any]) -> None:

@@ -90,6 +90,18 @@ class TestATable:
         assert "settles" not in showing.table([item], 40)
 
 
+class TestAPage:
+    def test_tells_where_to_go_on_though_nothing_is_on_it(self, capsys: pytest.CaptureFixture[str]):
+        """Where little is looked for among much, its first page may be empty."""
+        showing.show({"data": [], "next_cursor": "there"}, as_json=False)
+        assert capsys.readouterr().err == "There is nothing on this page. Look further: --all, or --cursor there\n"
+
+    def test_tells_that_there_is_nothing(self, capsys: pytest.CaptureFixture[str]):
+        """A list that has ended before it began."""
+        showing.show({"data": [], "next_cursor": None}, as_json=False)
+        assert capsys.readouterr().err == "There is nothing.\n"
+
+
 class TestOneObject:
     def test_is_shown_line_by_line(self, capsys: pytest.CaptureFixture[str]):
         """Each member has a line, those of an object in it too, and what is a list of objects is a table."""
