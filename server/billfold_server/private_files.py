@@ -34,12 +34,15 @@ def replacing(path: Path, *, mode: int = _PRIVATE) -> Iterator[BinaryIO]:
             It names the file, as whoever called did.
     """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    former = _former(path) if mode == EVERYBODY else None
     with _naming(path):
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        # Whoever had it open before it is known whom it lets in would read what is written afterwards.
+        allowed = mode if former is None else _PRIVATE
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, allowed)
     try:
         with os.fdopen(descriptor, "wb") as stream:
-            if mode == EVERYBODY:
-                _resemble(descriptor, path)
+            if former is not None:
+                _resemble(descriptor, former)
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -49,15 +52,28 @@ def replacing(path: Path, *, mode: int = _PRIVATE) -> Iterator[BinaryIO]:
         draft.unlink(missing_ok=True)
 
 
-def _resemble(descriptor: int, path: Path) -> None:
-    """Give a draft the mode of the file that it replaces, and its owner as far as we may."""
+def _former(path: Path) -> os.stat_result | None:
     try:
-        former = path.stat()
+        return path.stat()
     except FileNotFoundError:
-        return
-    with suppress(PermissionError):
-        os.fchown(descriptor, former.st_uid, former.st_gid)
-    os.fchmod(descriptor, stat.S_IMODE(former.st_mode) & EVERYBODY)
+        return None
+
+
+def _resemble(descriptor: int, former: os.stat_result) -> None:
+    """Give a draft the mode of the file that it replaces, and its group and owner as far as we and the disk may.
+
+    Where the group can't be the same, the mode lets our own in as far as all others.
+    """
+    mode = stat.S_IMODE(former.st_mode) & EVERYBODY
+    with suppress(OSError):
+        os.fchown(descriptor, -1, former.st_gid)
+    if os.fstat(descriptor).st_gid != former.st_gid:
+        mode = mode & ~stat.S_IRWXG | (mode & stat.S_IRWXO) << 3
+    # Before it is another's, who alone may say whom it lets in.
+    with suppress(OSError):
+        os.fchmod(descriptor, mode)
+    with suppress(OSError):
+        os.fchown(descriptor, former.st_uid, -1)
 
 
 @contextmanager

@@ -4,14 +4,26 @@ import errno
 import os
 import stat
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from billfold_server.private_files import EVERYBODY, open_output
-from tests.server.upping import billfold
+from tests.server.upping import billfold, environment
 
 NOBODY = 65534
+SOMEBODY, TEAM = 54_321, 54_322
+WRITING = f"""
+import os, sys
+from billfold_server.private_files import EVERYBODY, open_output
+os.setgroups([int(each) for each in sys.argv[2:]])
+os.setgid({SOMEBODY})
+os.setuid({SOMEBODY})
+with open_output(sys.argv[1], mode=EVERYBODY) as stream:
+    stream.write(b"whole")
+"""
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts files and gives them away")
 
 
@@ -35,6 +47,48 @@ class TestAFileForEverybody:
         with open_output(str(file), mode=EVERYBODY):
             pass
         assert (file.stat().st_uid, file.stat().st_gid) == (NOBODY, NOBODY)
+
+    @as_root
+    @pytest.mark.parametrize(
+        ("groups", "former", "group", "mode"),
+        [
+            ([TEAM], 0o660, TEAM, 0o660),
+            ([], 0o660, SOMEBODY, 0o600),
+            ([], 0o664, SOMEBODY, 0o644),
+        ],
+        ids=["one of the group", "another one", "another one, of what all may read"],
+    )
+    def test_lets_in_its_group_and_no_other(self, groups: list[int], former: int, group: int, mode: int) -> None:
+        """Who writes it may not give it to its owner; what only its group might read is not for their own group."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, "contract.yaml")
+            file.touch()
+            for path, allowed in ((file, former), (file.parent, 0o777)):
+                os.chown(path, NOBODY, TEAM)
+                path.chmod(allowed)
+            command = [sys.executable, "-c", WRITING, str(file), *map(str, groups)]
+            done = subprocess.run(command, env=environment(), check=False, capture_output=True, text=True)
+            found = file.stat()
+            assert (done.returncode, done.stderr, file.read_text()) == (0, "", "whole")
+            assert (found.st_gid, oct(stat.S_IMODE(found.st_mode))) == (group, oct(mode))
+
+    def test_is_for_nobody_else_before_it_is_known_whom_it_lets_in(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Who has a draft open by then would read what is written afterwards."""
+        file = tmp_path / "contract.yaml"
+        file.touch(mode=0o600)
+        seen = list[int]()
+
+        def look(descriptor: int, mode: int) -> None:
+            seen.append(stat.S_IMODE(os.fstat(descriptor).st_mode))
+            changing(descriptor, mode)
+
+        changing = os.fchmod
+        monkeypatch.setattr(os, "fchmod", look)
+        with open_output(str(file), mode=EVERYBODY):
+            pass
+        assert seen == [0o600]
 
 
 class TestAFileThatIsMountedByItself:
