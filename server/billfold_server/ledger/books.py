@@ -257,6 +257,10 @@ class Draft:
         """Return a new id."""
         return self._chance.new_id()
 
+    def id_in_order(self) -> UUID:
+        """Return a new id that is greater than all such before in this ledger, whatever other servers' clocks say."""
+        return self._chance.id_at(self.record())
+
     def record(self) -> datetime:
         """Return the instant at which the next record is written; no two records of a ledger share one."""
         self.recorded_at = recorded_at = max(self.clock_now, self.recorded_at + _TICK)

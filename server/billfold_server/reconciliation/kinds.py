@@ -166,7 +166,8 @@ def _wallets(found: Iterable[AliasRow | None]) -> Iterable[UUID]:
 def _import(draft: Draft, body: StatementFile) -> Reply:
     found = {key: alias for key in body.aliases if (alias := draft.find(AliasRow, key)) and not alias.deleted}
     aliases = {key: alias.wallet_id for key, alias in found.items()}
-    row = ImportRow(id=draft.new_id(), format=body.format, created_at=draft.now)
+    # By its id is told which import was the last.
+    row = ImportRow(id=draft.id_in_order(), format=body.format, created_at=draft.now)
     draft.put(row)
     statements = [
         _Statement(draft, row.id, position, prepared, aliases).book()

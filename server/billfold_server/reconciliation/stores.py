@@ -290,7 +290,7 @@ class _KnownStatements:
             FROM unnest($1::text[]) AS n (statement_key)
             JOIN statements AS s ON md5(s.statement_key) = md5(n.statement_key) AND s.statement_key = n.statement_key
             JOIN statement_imports AS i ON i.id = s.statement_import_id AND i.reversed_at IS NULL
-            ORDER BY s.statement_key, s.id DESC
+            ORDER BY s.statement_key, s.statement_import_id DESC, s.position DESC
             """,
             list(keys),
         )

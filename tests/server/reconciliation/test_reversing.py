@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import random
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -51,6 +52,11 @@ async def standing(desk: Desk) -> dict[str, Any]:
 def alike(made: StatementImport) -> list[Any]:
     """Return what an import says of its statements."""
     return [msgspec.to_builtins(one) for one in made.statements]
+
+
+def _an_id_made(ahead_ms: int) -> int:
+    """Return as what a process remembers the last id that it made, at a clock that is ahead by so much."""
+    return (time.time_ns() // 1_000_000 + ahead_ms) << 74
 
 
 async def refused(desk: Desk, made: StatementImport) -> errors.StatementImportNotReversible:
@@ -234,6 +240,21 @@ class TestAnImportThatCanNotBeTakenBack:
         error = await refused(desk, made)
         assert (error.reason, error.later_statement_import_id) == ("later_import", again.id)
         await desk.take_back(again.id)
+        await desk.take_back(made.id)
+
+    async def test_names_the_later_import_of_a_server_whose_clock_is_behind(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Which import was the last is told by the ledger's order, not by the ids that two machines make."""
+        behind = _an_id_made(0)
+        monkeypatch.setattr("billfold.ids._last", _an_id_made(60_000))
+        made = await desk.take_in(camt053(WRONG))
+        monkeypatch.setattr("billfold.ids._last", behind)
+        later = await desk.take_in(camt053(SECOND))
+        error = await refused(desk, made)
+        assert (error.reason, error.later_statement_import_id) == ("later_import", later.id)
+        assert (await desk.newest()).id == later.id
+        await desk.take_back(later.id)
         await desk.take_back(made.id)
 
     @pytest.mark.parametrize("step", ["spend", "freeze", "close"])
