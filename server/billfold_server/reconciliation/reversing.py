@@ -42,7 +42,7 @@ from billfold_server.reconciliation.rows import (
     StatementRow,
     ToldStatement,
 )
-from billfold_server.reconciliation.undoing import is_undone
+from billfold_server.reconciliation.undoing import is_undone, put_back
 
 __all__ = ["REVERSE_IMPORT", "ImportReversal"]
 
@@ -209,6 +209,9 @@ class _TakingBack:
 
     def forget(self, entry: StatementEntryRow) -> None:
         """Note that an entry isn't known any more, so that it is new where it comes again."""
+        if entry.assigning_journal_entry_id is not None:
+            # One that was undone by hand before that was noted still says that it is assigned.
+            put_back(self.draft, entry.assigning_journal_entry_id, 0)
         entry = _found(self.draft.find(StatementEntryRow, entry.id))
         # What was undone by hand while it waited is told so, and kept as what waits.
         outcome = EntryOutcome.SUSPENSE if entry.outcome is EntryOutcome.REVERSED else entry.outcome

@@ -168,6 +168,27 @@ class TestAnImportThatIsTakenBack:
         assert await standing(desk) == before
         assert await desk.wallet_minor(wallet) == 0
 
+    async def test_leaves_an_assignment_that_was_undone_before_that_was_noted(
+        self, desk: Desk, tenancy: Tenancy
+    ) -> None:
+        """An earlier version let the entry say that it is assigned; its money is in suspense all the same."""
+        before = await standing(desk)
+        made = await desk.take_in(camt053(WRONG))
+        (waits, *_) = await desk.entries(EntryOutcome.SUSPENSE)
+        fees = await desk.add_account("fees")
+        assigning = (await desk.assign(waits.id, fees)).assigning_journal_entry_id
+        await desk.undo(assigning)
+        await tenancy.as_owner(
+            desk.tenant,
+            "UPDATE statement_entries SET outcome = 'assigned', "  # noqa: S608 - the test's own ids
+            f"assigning_journal_entry_id = '{ids.decode(Prefix.JOURNAL_ENTRY, str(assigning))}', "
+            f"account_id = '{ids.decode(Prefix.ACCOUNT, fees)}' "
+            f"WHERE id = '{ids.decode(Prefix.STATEMENT_ENTRY, waits.id)}'",
+        )
+        await desk.take_back(made.id)
+        assert await standing(desk) == before
+        assert len(await desk.entries(EntryOutcome.REVERSED)) == 3
+
     async def test_goes_with_the_books(self, desk: Desk, tenancy: Tenancy) -> None:
         """An export holds what was taken back, and where it is imported the same file is new."""
         await desk.add_wallet((AliasScheme.IBAN, ADA), funds_minor=100)
