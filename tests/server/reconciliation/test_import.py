@@ -543,6 +543,7 @@ class TestTheBooksOfStatements:
             "statement_entries_have_their_movement",
             "statement_entries_took_effect_when_booked",
             "statements_add_up",
+            "statements_name_what_they_posted",
             "suspense_equals_unassigned_entries",
             "bank_accounts_equal_postings",
             "bank_accounts_equal_their_statements",
