@@ -22,7 +22,10 @@ from tests.callers import CALLER
 from tests.live import LiveServer
 from tests.server.people.persons import Browser, Person, a_person, enrol
 
-CLIENT, ENDPOINT = (ids.new(each) for each in (Prefix.CLIENT, Prefix.WEBHOOK_ENDPOINT))
+# The same in every process, for tests are told apart by them.
+CLIENT, ENDPOINT = (
+    ids.encode(each, UUID(int=(7 << 76) | (2 << 62) | 1)) for each in (Prefix.CLIENT, Prefix.WEBHOOK_ENDPOINT)
+)
 PUBLIC = [each for each in SECTIONS if each.scope is None]
 OWN = [each for each in SECTIONS if each.scope is not None]
 NAVIGATION = re.compile(r'<nav class="beside".*?</nav>', re.DOTALL)
