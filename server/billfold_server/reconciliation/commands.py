@@ -104,9 +104,9 @@ def reverse(
 ) -> None:
     """Take back the import of a wrong file as a whole, or not at all.
 
-    IMPORT is the import's id (sti_...), as import prints it with --json. What it has posted is undone by reversing
-    entries, and the same file, or a corrected one, may be imported afterwards. Only the last import of a bank account
-    is taken back, and what is in the way is named. No second person is asked, unlike over HTTP.
+    IMPORT is the import's id (sti_...), as import prints it. What it has posted is undone by reversing entries, and the
+    same file, or a corrected one, may be imported afterwards. Only the last import of a bank account is taken back, and
+    what is in the way is named. No second person is asked, unlike over HTTP.
     """
     done = asyncio.run(_take_back(open_services, tenant, statement_import_id, reason))
     if as_json:
@@ -192,6 +192,8 @@ def _print(report: _Report) -> None:
             f"{report.found_their_wallet} of {report.entries} new entries found their wallet ({share:.0f} %); "
             "the others wait in suspense."
         )
+    for one in report.imported:
+        click.echo(f"{Path(one.file).name} was imported as {one.statement_import.id}.")
     for refused in report.refused:
         click.echo(f"{refused.file}: {refused.detail}; nothing was changed.", err=True)
 

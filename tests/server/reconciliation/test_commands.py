@@ -49,6 +49,7 @@ class TestAnImportOnTheCommandLine:
         assert cells[10:14] == ["10.00 EUR", "13.00 EUR", "0.00 EUR", "13.00 EUR"]
         assert cells[14].startswith("closes: ")
         assert "0 of 2 new entries found their wallet (0 %)" in shown.stdout
+        assert "day.sta was imported as sti_" in shown.stdout
 
     @pytest.mark.parametrize(
         ("name", "told"),
