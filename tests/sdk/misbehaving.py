@@ -42,7 +42,7 @@ async def truncates(writer: asyncio.StreamWriter) -> None:
 
 
 async def is_silent(writer: asyncio.StreamWriter) -> None:
-    """Take the request and say nothing until the client has gone."""
+    """Take the request and say nothing, even once the client has gone, until the server ends."""
     await writer.wait_closed()
 
 
@@ -82,6 +82,8 @@ class Server:
         tokens: How many token requests came.
         connections: How many connections were made.
         token_behaviours: What to do with token requests before they are answered as they should.
+        tasks: One for each connection that is served. A loop holds its tasks weakly, and nothing else holds one that
+            waits for its own connection once the client has gone: the garbage collector would end it.
     """
 
     base_url: str = ""
@@ -92,10 +94,12 @@ class Server:
     tokens: int = 0
     connections: int = 0
     token_behaviours: list[Behaviour] = field(default_factory=list)
+    tasks: set[asyncio.Task[None] | None] = field(default_factory=set)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection until either side closes it."""
         self.connections += 1
+        self.tasks.add(asyncio.current_task())
         try:
             while not writer.is_closing():
                 await self._behaviour(*await _read(reader))(writer)
@@ -103,6 +107,7 @@ class Server:
             pass  # The client has gone, or the test is over.
         finally:
             writer.close()
+            self.tasks.discard(asyncio.current_task())
 
     def _behaviour(self, line: str, headers: dict[str, str], body: bytes) -> Behaviour:
         if " /t/sandbox/oauth/token " in line:
@@ -138,10 +143,12 @@ def misbehaving(*behaviours: Behaviour) -> Iterator[Server]:
         ready.set()
         await stop.wait()
         listener.close()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        # A connection that was taken just now has its task a turn of the loop later.
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0)
 
     stop = asyncio.Event()
     thread = threading.Thread(target=loop.run_until_complete, args=(run(stop),))
